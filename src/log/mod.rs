@@ -1,0 +1,3 @@
+//! One partition on disk, and the directories that hold partitions: Kafka's files.
+//!
+//! Takes a configuration, bytes and the time; knows no request, no network, no clock of its own and no async.
