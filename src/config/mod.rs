@@ -1,3 +1,26 @@
 //! Kafka's configuration: strings in, checked typed values out.
 //!
-//! Every key, type, default and validator comes from one table of Kafka's own definitions.
+//! Every key, type, default and validator comes from one set of tables of Kafka's own definitions (`tables/`). Nothing
+//! that a user sets is swallowed in silence: it is honoured, refused, or warned about.
+//!
+//! This module reads files and strings; it never acts on what they say.
+//!
+//! Start reading at [`ServerConfig::load`] and [`TopicConfig::resolve`].
+
+mod definitions;
+mod error;
+mod fields;
+mod layers;
+mod listeners;
+pub mod properties;
+mod server;
+mod topic;
+mod value;
+
+pub use definitions::{ConfigDef, DefaultValue, Effect, Scope, Table, UpdateMode, gone, table};
+pub use error::{ConfigError, Place, Warning, WarningKind};
+pub use layers::{ConfigSource, Layers, Settings};
+pub use listeners::{HostPort, Listener, SecurityProtocol, Voter};
+pub use server::{InternalTopic, ServerConfig};
+pub use topic::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};
+pub use value::{Kind, Valid, Value};

@@ -1,0 +1,112 @@
+//! What the sources of a broker's settings say, kept apart: DescribeConfigs shows them all, the strongest decides.
+
+use std::collections::BTreeMap;
+
+use super::definitions::{Scope, Table, table};
+use super::error::{ConfigError, Place};
+use super::value::Value;
+
+/// Where a value comes from; the discriminants are those of DescribeConfigs responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i8)]
+pub enum ConfigSource {
+    /// Set on the topic.
+    DynamicTopic = 1,
+    /// Set on the broker at run time.
+    DynamicBroker = 2,
+    /// Set at run time for all brokers.
+    DynamicDefaultBroker = 3,
+    /// `server.properties` or the command line.
+    StaticBroker = 4,
+    /// Nobody set it.
+    Default = 5,
+    /// The level of a logger.
+    DynamicBrokerLogger = 6,
+    /// Set on a client metrics subscription.
+    ClientMetrics = 7,
+    /// Set on a group.
+    Group = 8,
+}
+
+impl ConfigSource {
+    /// The code on the wire.
+    #[must_use]
+    pub const fn code(self) -> i8 {
+        self as i8
+    }
+}
+
+/// Settings by key, as they were written.
+pub type Settings = BTreeMap<String, String>;
+
+/// The sources of one broker's settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layers {
+    /// From the file and the command line, unknown keys included.
+    pub file: Settings,
+    /// Set at run time for all brokers.
+    pub cluster: Settings,
+    /// Set at run time for this broker.
+    pub broker: Settings,
+    /// Where the settings of `file` stand.
+    pub(super) places: BTreeMap<String, Place>,
+}
+
+impl Layers {
+    /// The text that counts for `key`, if anybody set it.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<(&str, ConfigSource)> {
+        let from = |settings: &'_ Settings, source| settings.get(key).map(|_| source);
+        let source = from(&self.broker, ConfigSource::DynamicBroker)
+            .or_else(|| from(&self.cluster, ConfigSource::DynamicDefaultBroker))
+            .or_else(|| from(&self.file, ConfigSource::StaticBroker))?;
+        let text = self.layer(source)?.get(key)?;
+        Some((text, source))
+    }
+
+    pub(super) fn layer(&self, source: ConfigSource) -> Option<&Settings> {
+        match source {
+            ConfigSource::DynamicBroker => Some(&self.broker),
+            ConfigSource::DynamicDefaultBroker => Some(&self.cluster),
+            ConfigSource::StaticBroker => Some(&self.file),
+            _ => None,
+        }
+    }
+
+    pub(super) fn place(&self, key: &str) -> Option<&Place> {
+        self.places.get(key)
+    }
+
+    /// The checked values that count, in the order of the table.
+    pub(super) fn values(&self) -> Result<Values, ConfigError> {
+        let table = table(Scope::Broker);
+        let mut values = Vec::with_capacity(table.len());
+        for def in table.iter() {
+            values.push(match self.get(def.name) {
+                Some((text, ConfigSource::StaticBroker)) => {
+                    def.parse(text).map_err(|error| error.at(self.place(def.name)))?
+                }
+                Some((text, _)) => def.parse(text)?,
+                None => def.default_value(),
+            });
+        }
+        Ok(Values { table, values })
+    }
+}
+
+/// The values of all broker keys.
+pub(super) struct Values {
+    table: &'static Table,
+    values: Vec<Value>,
+}
+
+impl Values {
+    pub(super) fn get(&self, key: &str) -> &Value {
+        self.table.position(key).and_then(|at| self.values.get(at)).unwrap_or(&Value::Null)
+    }
+
+    /// Reads the value of `key` as the type that its user wants.
+    pub(super) fn read<T: super::fields::FromValue>(&self, key: &str) -> Result<T, ConfigError> {
+        super::fields::read(key, self.get(key))
+    }
+}

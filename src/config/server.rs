@@ -1,0 +1,501 @@
+//! A broker's settings, typed: `server.properties`, `--override`, and what was set at run time.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::definitions::{Effect, Scope, gone, table};
+use super::error::{ConfigError, Place, Warning, WarningKind};
+use super::layers::{Layers, Settings, Values};
+use super::listeners::{self, HostPort, Listener, SecurityProtocol, Voter};
+use super::properties;
+use super::topic::TopicConfig;
+use super::value::Value;
+use crate::types::NodeId;
+
+/// Larger files are not settings. Kafka's own `server.properties` has 6 kB.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// The internal topics, whose partitions and replicas the settings fix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InternalTopic {
+    /// `__consumer_offsets`
+    Offsets,
+    /// `__transaction_state`
+    TransactionState,
+    /// `__share_group_state`
+    ShareGroupState,
+}
+
+macro_rules! server_config {
+    ($($field:ident: $type:ty,)*) => {
+        /// What counts for this broker.
+        ///
+        /// A field is Kafka's key with dots turned to underscores; times are `Duration`s although the names say their
+        /// unit, and `None` means "no limit" or "not set". Topic keys are in `topic_defaults`.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct ServerConfig {
+            /// `node.id`, or `broker.id` in old files.
+            pub node_id: NodeId,
+            /// All listeners, the controller's included.
+            pub listeners: Vec<Listener>,
+            /// The addresses that clients are told; ports of listeners on port 0 stay 0 until they are bound.
+            pub advertised_listeners: Vec<Listener>,
+            /// Name of the listener that other brokers use.
+            pub inter_broker_listener_name: String,
+            /// Names of the listeners that controllers use; empty when no file asks for one.
+            pub controller_listener_names: Vec<String>,
+            /// `controller.quorum.voters`
+            pub controller_quorum_voters: Vec<Voter>,
+            /// `controller.quorum.bootstrap.servers`
+            pub controller_quorum_bootstrap_servers: Vec<HostPort>,
+            /// `log.dirs`, else `log.dir`
+            pub log_dirs: Vec<PathBuf>,
+            /// `metadata.log.dir`, else the first of `log.dirs`
+            pub metadata_log_dir: PathBuf,
+            /// Connections allowed from single hosts, in place of `max.connections.per.ip`.
+            pub max_connections_per_ip_overrides: Vec<(String, usize)>,
+            /// What counts for a topic on which nothing is set.
+            pub topic_defaults: TopicConfig,
+            /// What each source says.
+            pub layers: Layers,
+            $(
+                #[doc = concat!("`", stringify!($field), "` (dots for underscores)")]
+                pub $field: $type,
+            )*
+        }
+
+        impl ServerConfig {
+            /// Reads the fields that need no more than their key.
+            fn read(head: Head, layers: Layers, values: &Values) -> Result<Self, ConfigError> {
+                Ok(Self {
+                    node_id: head.node_id,
+                    listeners: head.listeners,
+                    advertised_listeners: head.advertised_listeners,
+                    inter_broker_listener_name: head.inter_broker_listener_name,
+                    controller_listener_names: head.controller_listener_names,
+                    controller_quorum_voters: head.controller_quorum_voters,
+                    controller_quorum_bootstrap_servers: head.controller_quorum_bootstrap_servers,
+                    log_dirs: head.log_dirs,
+                    metadata_log_dir: head.metadata_log_dir,
+                    max_connections_per_ip_overrides: head.max_connections_per_ip_overrides,
+                    topic_defaults: TopicConfig::resolve(&layers, &Settings::new())?,
+                    layers,
+                    $($field: values.read(&stringify!($field).replace('_', "."))?,)*
+                })
+            }
+        }
+
+        /// The keys that have a field of their own.
+        #[cfg(test)]
+        pub(super) const FIELDS: &[&str] = &[$(stringify!($field)),*];
+    };
+}
+
+server_config! {
+    // The node
+    broker_rack: Option<String>,
+    background_threads: usize,
+    broker_heartbeat_interval_ms: Duration,
+    broker_session_timeout_ms: Duration,
+    initial_broker_registration_timeout_ms: Duration,
+    controlled_shutdown_enable: bool,
+    // Connections
+    connections_max_idle_ms: Option<Duration>,
+    max_connections: usize,
+    max_connections_per_ip: usize,
+    max_connection_creation_rate: usize,
+    num_io_threads: usize,
+    num_network_threads: usize,
+    queued_max_request_bytes: Option<usize>,
+    queued_max_requests: usize,
+    request_timeout_ms: Duration,
+    socket_listen_backlog_size: u32,
+    socket_receive_buffer_bytes: Option<usize>,
+    socket_request_max_bytes: usize,
+    socket_send_buffer_bytes: Option<usize>,
+    // Topics
+    auto_create_topics_enable: bool,
+    default_replication_factor: i32,
+    delete_topic_enable: bool,
+    num_partitions: i32,
+    // Reading and replication
+    fetch_max_bytes: usize,
+    max_incremental_fetch_session_cache_slots: usize,
+    max_request_partition_size_limit: usize,
+    num_replica_fetchers: usize,
+    replica_fetch_backoff_ms: Duration,
+    replica_fetch_max_bytes: usize,
+    replica_fetch_min_bytes: i32,
+    replica_fetch_response_max_bytes: usize,
+    replica_fetch_wait_max_ms: Duration,
+    replica_high_watermark_checkpoint_interval_ms: Duration,
+    replica_lag_time_max_ms: Duration,
+    replica_socket_timeout_ms: Duration,
+    auto_leader_rebalance_enable: bool,
+    leader_imbalance_check_interval_seconds: Duration,
+    // The logs
+    log_cleaner_backoff_ms: Duration,
+    log_cleaner_dedupe_buffer_size: usize,
+    log_cleaner_enable: bool,
+    log_cleaner_io_buffer_size: usize,
+    log_cleaner_io_max_bytes_per_second: f64,
+    log_cleaner_threads: usize,
+    log_dir_failure_timeout_ms: Duration,
+    log_flush_offset_checkpoint_interval_ms: Duration,
+    log_flush_scheduler_interval_ms: Duration,
+    log_flush_start_offset_checkpoint_interval_ms: Duration,
+    log_initial_task_delay_ms: Duration,
+    log_retention_check_interval_ms: Duration,
+    num_recovery_threads_per_data_dir: usize,
+    // Metadata and its quorum
+    controller_quorum_append_linger_ms: Duration,
+    controller_quorum_election_backoff_max_ms: Duration,
+    controller_quorum_election_timeout_ms: Duration,
+    controller_quorum_fetch_timeout_ms: Duration,
+    controller_quorum_request_timeout_ms: Duration,
+    controller_quorum_retry_backoff_ms: Duration,
+    metadata_log_max_record_bytes_between_snapshots: i64,
+    metadata_log_max_snapshot_interval_ms: Duration,
+    metadata_log_segment_bytes: i32,
+    metadata_log_segment_ms: i64,
+    metadata_max_idle_interval_ms: Duration,
+    metadata_max_retention_bytes: Option<i64>,
+    metadata_max_retention_ms: Option<i64>,
+    // Groups and their offsets
+    group_consumer_assignors: Vec<String>,
+    group_consumer_heartbeat_interval_ms: Duration,
+    group_consumer_max_heartbeat_interval_ms: Duration,
+    group_consumer_max_session_timeout_ms: Duration,
+    group_consumer_max_size: usize,
+    group_consumer_min_heartbeat_interval_ms: Duration,
+    group_consumer_min_session_timeout_ms: Duration,
+    group_consumer_session_timeout_ms: Duration,
+    group_coordinator_append_linger_ms: Option<Duration>,
+    group_coordinator_rebalance_protocols: Vec<String>,
+    group_coordinator_threads: usize,
+    group_initial_rebalance_delay_ms: Duration,
+    group_max_session_timeout_ms: Duration,
+    group_max_size: usize,
+    group_min_session_timeout_ms: Duration,
+    offset_metadata_max_bytes: usize,
+    offsets_commit_timeout_ms: Duration,
+    offsets_load_buffer_size: usize,
+    offsets_retention_check_interval_ms: Duration,
+    offsets_retention_minutes: Duration,
+    offsets_topic_compression_codec: i32,
+    offsets_topic_num_partitions: i32,
+    offsets_topic_replication_factor: i16,
+    offsets_topic_segment_bytes: i32,
+    // Producers and transactions
+    add_partitions_to_txn_retry_backoff_max_ms: Duration,
+    add_partitions_to_txn_retry_backoff_ms: Duration,
+    producer_id_expiration_check_interval_ms: Duration,
+    producer_id_expiration_ms: Duration,
+    transaction_abort_timed_out_transaction_cleanup_interval_ms: Duration,
+    transaction_max_timeout_ms: Duration,
+    transaction_partition_verification_enable: bool,
+    transaction_remove_expired_transaction_cleanup_interval_ms: Duration,
+    transaction_state_log_load_buffer_size: usize,
+    transaction_state_log_min_isr: i32,
+    transaction_state_log_num_partitions: i32,
+    transaction_state_log_replication_factor: i16,
+    transaction_state_log_segment_bytes: i32,
+    transactional_id_expiration_ms: Duration,
+    // Quotas and client metrics
+    quota_window_num: usize,
+    quota_window_size_seconds: Duration,
+    telemetry_max_bytes: usize,
+}
+
+/// The fields that depend on several keys.
+struct Head {
+    node_id: NodeId,
+    listeners: Vec<Listener>,
+    advertised_listeners: Vec<Listener>,
+    inter_broker_listener_name: String,
+    controller_listener_names: Vec<String>,
+    controller_quorum_voters: Vec<Voter>,
+    controller_quorum_bootstrap_servers: Vec<HostPort>,
+    log_dirs: Vec<PathBuf>,
+    metadata_log_dir: PathBuf,
+    max_connections_per_ip_overrides: Vec<(String, usize)>,
+}
+
+impl ServerConfig {
+    /// Reads a broker's settings: those of `file`, over them `overrides` (`--override key=value`), the last one counts.
+    ///
+    /// Without `process.roles` the broker is its own controller, node 1, listens on localhost:9092 alone and keeps its
+    /// data in the user's data directory, as far as nothing else is set.
+    ///
+    /// # Errors
+    /// What cannot be read, is not valid, breaks one of Kafka's rules or is not supported yet; the text names the place.
+    pub fn load(file: Option<&Path>, overrides: &[(String, String)]) -> Result<(Self, Vec<Warning>), ConfigError> {
+        let mut layers = Layers::default();
+        if let Some(path) = file {
+            for entry in read_file(path)? {
+                let place = Place::Line { file: path.to_owned(), line: entry.line };
+                layers.places.insert(entry.key.clone(), place);
+                layers.file.insert(entry.key, entry.value);
+            }
+        }
+        for (key, value) in overrides {
+            layers.places.insert(key.clone(), Place::Override);
+            layers.file.insert(key.clone(), value.clone());
+        }
+        Self::from_layers(layers)
+    }
+
+    /// Takes settings from a program, for tests and `--ephemeral`.
+    ///
+    /// # Errors
+    /// As [`ServerConfig::load`].
+    pub fn from_pairs(pairs: &[(&str, &str)]) -> Result<Self, ConfigError> {
+        let overrides: Vec<_> = pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        Self::load(None, &overrides).map(|(config, _)| config)
+    }
+
+    fn from_layers(mut layers: Layers) -> Result<(Self, Vec<Warning>), ConfigError> {
+        fill_in(&mut layers)?;
+        let warnings = review(&layers)?;
+        let config = Self::build(layers)?;
+        Ok((config, warnings))
+    }
+
+    fn build(layers: Layers) -> Result<Self, ConfigError> {
+        let values = layers.values()?;
+        let head = head(&layers, &values)?;
+        Self::read(head, layers, &values)
+    }
+
+    /// The same broker with what was set at run time: for all brokers (`cluster`) and for this one (`broker`).
+    ///
+    /// # Errors
+    /// A value that is not valid. Settings are checked before they are stored.
+    pub fn with_dynamic(&self, cluster: Settings, broker: Settings) -> Result<Self, ConfigError> {
+        Self::build(Layers { cluster, broker, ..self.layers.clone() })
+    }
+
+    /// The listener that clients and brokers use, without the controller's.
+    pub fn broker_listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.iter().filter(|listener| !self.controller_listener_names.contains(&listener.name))
+    }
+
+    /// How many replicas the partitions of an internal topic get when there are `brokers` brokers.
+    ///
+    /// A value that somebody set is kept, as in Kafka. The default of 3 is lowered to the number of brokers: otherwise a
+    /// single node without these settings would have no groups and no transactions.
+    #[must_use]
+    pub fn internal_topic_replication_factor(&self, topic: InternalTopic, brokers: usize) -> i16 {
+        let (key, factor) = match topic {
+            InternalTopic::Offsets => ("offsets.topic.replication.factor", self.offsets_topic_replication_factor),
+            InternalTopic::TransactionState => {
+                ("transaction.state.log.replication.factor", self.transaction_state_log_replication_factor)
+            }
+            InternalTopic::ShareGroupState => ("share.coordinator.state.topic.replication.factor", 3),
+        };
+        if self.layers.get(key).is_some() {
+            factor
+        } else {
+            factor.min(i16::try_from(brokers).unwrap_or(factor)).max(1)
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<properties::Entry>, ConfigError> {
+    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+    let size = std::fs::metadata(path).map_err(failed)?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(ConfigError::TooLarge { path: path.to_owned(), size });
+    }
+    let bytes = std::fs::read(path).map_err(failed)?;
+    properties::parse(&bytes).map_err(|error| ConfigError::syntax(path, error))
+}
+
+/// Puts in what a user who gives no `process.roles` gets.
+fn fill_in(layers: &mut Layers) -> Result<(), ConfigError> {
+    if layers.file.contains_key("process.roles") {
+        return Ok(());
+    }
+    let mut put = |key: &str, value: &str| {
+        if !layers.file.contains_key(key) {
+            layers.file.insert(key.to_owned(), value.to_owned());
+            layers.places.insert(key.to_owned(), Place::Program);
+        }
+    };
+    put("process.roles", "broker,controller");
+    put("listeners", "PLAINTEXT://localhost:9092");
+    put("offsets.topic.replication.factor", "1");
+    put("transaction.state.log.replication.factor", "1");
+    put("transaction.state.log.min.isr", "1");
+    put("share.coordinator.state.topic.replication.factor", "1");
+    put("share.coordinator.state.topic.min.isr", "1");
+    if !layers.file.contains_key("broker.id") && !layers.file.contains_key("node.id") {
+        layers.file.insert("node.id".to_owned(), "1".to_owned());
+    }
+    if !layers.file.contains_key("log.dirs") && !layers.file.contains_key("log.dir") {
+        let directory = data_directory().ok_or(ConfigError::NoDataDirectory)?;
+        layers.file.insert("log.dirs".to_owned(), directory.to_string_lossy().into_owned());
+    }
+    Ok(())
+}
+
+/// `$XDG_DATA_HOME/kafka-rs`, else `~/.local/share/kafka-rs`.
+fn data_directory() -> Option<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = from("XDG_DATA_HOME").or_else(|| from("HOME").map(|home| home.join(".local/share")))?;
+    Some(base.join("kafka-rs"))
+}
+
+/// Looks at what was set: refuses what would be acted against, and warns of what does nothing.
+fn review(layers: &Layers) -> Result<Vec<Warning>, ConfigError> {
+    let mut warnings = Vec::new();
+    for (key, text) in &layers.file {
+        let place = layers.place(key).cloned().unwrap_or(Place::Program);
+        let mut warn = |kind| warnings.push(Warning { place: place.clone(), name: key.clone(), kind });
+        let Some(def) = table(Scope::Broker).get(key) else {
+            match gone(Scope::Broker, key) {
+                Some(_) if key == "zookeeper.connect" => {
+                    let advice = "there is no ZooKeeper to connect to; remove the line, a broker is its own controller";
+                    return Err(ConfigError::unsupported(key, text, advice).at(Some(&place)));
+                }
+                Some(advice) => warn(WarningKind::Gone { advice }),
+                None => warn(WarningKind::Unknown { meant: table(Scope::Broker).nearest(key) }),
+            }
+            continue;
+        };
+        let value = def.parse(text).map_err(|error| error.at(Some(&place)))?;
+        if value == def.default_value() {
+            continue;
+        }
+        match def.effect {
+            Effect::Honoured => {}
+            Effect::Later => warn(WarningKind::NotYetInEffect),
+            Effect::Inert => warn(WarningKind::NoCounterpart),
+            Effect::Refused => {
+                return Err(ConfigError::unsupported(key, value, "remove it").at(Some(&place)));
+            }
+        }
+    }
+    Ok(warnings)
+}
+
+fn head(layers: &Layers, values: &Values) -> Result<Head, ConfigError> {
+    let at = |key: &'static str| move |error: ConfigError| error.at(layers.place(key));
+    let list = |key: &str| values.read::<Option<Vec<String>>>(key).map(Option::unwrap_or_default);
+
+    let controller_listener_names = list("controller.listener.names")?;
+    let mut protocols = listeners::parse_protocol_map(
+        "listener.security.protocol.map",
+        &values.read::<String>("listener.security.protocol.map")?,
+    )
+    .map_err(at("listener.security.protocol.map"))?;
+    if layers.get("listener.security.protocol.map").is_none() {
+        for name in &controller_listener_names {
+            if !protocols.iter().any(|(known, _)| known == name) {
+                protocols.push((name.clone(), SecurityProtocol::Plaintext));
+            }
+        }
+    }
+    let listeners = listeners::parse_list("listeners", &list("listeners")?, &protocols).map_err(at("listeners"))?;
+    let advertised = list("advertised.listeners")?;
+    let advertised_listeners = if advertised.is_empty() {
+        listeners.iter().filter(|one| !controller_listener_names.contains(&one.name)).cloned().collect()
+    } else {
+        listeners::parse_list("advertised.listeners", &advertised, &protocols).map_err(at("advertised.listeners"))?
+    };
+    let inter_broker_listener_name = match values.read::<Option<String>>("inter.broker.listener.name")? {
+        Some(name) => name.to_uppercase(),
+        None => values.read("security.inter.broker.protocol")?,
+    };
+    let log_dirs: Vec<PathBuf> = match list("log.dirs")? {
+        dirs if dirs.is_empty() => list("log.dir")?,
+        dirs => dirs,
+    }
+    .into_iter()
+    .map(PathBuf::from)
+    .collect();
+    let metadata_log_dir = match values.read::<Option<String>>("metadata.log.dir")? {
+        Some(directory) => PathBuf::from(directory),
+        None => log_dirs.first().cloned().ok_or_else(|| ConfigError::Missing { name: "log.dirs".to_owned() })?,
+    };
+    let node_id = match values.get("node.id") {
+        Value::Number(_) => values.read("node.id")?,
+        _ => values.read("broker.id")?,
+    };
+    Ok(Head {
+        node_id: NodeId(node_id),
+        listeners,
+        advertised_listeners,
+        inter_broker_listener_name,
+        controller_listener_names,
+        controller_quorum_voters: listeners::parse_voters(
+            "controller.quorum.voters",
+            &list("controller.quorum.voters")?,
+        )
+        .map_err(at("controller.quorum.voters"))?,
+        controller_quorum_bootstrap_servers: listeners::parse_servers(
+            "controller.quorum.bootstrap.servers",
+            &list("controller.quorum.bootstrap.servers")?,
+        )
+        .map_err(at("controller.quorum.bootstrap.servers"))?,
+        log_dirs,
+        metadata_log_dir,
+        max_connections_per_ip_overrides: connection_overrides(
+            &values.read::<String>("max.connections.per.ip.overrides")?,
+        )
+        .map_err(at("max.connections.per.ip.overrides"))?,
+    })
+}
+
+/// Reads `host:count,...`.
+fn connection_overrides(text: &str) -> Result<Vec<(String, usize)>, ConfigError> {
+    let mut overrides = BTreeMap::new();
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let wrong = || ConfigError::invalid("max.connections.per.ip.overrides", text, "Expected host:count pairs");
+        let (host, count) = pair.rsplit_once(':').ok_or_else(wrong)?;
+        overrides.insert(host.trim().to_owned(), count.trim().parse().map_err(|_| wrong())?);
+    }
+    Ok(overrides.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_a_key() {
+        for field in FIELDS {
+            assert!(table(Scope::Broker).get(&field.replace('_', ".")).is_some(), "{field}");
+        }
+    }
+
+    #[test]
+    fn without_settings_a_broker_is_its_own_controller_on_localhost() {
+        let config = ServerConfig::from_pairs(&[("log.dirs", "/d")]).unwrap();
+        assert_eq!(config.node_id, NodeId(1));
+        assert_eq!(
+            config.listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["PLAINTEXT://localhost:9092"]
+        );
+        assert_eq!(config.advertised_listeners, config.listeners);
+        assert_eq!(config.num_partitions, 1);
+        assert_eq!(config.offsets_topic_replication_factor, 1);
+        assert_eq!(config.log_dirs, [PathBuf::from("/d")]);
+        assert_eq!(config.metadata_log_dir, PathBuf::from("/d"));
+    }
+
+    #[test]
+    fn retention_is_taken_from_the_finest_unit_that_is_set() {
+        let retention = |pairs: &[(&str, &str)]| {
+            let pairs: Vec<_> = pairs.iter().copied().chain([("log.dirs", "/d")]).collect();
+            ServerConfig::from_pairs(&pairs).unwrap().topic_defaults.retention_ms
+        };
+        assert_eq!(retention(&[]), Some(604_800_000));
+        assert_eq!(retention(&[("log.retention.hours", "1")]), Some(3_600_000));
+        assert_eq!(retention(&[("log.retention.hours", "1"), ("log.retention.minutes", "1")]), Some(60_000));
+        assert_eq!(retention(&[("log.retention.minutes", "1"), ("log.retention.ms", "5")]), Some(5));
+        assert_eq!(retention(&[("log.retention.hours", "-5")]), None);
+        assert_eq!(retention(&[("log.retention.ms", "-1")]), None);
+    }
+}
