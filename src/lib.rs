@@ -30,4 +30,6 @@ pub mod broker;
 
 pub mod client;
 
+pub mod telemetry;
+
 pub mod cli;

@@ -1,7 +1,7 @@
-//! The `kafka-rs` binary: parses the command line, runs it, turns the result into an exit code.
+//! The `kafka-rs` binary: runs the command line, turns the result into an exit code.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    kafka_rs::cli::run(std::env::args_os())
 }

@@ -1,3 +1,246 @@
 //! The command-line tools, a file per tool, named as the tool.
 //!
-//! Tools talk to a broker over the wire alone; only `server_start` uses `broker`.
+//! Tools talk to a broker over the wire alone; only `server_start` uses `broker`. They print through `Output` alone.
+//! Start reading at [`TOOLS`], the list of subcommands, then at any tool.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
+
+mod complete;
+mod completions;
+mod links;
+mod man;
+#[expect(dead_code, reason = "the tools that use the rest of it follow")]
+mod support;
+mod zookeeper;
+
+use support::{Exit, Output, StdoutClosed, UsageError};
+
+/// A subcommand.
+struct Tool {
+    /// Its name: `topics`.
+    name: &'static str,
+    /// What Kafka calls its script, without `.sh` or `.bat`: `kafka-topics`. A link of that name is the tool.
+    script: Option<&'static str>,
+    /// Whether it does something sensible when nothing at all is typed after its name.
+    needs_no_words: bool,
+    command: fn() -> Command,
+    run: fn(&ArgMatches, &mut Output) -> anyhow::Result<Exit>,
+    /// How it tells that it was called wrongly, and by which name.
+    misused: fn(&UsageError, &str, &mut Output) -> io::Result<Exit>,
+    /// How it tells what went wrong otherwise.
+    failed: fn(&anyhow::Error, &mut Output) -> io::Result<Exit>,
+}
+
+/// What each tool's arguments provide.
+trait Run: CommandFactory + FromArgMatches {
+    /// Whether the tool makes sense without any argument. Kafka's tools print their help then and fail.
+    const NEEDS_NO_WORDS: bool = false;
+
+    /// Does the tool's work.
+    fn run(self, out: &mut Output) -> anyhow::Result<Exit>;
+
+    /// Tells that the command line makes no sense, and where help is.
+    fn misused(mistake: &UsageError, called_as: &str, out: &mut Output) -> io::Result<Exit> {
+        mistake.report(called_as, out)
+    }
+
+    /// Tells what went wrong: an `error:` line and a hint, unless Kafka's scripts have a form of their own.
+    fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
+        support::report_failure(error, out)
+    }
+}
+
+impl Tool {
+    const fn new<T: Run>(name: &'static str, script: Option<&'static str>) -> Self {
+        Self {
+            name,
+            script,
+            needs_no_words: T::NEEDS_NO_WORDS,
+            command: <T as CommandFactory>::command,
+            run: |matches, out| T::from_arg_matches(matches)?.run(out),
+            misused: T::misused,
+            failed: T::failed,
+        }
+    }
+
+    /// The tool's command with its name and Kafka's option rules.
+    fn command(&self) -> Command {
+        support::with_kafkas_option_rules((self.command)())
+            .name(self.name)
+            .version(env!("CARGO_PKG_VERSION"))
+            .disable_version_flag(true)
+            .arg(clap::Arg::new("version").long("version").action(clap::ArgAction::Version).help("Print the version"))
+    }
+}
+
+/// The subcommands, in the order of the help.
+static TOOLS: &[Tool] = &[
+    Tool::new::<zookeeper::Start>("zookeeper-server-start", Some("zookeeper-server-start")),
+    Tool::new::<zookeeper::Stop>("zookeeper-server-stop", Some("zookeeper-server-stop")),
+    Tool::new::<links::Links>("links", None),
+    Tool::new::<completions::Completions>("completions", None),
+    Tool::new::<man::Man>("man", None),
+    Tool::new::<complete::Complete>(complete::NAME, None),
+];
+
+/// The name of the binary.
+const PROGRAM: &str = "kafka-rs";
+
+/// Runs the tool that `args` (with the program's name as its first) ask for, and returns the process's exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut out = Output::standard();
+    let mut args = args.into_iter();
+    let program = args.next().unwrap_or_default();
+    let words: Vec<_> = args.collect();
+    let exit = dispatch(&program, words, &mut out).and_then(|exit| out.flush().map(|()| exit));
+    match exit {
+        Ok(exit) => exit.code(),
+        Err(error) if is_stdout_closed(&error) => Exit::Success.code(),
+        // Printing itself failed (a full disk behind stdout): nothing is left to tell it with but the code.
+        Err(_) => Exit::Failure.code(),
+    }
+}
+
+fn dispatch(program: &OsStr, mut words: Vec<OsString>, out: &mut Output) -> io::Result<Exit> {
+    if let Some(tool) = called_by_link(program) {
+        return run_tool(tool, &link_name(program), words, out);
+    }
+    let first = words.first().and_then(|word| word.to_str()).unwrap_or_default().to_owned();
+    if let Some(tool) = find(&first) {
+        words.remove(0);
+        return run_tool(tool, &format!("{PROGRAM} {}", tool.name), words, out);
+    }
+    match first.as_str() {
+        "" => {
+            out.note(root_command().render_help())?;
+            Ok(Exit::Failure)
+        }
+        "-V" | "--version" => {
+            out.line(format_args!("{PROGRAM} {}", env!("CARGO_PKG_VERSION")))?;
+            Ok(Exit::Success)
+        }
+        "-h" | "--help" | "help" => match words.get(1).and_then(|word| word.to_str()).map(|name| (name, find(name))) {
+            Some((_, Some(tool))) => run_tool(tool, &format!("{PROGRAM} {}", tool.name), vec!["--help".into()], out),
+            Some((name, None)) => unknown_tool(name, out),
+            None => {
+                let help = root_command().render_help();
+                if out.stdout_is_terminal() {
+                    out.line(help.ansi())?
+                } else {
+                    out.line(help)?
+                }
+                Ok(Exit::Success)
+            }
+        },
+        _ => unknown_tool(&first, out),
+    }
+}
+
+fn run_tool(tool: &Tool, called_as: &str, words: Vec<OsString>, out: &mut Output) -> io::Result<Exit> {
+    let mut command = tool.command().bin_name(called_as).display_name(called_as);
+    if words.is_empty() && !tool.needs_no_words && !out.can_ask() {
+        // As Kafka's scripts: what the tool is for, and its options, on stderr.
+        out.note(command.render_help())?;
+        return Ok(Exit::Failure);
+    }
+    let words = support::with_two_dashes(&command, words);
+    let matches = match command.try_get_matches_from_mut(std::iter::once(called_as.into()).chain(words)) {
+        Ok(matches) => matches,
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp => {
+                let help = error.render();
+                if out.stdout_is_terminal() {
+                    write_text(out, help.ansi())?
+                } else {
+                    write_text(out, help)?
+                }
+                return Ok(Exit::Success);
+            }
+            ErrorKind::DisplayVersion => {
+                out.line(env!("CARGO_PKG_VERSION"))?;
+                return Ok(Exit::Success);
+            }
+            _ => return report(tool, called_as, &anyhow::Error::new(UsageError::from_clap(&error)), out),
+        },
+    };
+    match (tool.run)(&matches, out) {
+        Ok(exit) => Ok(exit),
+        Err(error) => report(tool, called_as, &error, out),
+    }
+}
+
+fn report(tool: &Tool, called_as: &str, error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
+    if let Some(error) = error.downcast_ref::<io::Error>()
+        && is_stdout_closed(error)
+    {
+        return Ok(Exit::Success);
+    }
+    match error.downcast_ref::<UsageError>() {
+        Some(mistake) => (tool.misused)(mistake, called_as, out),
+        None => (tool.failed)(error, out),
+    }
+}
+
+fn write_text(out: &mut Output, text: impl std::fmt::Display) -> io::Result<()> {
+    use io::Write as _;
+    write!(out.stdout(), "{text}")
+}
+
+fn is_stdout_closed(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<StdoutClosed>())
+}
+
+fn unknown_tool(name: &str, out: &mut Output) -> io::Result<Exit> {
+    out.error(&format!("{PROGRAM} has no tool named {name}"))?;
+    let near = match root_command().try_get_matches_from([PROGRAM, name]) {
+        Err(error) => match error.get(ContextKind::SuggestedSubcommand) {
+            Some(ContextValue::Strings(names)) => names.first().cloned(),
+            _ => None,
+        },
+        Ok(_) => None,
+    };
+    match near {
+        Some(near) => out.hint(&format!("did you mean {near}? `{PROGRAM} --help` lists the tools"))?,
+        None => out.hint(&format!("`{PROGRAM} --help` lists the tools"))?,
+    }
+    Ok(Exit::Failure)
+}
+
+/// The tool of this name, or whose script in Kafka has this name.
+fn find(name: &str) -> Option<&'static Tool> {
+    let script = without_extension(name);
+    TOOLS.iter().find(|tool| tool.name == name || tool.script == Some(script))
+}
+
+/// The tool that the program was called as, by a link such as `kafka-topics.sh`.
+fn called_by_link(program: &OsStr) -> Option<&'static Tool> {
+    let name = link_name(program);
+    TOOLS.iter().find(|tool| tool.script == Some(without_extension(&name)))
+}
+
+fn link_name(program: &OsStr) -> String {
+    Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()
+}
+
+fn without_extension(name: &str) -> &str {
+    [".sh", ".bat", ".exe"].iter().find_map(|extension| name.strip_suffix(extension)).unwrap_or(name)
+}
+
+/// The whole command line: what help, completions and man pages are made from.
+fn root_command() -> Command {
+    Command::new(PROGRAM)
+        .about("Apache Kafka as one binary: the broker and its tools")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .subcommands(TOOLS.iter().map(|tool| {
+            let command = tool.command();
+            if tool.name.starts_with("__") { command.hide(true) } else { command }
+        }))
+}

@@ -1,0 +1,22 @@
+# Completion of kafka-rs and of the links to it, for fish. Made by `kafka-rs completions fish`.
+
+function __kafka_rs_complete
+    set -l words (commandline -opc) (commandline -ct)
+    set -l program kafka-rs
+    # A script of the same name in an Apache Kafka would start a JVM at each press of the key.
+    string match -qr '(^|/)kafka-rs$' -- $words[1]; and set program $words[1]
+    set -l lines ($program __complete fish -- $words 2>/dev/null)
+    for line in $lines
+        switch $line
+            case ':files' ':directories'
+                __fish_complete_path (commandline -ct)
+            case ':*'
+            case '*'
+                echo $line
+        end
+    end
+end
+
+for name in @NAMES@
+    complete -c $name -f -a '(__kafka_rs_complete)'
+end

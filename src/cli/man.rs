@@ -1,0 +1,99 @@
+//! `man`: the manual pages, made from the same definitions as the parser.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+
+use anyhow::Context as _;
+use clap::Command;
+
+use super::support::{Exit, Hinted, Output};
+use super::{PROGRAM, Run, find, root_command};
+
+/// Show the manual of kafka-rs or of a tool
+#[derive(Debug, clap::Parser)]
+pub(super) struct Man {
+    /// Tool whose manual is shown
+    #[arg(value_name = "TOOL")]
+    tool: Option<String>,
+    /// Write all pages as files into this directory instead
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath, conflicts_with = "tool")]
+    dir: Option<PathBuf>,
+}
+
+impl Run for Man {
+    const NEEDS_NO_WORDS: bool = true;
+
+    fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
+        if let Some(dir) = &self.dir {
+            return write_pages(dir, out);
+        }
+        let name = match self.tool.as_deref() {
+            None => None,
+            Some(name) => {
+                let Some(tool) = find(name) else {
+                    return Err(Hinted::error(
+                        format!("there is no tool named {name}"),
+                        "`kafka-rs --help` lists the tools",
+                    ));
+                };
+                Some(tool.name)
+            }
+        };
+        let page = render(name)?;
+        if !(out.stdout_is_terminal() && show(&page)) {
+            out.stdout().write_all(&page)?;
+        }
+        Ok(Exit::Success)
+    }
+}
+
+fn write_pages(dir: &Path, out: &mut Output) -> anyhow::Result<Exit> {
+    fs::create_dir_all(dir).with_context(|| format!("could not make the directory {}", dir.display()))?;
+    let names = visible_tools().map(Some).chain([None]);
+    let mut count = 0;
+    for name in names {
+        let path = dir.join(format!("{}.1", page_name(name)));
+        fs::write(&path, render(name)?).with_context(|| format!("could not write {}", path.display()))?;
+        count += 1;
+    }
+    out.line(format_args!("{count} pages in {}", dir.display()))?;
+    Ok(Exit::Success)
+}
+
+fn visible_tools() -> impl Iterator<Item = &'static str> {
+    super::TOOLS.iter().map(|tool| tool.name).filter(|name| !name.starts_with("__"))
+}
+
+fn page_name(tool: Option<&str>) -> String {
+    match tool {
+        Some(tool) => format!("{PROGRAM}-{tool}"),
+        None => PROGRAM.to_owned(),
+    }
+}
+
+/// The page of a tool, or of the whole program, as troff.
+fn render(tool: Option<&str>) -> anyhow::Result<Vec<u8>> {
+    let command = match tool.and_then(find) {
+        Some(tool) => {
+            let command: Command = tool.command();
+            command.bin_name(format!("{PROGRAM} {}", tool.name)).display_name(page_name(Some(tool.name)))
+        }
+        None => root_command(),
+    };
+    let mut page = Vec::new();
+    // No date: the page must be the same whenever it is made.
+    clap_mangen::Man::new(command.disable_help_flag(true)).date("").source(PROGRAM).render(&mut page)?;
+    Ok(page)
+}
+
+/// Hands the page to `man`; whether that worked.
+fn show(page: &[u8]) -> bool {
+    let Ok(mut viewer) = Process::new("man").args(["-l", "-"]).stdin(Stdio::piped()).spawn() else { return false };
+    if let Some(mut stdin) = viewer.stdin.take() {
+        // A reader who leaves the viewer early is no failure.
+        let _ = stdin.write_all(page);
+    }
+    viewer.wait().is_ok_and(|status| status.success())
+}

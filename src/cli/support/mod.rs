@@ -1,0 +1,13 @@
+//! What every tool shares: printing, exit codes, Kafka's way of reading options, questions, progress.
+//!
+//! Nothing here knows a single tool; nothing here prints except through [`Output`].
+
+mod exit;
+mod options;
+mod output;
+mod usage;
+
+pub(crate) use exit::{Exit, Hinted, report_failure};
+pub(crate) use options::{needs_value, takes_value, with_kafkas_option_rules, with_two_dashes};
+pub(crate) use output::{Output, StdoutClosed};
+pub(crate) use usage::UsageError;

@@ -1,0 +1,336 @@
+//! The one way to print. Data goes to stdout, everything else to stderr.
+//!
+//! Output is plain, as Kafka's script prints it, unless stdout is a terminal (then tables and colour) or `--output`
+//! says otherwise. Tests hold an [`Output`] that collects.
+
+use std::fmt;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+
+use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+
+/// What lists and descriptions look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Style {
+    /// Exactly what Kafka's script prints
+    Kafka,
+    /// Tables for people
+    Table,
+    /// JSON for programs
+    Json,
+}
+
+/// `--output`, for the tools that list or describe something.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct OutputArgs {
+    /// What the output looks like [default: table on a terminal, else kafka]
+    #[arg(long, value_name = "FORMAT", hide_default_value = true)]
+    output: Option<Style>,
+}
+
+impl OutputArgs {
+    /// Sets the chosen style, if one was chosen.
+    pub(crate) fn apply(self, out: &mut Output) {
+        if let Some(style) = self.output {
+            out.style = style;
+        }
+    }
+}
+
+/// The reader of stdout has gone away (`| head -1`): reason to stop, but no failure.
+#[derive(Debug)]
+pub(crate) struct StdoutClosed;
+
+impl fmt::Display for StdoutClosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads standard output any more")
+    }
+}
+
+impl std::error::Error for StdoutClosed {}
+
+/// Where a tool prints, and what it knows about who is reading.
+pub(crate) struct Output {
+    stdout: Stdout,
+    stderr: Box<dyn Write + Send>,
+    style: Style,
+    colour: bool,
+    stdin_is_terminal: bool,
+    stdout_is_terminal: bool,
+    stderr_is_terminal: bool,
+}
+
+/// Standard output behind a buffer, with [`StdoutClosed`] for a pipe that nobody reads.
+pub(crate) struct Stdout(BufWriter<Box<dyn Write + Send>>);
+
+/// Large enough that a consumer at full speed makes few system calls.
+const STDOUT_BUFFER: usize = 64 * 1024;
+
+impl Write for Stdout {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.write(buf).map_err(closed)
+    }
+
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        self.0.write_all(buf).map_err(closed)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(closed)
+    }
+}
+
+fn closed(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        io::Error::new(io::ErrorKind::BrokenPipe, StdoutClosed)
+    } else {
+        error
+    }
+}
+
+impl Output {
+    /// The process's own stdout and stderr.
+    pub(crate) fn standard() -> Self {
+        let stdout_is_terminal = io::stdout().is_terminal();
+        let stderr_is_terminal = io::stderr().is_terminal();
+        // https://no-color.org: any value but the empty one.
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            stdout: Stdout(BufWriter::with_capacity(STDOUT_BUFFER, Box::new(RawStdout::new()))),
+            stderr: Box::new(io::stderr()),
+            style: if stdout_is_terminal { Style::Table } else { Style::Kafka },
+            colour: !no_colour,
+            stdin_is_terminal: io::stdin().is_terminal(),
+            stdout_is_terminal,
+            stderr_is_terminal,
+        }
+    }
+
+    /// What lists and descriptions shall look like.
+    pub(crate) fn style(&self) -> Style {
+        self.style
+    }
+
+    /// Whether errors and remarks are for a person; otherwise they are worded as Kafka's tools word them.
+    pub(crate) fn is_for_people(&self) -> bool {
+        self.style == Style::Table
+    }
+
+    /// Whether a question can be asked: a person types, and sees the question.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.stdin_is_terminal && self.stderr_is_terminal
+    }
+
+    /// Whether lines are typed by a person at a prompt that goes to stdout.
+    pub(crate) fn is_prompt(&self) -> bool {
+        self.stdin_is_terminal && self.stdout_is_terminal
+    }
+
+    /// Whether stdin is a terminal.
+    pub(crate) fn stdin_is_terminal(&self) -> bool {
+        self.stdin_is_terminal
+    }
+
+    /// Whether stdout is a terminal.
+    pub(crate) fn stdout_is_terminal(&self) -> bool {
+        self.stdout_is_terminal
+    }
+
+    /// Whether a progress line can be drawn on stderr.
+    pub(crate) fn can_draw(&self) -> bool {
+        self.stderr_is_terminal
+    }
+
+    /// Raw bytes for stdout; they reach it at the latest with [`Output::flush`].
+    pub(crate) fn stdout(&mut self) -> &mut Stdout {
+        &mut self.stdout
+    }
+
+    /// Prints a line of data.
+    pub(crate) fn line(&mut self, text: impl fmt::Display) -> io::Result<()> {
+        writeln!(self.stdout, "{text}")
+    }
+
+    /// Prints a line on stderr: a remark or warning, never data.
+    pub(crate) fn note(&mut self, text: impl fmt::Display) -> io::Result<()> {
+        // Order: data printed before a remark is seen before it.
+        self.stdout.flush()?;
+        writeln!(self.stderr, "{text}")
+    }
+
+    /// Prints `error: <text>` on stderr.
+    pub(crate) fn error(&mut self, text: &str) -> io::Result<()> {
+        self.labelled("error:", "\x1b[1;31m", text)
+    }
+
+    /// Prints `hint: <text>` on stderr.
+    pub(crate) fn hint(&mut self, text: &str) -> io::Result<()> {
+        self.labelled("hint:", "\x1b[1;36m", text)
+    }
+
+    fn labelled(&mut self, label: &str, colour: &str, text: &str) -> io::Result<()> {
+        if self.colour && self.stderr_is_terminal {
+            self.note(format_args!("{colour}{label}\x1b[0m {text}"))
+        } else {
+            self.note(format_args!("{label} {text}"))
+        }
+    }
+
+    /// `text` in bold, if stdout shows colours.
+    pub(crate) fn bold(&self, text: &str) -> String {
+        if self.colour && self.stdout_is_terminal { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Prints an error as Kafka's logging does on stderr: `[time] ERROR text (logger)`.
+    pub(crate) fn kafka_log_error(&mut self, text: impl fmt::Display, logger: &str) -> io::Result<()> {
+        let time = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S,%3f").to_string();
+        self.note(format_args!("[{time}] ERROR {text} ({logger})"))
+    }
+
+    /// Prints a table with a header; a table without rows prints nothing.
+    pub(crate) fn table(&mut self, header: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_FULL_CONDENSED);
+        let bold = self.colour && self.stdout_is_terminal;
+        table.set_header(header.iter().map(|title| {
+            let cell = Cell::new(title);
+            if bold { cell.add_attribute(Attribute::Bold) } else { cell }
+        }));
+        table.add_rows(rows);
+        if self.stdout_is_terminal {
+            // Wraps what is too wide instead of letting the terminal break the lines.
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        } else {
+            table.force_no_tty();
+        }
+        self.line(table)
+    }
+
+    /// Prints a JSON document, indented, on lines of its own.
+    pub(crate) fn json(&mut self, value: &serde_json::Value) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut self.stdout, value)?;
+        self.stdout.write_all(b"\n")
+    }
+
+    /// Hands everything printed so far to the system.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.stdout.flush()?;
+        self.stderr.flush()
+    }
+
+    /// An output for tests, not a terminal, and what it has collected.
+    #[cfg(test)]
+    pub(crate) fn captured() -> (Self, Captured) {
+        let captured = Captured::default();
+        let out = Self {
+            stdout: Stdout(BufWriter::new(Box::new(captured.stdout.clone()))),
+            stderr: Box::new(captured.stderr.clone()),
+            style: Style::Kafka,
+            colour: false,
+            stdin_is_terminal: false,
+            stdout_is_terminal: false,
+            stderr_is_terminal: false,
+        };
+        (out, captured)
+    }
+}
+
+/// Standard output without the line buffer that [`io::Stdout`] adds, where the system has it as a file.
+struct RawStdout {
+    #[cfg(unix)]
+    file: Option<std::fs::File>,
+}
+
+impl RawStdout {
+    fn new() -> Self {
+        Self {
+            // A duplicate, so that dropping it does not close the process's stdout.
+            #[cfg(unix)]
+            file: std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned().ok().map(std::fs::File::from),
+        }
+    }
+}
+
+impl Write for RawStdout {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        if let Some(file) = &mut self.file {
+            return file.write(buf);
+        }
+        io::stdout().write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
+}
+
+/// Bytes that several writers may add to; what [`Output::captured`] prints into.
+#[cfg(test)]
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Shared(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+#[cfg(test)]
+impl Write for Shared {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a test's [`Output`] printed.
+#[cfg(test)]
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Captured {
+    stdout: Shared,
+    stderr: Shared,
+}
+
+#[cfg(test)]
+impl Captured {
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8(self.stdout.0.lock().unwrap().clone()).unwrap()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8(self.stderr.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_pipe_is_told_apart_from_other_failures() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (mut out, _) = Output::captured();
+        out.stdout = Stdout(BufWriter::new(Box::new(Gone)));
+        out.line("x").unwrap();
+        let error = anyhow::Error::new(out.flush().unwrap_err());
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref).unwrap();
+        assert!(inner.is::<StdoutClosed>());
+    }
+
+    #[test]
+    fn tables_without_rows_print_nothing() {
+        let (mut out, captured) = Output::captured();
+        out.table(&["TOPIC"], Vec::new()).unwrap();
+        out.flush().unwrap();
+        assert_eq!(captured.stdout(), "");
+    }
+}
