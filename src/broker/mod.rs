@@ -1,3 +1,17 @@
 //! The server: listeners, the router, the API handlers, partitions and coordinators.
 //!
-//! Never uses `client`: errors and epochs must be seen as they are, not retried away.
+//! Never uses `client`: errors and epochs must be seen as they are, not retried away. What holds for every handler:
+//! answers leave a connection in the order of its requests; one bad partition does not cost a request its others; no
+//! lock is held across an await; whatever waits has a deadline and ends when the client is gone.
+//!
+//! Start reading at `server.rs` (what is built in which order), then `connection.rs`, `router.rs` and `api/`.
+
+mod api;
+mod connection;
+mod context;
+mod errors;
+mod listener;
+mod router;
+mod server;
+
+pub use server::{BrokerError, Endpoint, Server};

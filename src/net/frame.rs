@@ -1,0 +1,233 @@
+//! Reading and writing frames: a big-endian 32-bit size, then that many bytes.
+
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::budget::{MemoryBudget, MemoryGrant};
+
+/// Room that a connection may use without asking the budget: enough for nearly every request but large produces.
+const FREE_BYTES: usize = 64 * 1024;
+
+/// A sender that holds budgeted memory while it is scarce and sends nothing for this long is cut off.
+const STALLED_WHEN_SCARCE: Duration = Duration::from_secs(5);
+
+/// Why no frame could be read.
+#[derive(Debug, Error)]
+pub enum FrameError {
+    /// A size that is negative or beyond the limit. The stream is beyond repair.
+    #[error("a frame of {size} bytes was announced, at most {limit} are taken")]
+    Size {
+        /// The announced size.
+        size: i32,
+        /// The largest one taken.
+        limit: usize,
+    },
+    /// The stream ended inside a frame.
+    #[error("the connection ended inside a frame")]
+    Cut,
+    /// The sender stalled inside a frame while others wait for memory.
+    #[error("the sender stalled inside a frame")]
+    Stalled,
+    /// The stream failed.
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+}
+
+/// A frame's bytes without the size, and the memory grant that goes with them.
+#[derive(Debug)]
+pub struct Frame {
+    /// The bytes after the size.
+    pub bytes: Bytes,
+    /// Keeps the memory accounted for until the frame was dealt with.
+    pub grant: MemoryGrant,
+}
+
+/// Cuts a stream into frames.
+#[derive(Debug)]
+pub struct FrameReader<R> {
+    stream: R,
+    buffer: BytesMut,
+    limit: usize,
+    budget: Option<MemoryBudget>,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    /// Reads frames of at most `limit` bytes; memory beyond a small buffer comes out of `budget`.
+    pub fn new(stream: R, limit: usize, budget: Option<MemoryBudget>) -> Self {
+        Self { stream, buffer: BytesMut::new(), limit, budget }
+    }
+
+    /// Reads the next frame; `None` if the stream ended between frames.
+    ///
+    /// Cancelling loses nothing that was read: a later call goes on where this one was (but the memory grant of a
+    /// partial frame is given back meanwhile).
+    ///
+    /// # Errors
+    /// The stream failed, ended inside a frame, or announced a size that is not taken.
+    pub async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+        while self.buffer.len() < 4 {
+            if self.fill(FREE_BYTES.min(4096)).await? == 0 {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Cut) };
+            }
+        }
+        let mut head = [0; 4];
+        head.copy_from_slice(self.buffer.get(..4).unwrap_or(&[0; 4]));
+        let announced = i32::from_be_bytes(head);
+        let size = usize::try_from(announced)
+            .ok()
+            .filter(|size| *size <= self.limit)
+            .ok_or(FrameError::Size { size: announced, limit: self.limit })?;
+        let whole = size + 4;
+        let mut grant = MemoryGrant::default();
+        let mut allowed = FREE_BYTES;
+        while self.buffer.len() < whole {
+            // The buffer doubles as bytes arrive: what a peer only announces costs nothing.
+            let room = whole.min(allowed.max(2 * self.buffer.len()));
+            if room > allowed {
+                if let Some(budget) = &self.budget {
+                    budget.extend(&mut grant, room - allowed).await;
+                }
+                allowed = room;
+            }
+            let read = if self.budget.as_ref().is_some_and(|budget| allowed > FREE_BYTES && budget.is_scarce()) {
+                let fill = self.fill(room - self.buffer.len());
+                tokio::time::timeout(STALLED_WHEN_SCARCE, fill).await.map_err(|_| FrameError::Stalled)??
+            } else {
+                self.fill(room - self.buffer.len()).await?
+            };
+            if read == 0 {
+                return Err(FrameError::Cut);
+            }
+        }
+        self.buffer.advance(4);
+        let bytes = self.buffer.split_to(size).freeze();
+        if self.buffer.is_empty() {
+            // An idle connection holds no buffer.
+            self.buffer = BytesMut::new();
+        }
+        Ok(Some(Frame { bytes, grant }))
+    }
+
+    /// Waits until the stream has ended, reading ahead a little meanwhile; returns only then. For use beside a handler that
+    /// waits: a client that went away needs no answer. Pends forever once the read-ahead is full.
+    pub async fn ended(&mut self) {
+        while self.buffer.len() < FREE_BYTES {
+            match self.fill(4096).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
+    async fn fill(&mut self, room: usize) -> io::Result<usize> {
+        self.buffer.reserve(room);
+        self.stream.read_buf(&mut self.buffer).await
+    }
+}
+
+/// Writes all pieces, in as few calls as the system takes.
+///
+/// # Errors
+/// The stream failed.
+pub async fn write_pieces<W: AsyncWrite + Unpin>(stream: &mut W, pieces: &[Bytes]) -> io::Result<()> {
+    const MOST_SLICES: usize = 64;
+    let mut at = 0;
+    let mut within = 0;
+    while at < pieces.len() {
+        let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(pieces.get(at..).unwrap_or_default()) {
+            let skip = if count == 0 { within } else { 0 };
+            *slice = IoSlice::new(piece.get(skip..).unwrap_or_default());
+            count += 1;
+        }
+        let mut written = stream.write_vectored(slices.get(..count).unwrap_or_default()).await?;
+        let empty = pieces.get(at..at + count).unwrap_or_default().iter().all(Bytes::is_empty);
+        if written == 0 && !empty {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        while let Some(piece) = pieces.get(at) {
+            let rest = piece.len() - within;
+            if written < rest {
+                within += written;
+                break;
+            }
+            written -= rest;
+            at += 1;
+            within = 0;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn frames_come_out_as_they_went_in() {
+        runtime().block_on(async {
+            let (mut near, far) = duplex(97);
+            let frames: Vec<Bytes> =
+                [0usize, 1, 5, 4096, 300_000].iter().map(|n| Bytes::from(vec![*n as u8; *n])).collect();
+            let sent = frames.clone();
+            let writer = tokio::spawn(async move {
+                for frame in sent {
+                    let size = Bytes::copy_from_slice(&(frame.len() as u32).to_be_bytes());
+                    write_pieces(
+                        &mut near,
+                        &[size, Bytes::new(), frame.slice(..frame.len() / 2), frame.slice(frame.len() / 2..)],
+                    )
+                    .await
+                    .unwrap();
+                }
+            });
+            let mut reader = FrameReader::new(far, 1 << 20, Some(MemoryBudget::new(100_000)));
+            for frame in frames {
+                assert_eq!(reader.next().await.unwrap().unwrap().bytes, frame);
+            }
+            assert!(reader.next().await.unwrap().is_none());
+            writer.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn impossible_sizes_and_cut_frames_are_errors() {
+        runtime().block_on(async {
+            for (bytes, limit) in [(&[0xff, 0xff, 0xff, 0xff][..], 10), (&[0, 0, 0, 11], 10)] {
+                let mut reader = FrameReader::new(bytes, limit, None);
+                assert!(matches!(reader.next().await, Err(FrameError::Size { .. })));
+            }
+            for bytes in [&[0, 0][..], &[0, 0, 0, 2, 1]] {
+                let mut reader = FrameReader::new(bytes, 10, None);
+                assert!(matches!(reader.next().await, Err(FrameError::Cut)));
+            }
+        });
+    }
+
+    /// A hundred peers that announce 100 MB each and send a few bytes take next to no memory.
+    #[test]
+    fn announced_bytes_cost_nothing() {
+        runtime().block_on(async {
+            let mut bytes = (100_000_000_u32).to_be_bytes().to_vec();
+            bytes.extend_from_slice(&[1; 1000]);
+            let (mut near, far) = duplex(10_000);
+            near.write_all(&bytes).await.unwrap();
+            let mut reader = FrameReader::new(far, 104_857_600, Some(MemoryBudget::new(1 << 20)));
+            let next = tokio::time::timeout(Duration::from_millis(20), reader.next()).await;
+            assert!(next.is_err(), "there is no whole frame yet");
+            assert!(reader.buffer.capacity() <= 4 * FREE_BYTES, "{}", reader.buffer.capacity());
+        });
+    }
+}
