@@ -1,4 +1,26 @@
 //! Record batches in Kafka's format v2: the bytes that disk, wire and client share.
 //!
-//! A checked view over bytes, a builder, a reader, the compression codecs and key hashing. Never does I/O and never
-//! knows topics or requests.
+//! A checked view over bytes ([`RecordBatch`], [`batches`]), a builder ([`BatchBuilder`]), the compression codecs and key
+//! hashing; the formats before it ([`OldEntry`]) are read only. Never does I/O and never knows topics or requests.
+//! Start reading in `header.rs`, where the layout is.
+
+mod batch;
+mod builder;
+mod compression;
+mod error;
+mod header;
+pub mod key_hash;
+mod old;
+mod records;
+pub mod varint;
+
+pub use batch::{Batches, Entries, EntryRecords, LogEntry, RecordBatch, Stamp, batches, entries, patched_header};
+pub use builder::{BatchBuilder, BatchOptions, NewRecord};
+pub use compression::{Codec, Compression, UnknownCodecName, compress, compress_into, decompress, decompress_into};
+pub use error::{OldMessageDefect, RecordDefect, RecordError};
+pub use header::{
+    Attributes, BatchHeader, EntryPrefix, HEADER_LEN, LOG_OVERHEAD, MAGIC_V2, NO_PRODUCER_EPOCH, NO_SEQUENCE,
+    NO_TIMESTAMP, PREFIX_LEN, TimestampType,
+};
+pub use old::OldEntry;
+pub use records::{Header, Headers, OwnedHeader, OwnedRecord, OwnedRecords, Record, Records};
