@@ -1,3 +1,26 @@
-//! Cluster metadata: KRaft records, the image that they add up to, and its changes.
+//! Cluster metadata: KRaft's records, the image that they add up to, and what one commit changed in it.
 //!
-//! Pure data: reads and writes no file and no socket.
+//! Pure data: reads and writes no file and no socket, knows no clock. The controller appends records and applies them;
+//! a broker is what replaying them gives. Start reading at `record.rs`, then `image.rs` and `apply.rs`.
+
+pub mod features;
+pub mod fuzz;
+
+mod apply;
+mod delta;
+mod image;
+mod record;
+mod replay;
+mod snapshot;
+mod topic;
+
+#[cfg(test)]
+mod tests;
+
+pub use apply::ApplyError;
+pub use delta::MetadataDelta;
+pub use features::MetadataVersion;
+pub use image::{ConfigResource, ConfigResourceType, LogPosition, MetadataImage, QuotaEntity};
+pub use record::{MetadataRecord, RecordError};
+pub use replay::Replay;
+pub use topic::{PartitionImage, TopicImage};
