@@ -1,3 +1,30 @@
-//! The client on tokio: connections, metadata, producer, consumer and admin calls.
+//! The client of Kafka's protocol: connections, metadata, producer, consumer, admin calls.
 //!
-//! Talks to any Kafka cluster; never reaches into `broker`.
+//! Works against any Kafka cluster of 2.1 or newer. Runs on the caller's tokio runtime, a current-thread one included.
+//! Never prints, and never reads a configuration file: it takes options that `config` has checked.
+//!
+//! Start reading at [`Connection`] (one broker), then [`Cluster`] (all of them).
+
+pub mod address;
+pub mod cluster;
+pub mod connection;
+pub mod error;
+pub mod metadata;
+pub mod options;
+pub mod retry;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use address::Address;
+pub use cluster::{AutoCreate, Cluster, Lane, TopicScope};
+pub use connection::{ApiVersions, CallOptions, Connection, Pending};
+pub use error::{ApiError, ClientError};
+pub use metadata::{Metadata, Node, PartitionMetadata, TopicMetadata};
+pub use options::ClientOptions;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks, also after a panic of another holder: what is behind the client's locks is valid between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

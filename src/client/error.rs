@@ -1,0 +1,203 @@
+//! What can go wrong between a client and its cluster, split by what the caller can do about it.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::Address;
+use crate::protocol::{ApiKey, DecodeError, EncodeError, ErrorCode, VersionRange};
+
+/// Why a call failed. Cheap to clone: one broken connection fails all who wait on it.
+#[derive(Debug, Clone, Error)]
+pub enum ClientError {
+    /// No address of the broker took the connection.
+    #[error("could not connect to {address}")]
+    Connect {
+        /// Where to.
+        address: Address,
+        /// What the system said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// None of several brokers took the connection.
+    #[error("could not connect to any of {tried}")]
+    NoBroker {
+        /// The addresses, separated by commas.
+        tried: String,
+        /// What the last one said.
+        #[source]
+        source: Arc<ClientError>,
+    },
+    /// No answer in time. Whether the request was carried out is not known.
+    #[error("{address} did not answer {api} within {} ms", .after.as_millis())]
+    TimedOut {
+        /// Who was asked.
+        address: Address,
+        /// What was asked.
+        api: ApiKey,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The time for the whole operation, with all its attempts, is over.
+    #[error("gave up after {} ms", .after.as_millis())]
+    DeadlineExceeded {
+        /// How long was tried.
+        after: Duration,
+        /// What the last attempt said.
+        #[source]
+        source: Option<Arc<ClientError>>,
+    },
+    /// The connection ended while an answer was awaited. Whether the request was carried out is not known.
+    #[error("{address} closed the connection")]
+    Disconnected {
+        /// The broker.
+        address: Address,
+        /// What the system said, if the end was not an orderly one.
+        #[source]
+        source: Option<Arc<io::Error>>,
+    },
+    /// What came is not an answer in Kafka's protocol.
+    #[error("{address} does not answer as a Kafka broker without TLS would: {what}")]
+    NotKafka {
+        /// The peer.
+        address: Address,
+        /// What was odd.
+        what: String,
+    },
+    /// The answer can't be read.
+    #[error("{address} sent a malformed {api} response")]
+    Malformed {
+        /// The broker.
+        address: Address,
+        /// What was asked.
+        api: ApiKey,
+        /// Why it can't be read.
+        #[source]
+        source: DecodeError,
+    },
+    /// The request can't be said in the version that the broker speaks.
+    #[error("can't say this {api} request in version {version}")]
+    Unsayable {
+        /// What was to be asked.
+        api: ApiKey,
+        /// The version.
+        version: i16,
+        /// Why.
+        #[source]
+        source: EncodeError,
+    },
+    /// Client and broker have no version of an API in common.
+    #[error("{address} does not speak {api} in a version of {}", Span(*.wanted))]
+    UnsupportedVersion {
+        /// The broker.
+        address: Address,
+        /// The API.
+        api: ApiKey,
+        /// What the client could use.
+        wanted: VersionRange,
+        /// What the broker speaks, if it knows the API at all.
+        offered: Option<VersionRange>,
+    },
+    /// The broker answered with an error.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// A broker that metadata does not know (any more).
+    #[error("broker {0} is not known")]
+    UnknownNode(i32),
+    /// The client was closed.
+    #[error("the client is closed")]
+    Closed,
+}
+
+struct Span(VersionRange);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.0.min, self.0.max)
+    }
+}
+
+impl ClientError {
+    /// Whether the same call may succeed later or at another broker.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Connect { .. }
+            | Self::NoBroker { .. }
+            | Self::TimedOut { .. }
+            | Self::Disconnected { .. }
+            | Self::UnknownNode(_) => true,
+            Self::Api(error) => error.code.is_retriable(),
+            Self::DeadlineExceeded { .. }
+            | Self::NotKafka { .. }
+            | Self::Malformed { .. }
+            | Self::Unsayable { .. }
+            | Self::UnsupportedVersion { .. }
+            | Self::Closed => false,
+        }
+    }
+
+    /// Whether leaders and brokers must be looked up anew before a retry.
+    #[must_use]
+    pub fn needs_metadata_refresh(&self) -> bool {
+        match self {
+            Self::Api(error) => error.code.needs_metadata_refresh(),
+            other => other.is_retriable(),
+        }
+    }
+
+    /// Whether the request surely never reached the broker's log: retrying it can't do anything twice.
+    #[must_use]
+    pub fn was_not_sent(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::NoBroker { .. } | Self::UnknownNode(_) | Self::Unsayable { .. })
+    }
+
+    /// The broker's error code, if it answered with one.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Api(error) => Some(error.code),
+            _ => None,
+        }
+    }
+}
+
+/// An error that a broker answered with, for a request or for one of the things in it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub struct ApiError {
+    /// Kafka's code.
+    pub code: ErrorCode,
+    /// What the broker had to say about it.
+    pub message: Option<String>,
+}
+
+impl ApiError {
+    /// The error that a response's code and message say; `Ok` for code 0.
+    ///
+    /// # Errors
+    /// The code is not 0.
+    pub fn check(code: i16, message: Option<String>) -> Result<(), Self> {
+        match ErrorCode::from_code(code) {
+            ErrorCode::None => Ok(()),
+            code => Err(Self { code, message: message.filter(|text| !text.is_empty()) }),
+        }
+    }
+}
+
+impl From<ErrorCode> for ApiError {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, message: None }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => f.write_str(message),
+            None => f.write_str(self.code.name()),
+        }
+    }
+}

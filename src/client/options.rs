@@ -1,0 +1,71 @@
+//! What all clients have in common: how to reach the cluster, and how patient to be.
+
+use std::time::Duration;
+
+use super::Address;
+
+/// How a client reaches its cluster. The defaults are Kafka's; each field says its key.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// `bootstrap.servers`: brokers to ask for the others, tried in this order.
+    pub bootstrap_servers: Vec<Address>,
+    /// `client.id`
+    pub client_id: String,
+    /// `client.rack`: brokers in it are preferred where they may serve.
+    pub client_rack: String,
+    /// `request.timeout.ms`: for one request at one broker.
+    pub request_timeout: Duration,
+    /// `default.api.timeout.ms`: for a call with all its attempts.
+    pub api_timeout: Duration,
+    /// `retry.backoff.ms`
+    pub retry_backoff: Duration,
+    /// `retry.backoff.max.ms`
+    pub retry_backoff_max: Duration,
+    /// `reconnect.backoff.ms`
+    pub reconnect_backoff: Duration,
+    /// `reconnect.backoff.max.ms`
+    pub reconnect_backoff_max: Duration,
+    /// `socket.connection.setup.timeout.ms`: until a broker has taken the connection and said what it speaks.
+    pub connection_setup_timeout: Duration,
+    /// `connections.max.idle.ms`: unused connections are closed after this.
+    pub connections_max_idle: Duration,
+    /// `metadata.max.age.ms`: leaders are looked up anew at least this often.
+    pub metadata_max_age: Duration,
+    /// How long to look for a first broker when none takes a connection. Not a key of Kafka's, whose tools wait for
+    /// `default.api.timeout.ms`, a minute: a mistyped address should be told within seconds.
+    pub bootstrap_patience: Duration,
+    /// Largest response that is accepted. Not a key of Kafka's: it keeps a peer that is no broker from being believed.
+    pub max_response_bytes: usize,
+}
+
+/// Far above any answer but a large fetch, and below what the first bytes of a TLS alert or of HTTP read as.
+const MAX_RESPONSE_BYTES: usize = 256 << 20;
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            bootstrap_servers: Vec::new(),
+            client_id: String::new(),
+            client_rack: String::new(),
+            request_timeout: Duration::from_secs(30),
+            api_timeout: Duration::from_secs(60),
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(1),
+            reconnect_backoff: Duration::from_millis(50),
+            reconnect_backoff_max: Duration::from_secs(1),
+            connection_setup_timeout: Duration::from_secs(10),
+            connections_max_idle: Duration::from_secs(300),
+            metadata_max_age: Duration::from_secs(300),
+            bootstrap_patience: Duration::from_secs(3),
+            max_response_bytes: MAX_RESPONSE_BYTES,
+        }
+    }
+}
+
+impl ClientOptions {
+    /// Kafka's defaults for a cluster that has a broker at each of these addresses.
+    #[must_use]
+    pub fn for_servers(bootstrap_servers: Vec<Address>) -> Self {
+        Self { bootstrap_servers, ..Self::default() }
+    }
+}
