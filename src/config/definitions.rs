@@ -106,7 +106,10 @@ impl ConfigDef {
     /// # Errors
     /// [`ConfigError::InvalidValue`] or [`ConfigError::InvalidList`], in Kafka's words.
     pub fn parse(&self, text: &str) -> Result<Value, ConfigError> {
-        let value = self.kind.parse(self.name, text)?;
+        let mut value = self.kind.parse(self.name, text)?;
+        if let (Valid::List { .. }, Value::List(list)) = (&self.valid, &mut value) {
+            keep_first_of_each(list);
+        }
         self.valid.check(self.name, &value)?;
         Ok(value)
     }
@@ -274,6 +277,12 @@ fn read_effect(text: &str) -> Effect {
         "inert" => Effect::Inert,
         _ => Effect::Later,
     }
+}
+
+/// Kafka forgives repeated elements in the lists that may not have them.
+fn keep_first_of_each(list: &mut Vec<String>) {
+    let mut seen = std::collections::HashSet::new();
+    list.retain(|one| seen.insert(one.clone()));
 }
 
 /// Insertions, deletions and replacements that turn `a` into `b`.

@@ -73,6 +73,11 @@ impl Layers {
         }
     }
 
+    /// Whether the setting comes from this program and not from the user.
+    pub(super) fn is_filled_in(&self, key: &str) -> bool {
+        self.places.get(key) == Some(&Place::Program)
+    }
+
     pub(super) fn place(&self, key: &str) -> Option<&Place> {
         self.places.get(key)
     }

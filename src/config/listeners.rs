@@ -1,8 +1,11 @@
 //! Listeners: where a broker accepts connections, and the addresses that it tells clients.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use super::error::ConfigError;
+use super::value::trim;
 
 /// How the bytes of a listener are protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,6 +69,14 @@ pub struct Listener {
     pub port: u16,
     /// How its bytes are protected.
     pub security_protocol: SecurityProtocol,
+}
+
+impl Listener {
+    /// Its host as an address, if it is one; the zone of an IPv6 address is left out.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        let host = self.host.as_deref()?;
+        host.split('%').next()?.parse().ok()
+    }
 }
 
 impl fmt::Display for Listener {
@@ -134,67 +145,143 @@ fn split_address(text: &str) -> Option<(&str, &str)> {
     (host_fine && port_fine).then_some((host, port))
 }
 
-/// Pairs of `listener.security.protocol.map`.
-pub(super) type ProtocolMap = Vec<(String, SecurityProtocol)>;
+/// Pairs of `listener.security.protocol.map`; the last one of a name counts.
+pub(super) type ProtocolMap = BTreeMap<String, SecurityProtocol>;
 
-/// Reads one list of listeners.
-pub(super) fn parse_list(key: &str, list: &[String], protocols: &ProtocolMap) -> Result<Vec<Listener>, ConfigError> {
-    list.iter().map(|text| parse_one(key, list, text, protocols)).collect()
+/// Whether the ports of a list must differ: those of `listeners` must, those that are only advertised need not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ports {
+    Distinct,
+    Any,
 }
 
-fn parse_one(key: &str, list: &[String], text: &str, protocols: &ProtocolMap) -> Result<Listener, ConfigError> {
-    let unreadable =
-        || ConfigError::invalid(key, list.join(","), format!("Unable to parse {text} to a broker endpoint"));
+/// Reads `listeners` or `advertised.listeners`.
+pub(super) fn parse_list(
+    key: &str,
+    list: &[String],
+    protocols: &ProtocolMap,
+    ports: Ports,
+) -> Result<Vec<Listener>, ConfigError> {
+    let wrong = |reason: String| {
+        ConfigError::rule(key, format!("Error creating broker listeners from '[{}]': {reason}", list.join(", ")))
+    };
+    let parsed: Vec<Listener> =
+        list.iter().map(|text| parse_one(text, protocols)).collect::<Result<_, _>>().map_err(wrong)?;
+    let repeated = |at: usize, one: &Listener| parsed.iter().take(at).any(|other| other.name == one.name);
+    if parsed.iter().enumerate().any(|(at, one)| repeated(at, one)) {
+        return Err(wrong(format!("Each listener must have a different name, listeners: [{}]", list.join(", "))));
+    }
+    if ports == Ports::Distinct {
+        for listener in &parsed {
+            check_port(&parsed, listener.port, &list.join(", ")).map_err(wrong)?;
+        }
+    }
+    Ok(parsed)
+}
+
+fn parse_one(text: &str, protocols: &ProtocolMap) -> Result<Listener, String> {
+    let unreadable = || format!("Unable to parse {text} to a broker endpoint");
     let (name, address) = text.split_once("://").ok_or_else(unreadable)?;
     let (host, port) = split_address(address).ok_or_else(unreadable)?;
+    if name.is_empty() {
+        return Err(NO_NAME.to_owned());
+    }
     let name = name.to_uppercase();
-    let security_protocol = protocols
-        .iter()
-        .find(|(mapped, _)| *mapped == name)
-        .map(|(_, protocol)| *protocol)
-        .ok_or_else(|| ConfigError::rule(key, format!("No security protocol defined for listener {name}")))?;
-    Ok(Listener {
-        name,
-        host: (!host.is_empty()).then(|| host.to_owned()),
-        port: port.parse().map_err(|_| unreadable())?,
-        security_protocol,
-    })
+    let security_protocol =
+        *protocols.get(&name).ok_or_else(|| format!("No security protocol defined for listener {name}"))?;
+    // Kafka takes any number here and fails when it binds.
+    let port = port.parse().map_err(|_| format!("Port {port} of {text} is not between 0 and 65535"))?;
+    Ok(Listener { name, host: (!host.is_empty()).then(|| host.to_owned()), port, security_protocol })
+}
+
+pub(super) const NO_NAME: &str = "The provided listener name is null or empty string";
+
+/// Two listeners may share a port if one has an IPv4 address and the other an IPv6 address.
+fn check_port(listeners: &[Listener], port: u16, list: &str) -> Result<(), String> {
+    let sharing: Vec<&Listener> = listeners.iter().filter(|one| one.port == port && port != 0).collect();
+    if sharing.len() < 2 {
+        return Ok(());
+    }
+    let addresses: Vec<IpAddr> = sharing.iter().filter_map(|one| one.address()).collect();
+    match addresses.as_slice() {
+        [] => Err(format!("Each listener must have a different port, listeners: [{list}]")),
+        [one, other] if sharing.len() == 2 => {
+            if one.is_ipv4() != other.is_ipv4() {
+                return Ok(());
+            }
+            Err(format!(
+                "If you have two listeners on the same port then one needs to be IPv4 and the other IPv6, \
+                 listeners: [{list}], port: {port}"
+            ))
+        }
+        _ => Err(format!(
+            "Each listener must have a different port unless exactly one listener has an IPv4 address and the other \
+             IPv6 address, listeners: [{list}], port: {port}"
+        )),
+    }
 }
 
 /// Reads `NAME:PROTOCOL,...`.
 pub(super) fn parse_protocol_map(key: &str, text: &str) -> Result<ProtocolMap, ConfigError> {
     let mut map = ProtocolMap::new();
-    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let wrong = |reason: &str| ConfigError::invalid(key, text, reason);
-        let (name, protocol) = pair.rsplit_once(':').ok_or_else(|| wrong("Expected NAME:PROTOCOL pairs"))?;
-        let protocol = SecurityProtocol::named(protocol.trim())
-            .ok_or_else(|| wrong(&format!("{} is not a security protocol", protocol.trim())))?;
-        map.push((name.trim().to_uppercase(), protocol));
+    for pair in trim(text).split(',').map(trim).filter(|_| !trim(text).is_empty()) {
+        let (name, protocol) = pair.rsplit_once(':').ok_or_else(|| {
+            let message = format!("Error parsing configuration property '{key}': {pair} is not a NAME:PROTOCOL pair");
+            ConfigError::rule(key, message)
+        })?;
+        if trim(name).is_empty() {
+            return Err(ConfigError::rule(key, NO_NAME));
+        }
+        let protocol = trim(protocol);
+        let protocol = SecurityProtocol::named(protocol).ok_or_else(|| {
+            ConfigError::rule(key, format!("Invalid security protocol `{protocol}` defined in {key}"))
+        })?;
+        map.insert(trim(name).to_uppercase(), protocol);
     }
     Ok(map)
 }
 
 /// Reads `controller.quorum.voters`.
 pub(super) fn parse_voters(key: &str, list: &[String]) -> Result<Vec<Voter>, ConfigError> {
-    list.iter()
-        .map(|text| {
-            let wrong = || ConfigError::invalid(key, list.join(","), "Each voter must be written id@host:port");
-            let (id, address) = text.split_once('@').ok_or_else(wrong)?;
-            let (host, port) = split_address(address).ok_or_else(wrong)?;
-            Ok(Voter {
-                id: id.parse().map_err(|_| wrong())?,
-                address: HostPort { host: host.to_owned(), port: port.parse().map_err(|_| wrong())? },
-            })
-        })
-        .collect()
+    list.iter().map(|text| parse_voter(key, text)).collect()
+}
+
+fn parse_voter(key: &str, text: &str) -> Result<Voter, ConfigError> {
+    const FORM: &str = "Each entry should be in the form `{id}@{host}:{port}`.";
+    let (id, address) = match text.split_once('@') {
+        Some((id, address)) if !address.contains('@') => (id, address),
+        _ => return Err(ConfigError::rule(key, format!("Invalid configuration value for {key}. {FORM}"))),
+    };
+    let id =
+        id.parse().map_err(|_| ConfigError::rule(key, format!("Failed to parse voter ID as an integer from {id}")))?;
+    let address = parse_address(key, address, || {
+        format!("Failed to parse host name from entry {text} for the configuration {key}. {FORM}")
+    })?;
+    Ok(Voter { id, address })
 }
 
 /// Reads `controller.quorum.bootstrap.servers`.
 pub(super) fn parse_servers(key: &str, list: &[String]) -> Result<Vec<HostPort>, ConfigError> {
     list.iter()
         .map(|text| {
-            HostPort::parse(text)
-                .ok_or_else(|| ConfigError::invalid(key, list.join(","), "Each server must be written host:port"))
+            parse_address(key, text, || {
+                format!(
+                    "Failed to parse host name from {text} for the configuration {key}. \
+                     Each entry should be in the form \"{{host}}:{{port}}\""
+                )
+            })
         })
         .collect()
+}
+
+fn parse_address(key: &str, text: &str, otherwise: impl Fn() -> String) -> Result<HostPort, ConfigError> {
+    let bare = text.rsplit_once("://").map_or(text, |(_, address)| address);
+    let (host, port) = match split_address(bare) {
+        Some((host, port)) if !port.starts_with('-') => (host, port),
+        _ => return Err(ConfigError::rule(key, otherwise())),
+    };
+    match port.parse() {
+        Ok(port) => Ok(HostPort { host: host.to_owned(), port }),
+        Err(_) => Err(ConfigError::rule(key, format!("port out of range:{port}"))),
+    }
 }

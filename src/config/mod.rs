@@ -8,14 +8,18 @@
 //! Start reading at [`ServerConfig::load`] and [`TopicConfig::resolve`].
 
 mod definitions;
+mod endpoints;
 mod error;
 mod fields;
 mod layers;
 mod listeners;
 pub mod properties;
+mod rules;
 mod server;
 mod topic;
 mod value;
+#[cfg(test)]
+mod vectors;
 
 pub use definitions::{ConfigDef, DefaultValue, Effect, Scope, Table, UpdateMode, gone, table};
 pub use error::{ConfigError, Place, Warning, WarningKind};

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::definitions::{Effect, Scope, gone, table};
+use super::endpoints::{self, Endpoints};
 use super::error::{ConfigError, Place, Warning, WarningKind};
 use super::layers::{Layers, Settings, Values};
-use super::listeners::{self, HostPort, Listener, SecurityProtocol, Voter};
+use super::listeners::{HostPort, Listener, Voter};
 use super::properties;
+use super::rules;
 use super::topic::TopicConfig;
-use super::value::Value;
 use crate::types::NodeId;
 
 /// Larger files are not settings. Kafka's own `server.properties` has 6 kB.
@@ -39,8 +40,11 @@ macro_rules! server_config {
             pub node_id: NodeId,
             /// All listeners, the controller's included.
             pub listeners: Vec<Listener>,
-            /// The addresses that clients are told; ports of listeners on port 0 stay 0 until they are bound.
+            /// The addresses that clients are told. A port of 0 stands until the listener is bound; no host: the
+            /// machine's own name.
             pub advertised_listeners: Vec<Listener>,
+            /// The addresses that nodes are told to reach the controller at.
+            pub advertised_controller_listeners: Vec<Listener>,
             /// Name of the listener that other brokers use.
             pub inter_broker_listener_name: String,
             /// Names of the listeners that controllers use; empty when no file asks for one.
@@ -70,12 +74,13 @@ macro_rules! server_config {
             fn read(head: Head, layers: Layers, values: &Values) -> Result<Self, ConfigError> {
                 Ok(Self {
                     node_id: head.node_id,
-                    listeners: head.listeners,
-                    advertised_listeners: head.advertised_listeners,
-                    inter_broker_listener_name: head.inter_broker_listener_name,
-                    controller_listener_names: head.controller_listener_names,
-                    controller_quorum_voters: head.controller_quorum_voters,
-                    controller_quorum_bootstrap_servers: head.controller_quorum_bootstrap_servers,
+                    listeners: head.endpoints.listeners,
+                    advertised_listeners: head.endpoints.advertised_listeners,
+                    advertised_controller_listeners: head.endpoints.advertised_controller_listeners,
+                    inter_broker_listener_name: head.endpoints.inter_broker_listener_name,
+                    controller_listener_names: head.endpoints.controller_listener_names,
+                    controller_quorum_voters: head.endpoints.controller_quorum_voters,
+                    controller_quorum_bootstrap_servers: head.endpoints.controller_quorum_bootstrap_servers,
                     log_dirs: head.log_dirs,
                     metadata_log_dir: head.metadata_log_dir,
                     max_connections_per_ip_overrides: head.max_connections_per_ip_overrides,
@@ -211,12 +216,7 @@ server_config! {
 /// The fields that depend on several keys.
 struct Head {
     node_id: NodeId,
-    listeners: Vec<Listener>,
-    advertised_listeners: Vec<Listener>,
-    inter_broker_listener_name: String,
-    controller_listener_names: Vec<String>,
-    controller_quorum_voters: Vec<Voter>,
-    controller_quorum_bootstrap_servers: Vec<HostPort>,
+    endpoints: Endpoints,
     log_dirs: Vec<PathBuf>,
     metadata_log_dir: PathBuf,
     max_connections_per_ip_overrides: Vec<(String, usize)>,
@@ -264,7 +264,12 @@ impl ServerConfig {
 
     fn build(layers: Layers) -> Result<Self, ConfigError> {
         let values = layers.values()?;
-        let head = head(&layers, &values)?;
+        let placed = |error: ConfigError| {
+            let place = error.key().and_then(|key| layers.place(key)).cloned();
+            error.at(place.as_ref())
+        };
+        rules::check(&values).map_err(placed)?;
+        let head = head(&layers, &values).map_err(placed)?;
         Self::read(head, layers, &values)
     }
 
@@ -355,6 +360,8 @@ fn review(layers: &Layers) -> Result<Vec<Warning>, ConfigError> {
         let mut warn = |kind| warnings.push(Warning { place: place.clone(), name: key.clone(), kind });
         let Some(def) = table(Scope::Broker).get(key) else {
             match gone(Scope::Broker, key) {
+                // Settings of one listener, which are all about TLS, SASL and quotas.
+                _ if key.starts_with("listener.name.") => warn(WarningKind::NotYetInEffect),
                 Some(_) if key == "zookeeper.connect" => {
                     let advice = "there is no ZooKeeper to connect to; remove the line, a broker is its own controller";
                     return Err(ConfigError::unsupported(key, text, advice).at(Some(&place)));
@@ -373,86 +380,72 @@ fn review(layers: &Layers) -> Result<Vec<Warning>, ConfigError> {
             Effect::Later => warn(WarningKind::NotYetInEffect),
             Effect::Inert => warn(WarningKind::NoCounterpart),
             Effect::Refused => {
-                return Err(ConfigError::unsupported(key, value, "remove it").at(Some(&place)));
+                return Err(ConfigError::unsupported(key, value, refusal(key)).at(Some(&place)));
             }
         }
     }
     Ok(warnings)
 }
 
-fn head(layers: &Layers, values: &Values) -> Result<Head, ConfigError> {
-    let at = |key: &'static str| move |error: ConfigError| error.at(layers.place(key));
-    let list = |key: &str| values.read::<Option<Vec<String>>>(key).map(Option::unwrap_or_default);
-
-    let controller_listener_names = list("controller.listener.names")?;
-    let mut protocols = listeners::parse_protocol_map(
-        "listener.security.protocol.map",
-        &values.read::<String>("listener.security.protocol.map")?,
-    )
-    .map_err(at("listener.security.protocol.map"))?;
-    if layers.get("listener.security.protocol.map").is_none() {
-        for name in &controller_listener_names {
-            if !protocols.iter().any(|(known, _)| known == name) {
-                protocols.push((name.clone(), SecurityProtocol::Plaintext));
-            }
+/// What to do instead of a setting that is refused.
+fn refusal(key: &str) -> &'static str {
+    match key {
+        "authorizer.class.name" => {
+            "there is no authorization yet; remove it, and let only trusted machines reach the listeners"
         }
+        "remote.log.storage.system.enable" => "there is no tiered storage yet; set it to false",
+        "config.providers" => "values cannot be looked up elsewhere yet; write them into the file",
+        "alter.config.policy.class.name" | "create.topic.policy.class.name" => {
+            "Java classes cannot be loaded and nothing else enforces a policy yet; remove it"
+        }
+        "principal.builder.class" | "client.quota.callback.class" => "Java classes cannot be loaded; remove it",
+        "delegation.token.secret.key" => "there are no delegation tokens yet; remove it",
+        "transaction.two.phase.commit.enable" => "two-phase commit is not there yet; set it to false",
+        "cordoned.log.dirs" => "log directories cannot be cordoned yet; leave the directory out of log.dirs",
+        _ => "remove it",
     }
-    let listeners = listeners::parse_list("listeners", &list("listeners")?, &protocols).map_err(at("listeners"))?;
-    let advertised = list("advertised.listeners")?;
-    let advertised_listeners = if advertised.is_empty() {
-        listeners.iter().filter(|one| !controller_listener_names.contains(&one.name)).cloned().collect()
-    } else {
-        listeners::parse_list("advertised.listeners", &advertised, &protocols).map_err(at("advertised.listeners"))?
+}
+
+fn head(layers: &Layers, values: &Values) -> Result<Head, ConfigError> {
+    let list = |key: &str| values.read::<Option<Vec<String>>>(key).map(Option::unwrap_or_default);
+    let node_id: i32 = match (values.read::<Option<i32>>("node.id")?, values.read::<Option<i32>>("broker.id")?) {
+        (Some(node), Some(broker)) if node != broker => {
+            return Err(ConfigError::rule("broker.id", "You must set `node.id` to the same value as `broker.id`."));
+        }
+        (Some(id), _) | (None, Some(id)) => id,
+        (None, None) => return Err(ConfigError::Missing { name: "node.id".to_owned() }),
     };
-    let inter_broker_listener_name = match values.read::<Option<String>>("inter.broker.listener.name")? {
-        Some(name) => name.to_uppercase(),
-        None => values.read("security.inter.broker.protocol")?,
-    };
-    let log_dirs: Vec<PathBuf> = match list("log.dirs")? {
+    let mut log_dirs: Vec<PathBuf> = Vec::new();
+    for directory in match list("log.dirs")? {
         dirs if dirs.is_empty() => list("log.dir")?,
         dirs => dirs,
+    } {
+        log_dirs.push(PathBuf::from(directory));
     }
-    .into_iter()
-    .map(PathBuf::from)
-    .collect();
-    let metadata_log_dir = match values.read::<Option<String>>("metadata.log.dir")? {
-        Some(directory) => PathBuf::from(directory),
-        None => log_dirs.first().cloned().ok_or_else(|| ConfigError::Missing { name: "log.dirs".to_owned() })?,
-    };
-    let node_id = match values.get("node.id") {
-        Value::Number(_) => values.read("node.id")?,
-        _ => values.read("broker.id")?,
-    };
+    let first = log_dirs.first().cloned().ok_or_else(|| ConfigError::Missing { name: "log.dirs".to_owned() })?;
+    let metadata_log_dir = values
+        .read::<Option<String>>("metadata.log.dir")?
+        .filter(|directory| !directory.is_empty())
+        .map_or(first, PathBuf::from);
+    let overrides = values.read::<String>("max.connections.per.ip.overrides")?;
     Ok(Head {
         node_id: NodeId(node_id),
-        listeners,
-        advertised_listeners,
-        inter_broker_listener_name,
-        controller_listener_names,
-        controller_quorum_voters: listeners::parse_voters(
-            "controller.quorum.voters",
-            &list("controller.quorum.voters")?,
-        )
-        .map_err(at("controller.quorum.voters"))?,
-        controller_quorum_bootstrap_servers: listeners::parse_servers(
-            "controller.quorum.bootstrap.servers",
-            &list("controller.quorum.bootstrap.servers")?,
-        )
-        .map_err(at("controller.quorum.bootstrap.servers"))?,
+        endpoints: endpoints::resolve(layers, values, node_id)?,
         log_dirs,
         metadata_log_dir,
-        max_connections_per_ip_overrides: connection_overrides(
-            &values.read::<String>("max.connections.per.ip.overrides")?,
-        )
-        .map_err(at("max.connections.per.ip.overrides"))?,
+        max_connections_per_ip_overrides: connection_overrides(&overrides)?,
     })
 }
 
 /// Reads `host:count,...`.
 fn connection_overrides(text: &str) -> Result<Vec<(String, usize)>, ConfigError> {
+    const KEY: &str = "max.connections.per.ip.overrides";
     let mut overrides = BTreeMap::new();
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let wrong = || ConfigError::invalid("max.connections.per.ip.overrides", text, "Expected host:count pairs");
+        let wrong = || {
+            let message = format!("Error parsing configuration property '{KEY}': {pair} is not a host:count pair");
+            ConfigError::rule(KEY, message)
+        };
         let (host, count) = pair.rsplit_once(':').ok_or_else(wrong)?;
         overrides.insert(host.trim().to_owned(), count.trim().parse().map_err(|_| wrong())?);
     }

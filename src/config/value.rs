@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::error::ConfigError;
+use super::listeners;
 
 /// Type of a key's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +140,7 @@ pub enum Valid {
     },
     /// Any text but the empty one.
     NonEmpty,
-    /// A list without duplicates.
+    /// A list; elements that are repeated count once.
     List {
         /// The elements that may occur; empty: all.
         values: Vec<&'static str>,
@@ -223,31 +224,27 @@ impl Valid {
             }
             (Self::NonEmpty, Value::Text(text)) if text.is_empty() => invalid("String must be non-empty".to_owned()),
             (Self::List { values, non_empty }, Value::List(list)) => check_list(name, list, values, *non_empty),
-            (Self::ThrottledReplicas, Value::List(list)) => check_throttled_replicas(name, value, list),
+            (Self::ThrottledReplicas, Value::List(list)) => check_throttled_replicas(name, list),
+            (Self::QuorumVoters, Value::List(list)) => listeners::parse_voters(name, list).map(drop),
+            (Self::BootstrapServers, Value::List(list)) => listeners::parse_servers(name, list).map(drop),
             (Self::OffsetReset { none }, Value::Text(text)) => check_offset_reset(name, text, *none),
             (Self::ShareAcknowledgementMode, Value::Text(text))
                 if !matches!(text.as_str(), "implicit" | "explicit") =>
             {
-                Err(ConfigError::rule(
-                    name,
-                    format!(
-                        "Invalid value `{text}` for configuration {name}. The value must either be 'implicit' or 'explicit'."
-                    ),
-                ))
+                invalid(wrong_mode(name, text, "'implicit' or 'explicit'"))
             }
             (Self::ShareAcquireMode, Value::Text(text))
                 if !["batch_optimized", "record_limit"].iter().any(|one| one.eq_ignore_ascii_case(text)) =>
             {
-                Err(ConfigError::rule(
-                    name,
-                    format!(
-                        "Invalid value `{text}` for configuration {name}. The value must either be 'batch_optimized' or 'record_limit'."
-                    ),
-                ))
+                invalid(wrong_mode(name, text, "'batch_optimized' or 'record_limit'"))
             }
             _ => Ok(()),
         }
     }
+}
+
+fn wrong_mode(name: &str, text: &str, modes: &str) -> String {
+    format!("Invalid value `{text}` for configuration {name}. The value must either be {modes}.")
 }
 
 fn less(value: &Value, bound: &str) -> bool {
@@ -273,9 +270,6 @@ fn check_list(name: &str, list: &[String], values: &[&str], non_empty: bool) -> 
             if values.is_empty() { "any non-empty value".to_owned() } else { format!("[{}]", values.join(", ")) };
         return refuse(&format!("must not be empty. Valid values include: {allowed}"));
     }
-    if list.iter().enumerate().any(|(at, one)| list.iter().take(at).any(|other| other == one)) {
-        return refuse("values must not be duplicated.");
-    }
     for one in list {
         if one.is_empty() {
             return refuse("values must not be empty.");
@@ -287,23 +281,20 @@ fn check_list(name: &str, list: &[String], values: &[&str], non_empty: bool) -> 
     Ok(())
 }
 
-fn check_throttled_replicas(name: &str, value: &Value, list: &[String]) -> Result<(), ConfigError> {
+fn check_throttled_replicas(name: &str, list: &[String]) -> Result<(), ConfigError> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    // Kafka lets empty elements pass.
     let is_pair = |one: &String| {
-        one.split_once(':').is_some_and(|(partition, broker)| {
-            !partition.is_empty()
-                && !broker.is_empty()
-                && partition.chars().chain(broker.chars()).all(|digit| digit.is_ascii_digit())
-        })
+        one.is_empty() || one.split_once(':').is_some_and(|(partition, broker)| digits(partition) && digits(broker))
     };
-    let all = matches!(list, [one] if one == "*");
-    if all || list.iter().all(is_pair) {
+    if matches!(list, [one] if one == "*") || list.iter().all(is_pair) {
         return Ok(());
     }
-    Err(ConfigError::invalid(
-        name,
-        value,
-        "Must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...",
-    ))
+    let reason = format!(
+        "{name} must be the literal '*' or a list of replicas in the following format: \
+         [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+    );
+    Err(ConfigError::invalid(name, format!("[{}]", list.join(", ")), reason))
 }
 
 fn check_offset_reset(name: &str, text: &str, none: bool) -> Result<(), ConfigError> {
@@ -324,7 +315,8 @@ fn check_offset_reset(name: &str, text: &str, none: bool) -> Result<(), ConfigEr
 
 /// Reads `PnDTnHnMn.nS` (ISO 8601 as `java.time.Duration` has it) into milliseconds; negative ones are refused.
 pub(super) fn iso_duration(text: &str) -> Option<i64> {
-    let rest = text.strip_prefix(['P', 'p'])?;
+    let (sign, rest) = signed(text);
+    let rest = rest.strip_prefix(['P', 'p'])?;
     let (date, time) = match rest.split_once(['T', 't']) {
         Some((_, "")) => return None,
         Some((date, time)) => (date, time),
@@ -333,29 +325,41 @@ pub(super) fn iso_duration(text: &str) -> Option<i64> {
     if rest.is_empty() {
         return None;
     }
-    let mut millis: i64 = 0;
+    let mut nanos: i128 = 0;
     if !date.is_empty() {
-        let days: i64 = date.strip_suffix(['D', 'd'])?.parse().ok()?;
-        millis = days.checked_mul(86_400_000)?;
+        nanos += i128::from(whole(date.strip_suffix(['D', 'd'])?)?) * 86_400_000_000_000;
     }
     let mut rest = time;
-    for (unit, letters) in [(3_600_000, ['H', 'h']), (60_000, ['M', 'm'])] {
+    for (unit, letters) in [(3_600_000_000_000, ['H', 'h']), (60_000_000_000, ['M', 'm'])] {
         if let Some((number, tail)) = rest.split_once(letters) {
-            millis = millis.checked_add(number.parse::<i64>().ok()?.checked_mul(unit)?)?;
+            nanos += i128::from(whole(number)?) * unit;
             rest = tail;
         }
     }
     if !rest.is_empty() {
         let seconds = rest.strip_suffix(['S', 's'])?;
-        let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
-        if fraction.len() > 9 || !fraction.chars().all(|digit| digit.is_ascii_digit()) {
+        let (seconds, fraction) = seconds.split_once(['.', ',']).unwrap_or((seconds, ""));
+        if fraction.len() > 9 || !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
             return None;
         }
-        millis = millis.checked_add(whole.parse::<i64>().ok()?.checked_mul(1000)?)?;
-        let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
-        millis = millis.checked_add(thousandths.parse().ok()?)?;
+        nanos += i128::from(whole(seconds)?) * 1_000_000_000;
+        nanos += signed(seconds).0 * format!("{fraction:0<9}").parse::<i128>().ok()?;
     }
-    (millis >= 0).then_some(millis)
+    let nanos = sign * nanos;
+    (nanos >= 0).then(|| i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX))
+}
+
+/// Cuts a sign off: 1 or -1, and what follows.
+fn signed(text: &str) -> (i128, &str) {
+    match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+/// A number of one to nineteen digits, with a sign or without.
+fn whole(text: &str) -> Option<i64> {
+    text.parse().ok()
 }
 
 /// Java's `String.trim`: cuts everything up to the space character.
