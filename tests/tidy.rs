@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("net", &["types", "protocol"]),
     ("log", &["types", "record"]),
     ("config", &["types"]),
-    ("metadata", &["types", "protocol", "config"]),
+    ("metadata", &["types", "record", "protocol", "config"]),
     ("broker", &["types", "record", "protocol", "net", "log", "config", "metadata", "telemetry"]),
     ("client", &["types", "record", "protocol", "net", "config"]),
     ("telemetry", &["types"]),

@@ -124,6 +124,13 @@ impl MetadataVersion {
     }
 }
 
+impl Default for MetadataVersion {
+    /// What a new directory gets.
+    fn default() -> Self {
+        Self::LATEST
+    }
+}
+
 impl fmt::Display for MetadataVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -36,6 +36,9 @@ pub enum RecordError {
     /// The frame is cut.
     #[error("metadata record without a whole frame")]
     Frame(#[source] DecodeError),
+    /// A control record without version and type in its key.
+    #[error("control record without a key")]
+    ControlKey,
     /// The message is not one of its kind and version.
     #[error("{kind} that can't be read")]
     Malformed {

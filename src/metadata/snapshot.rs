@@ -1,13 +1,14 @@
 //! The records that say all that an image says: what a snapshot file holds, in Kafka's order.
 
-use super::features::{METADATA_VERSION, MetadataVersion};
+use super::bootstrap;
+use super::features::MetadataVersion;
 use super::image::MetadataImage;
 use super::record::MetadataRecord;
 use super::topic::{PartitionImage, TopicImage, numbers};
 use crate::protocol::messages::client_quota_record::EntityData;
 use crate::protocol::messages::{
-    ClientQuotaRecord, ConfigRecord, FeatureLevelRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord,
-    TopicRecord, ZkMigrationStateRecord,
+    ClientQuotaRecord, ConfigRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, TopicRecord,
+    ZkMigrationStateRecord,
 };
 use crate::types::PartitionId;
 
@@ -40,11 +41,7 @@ impl MetadataImage {
     }
 
     fn feature_records(&self, out: &mut Vec<MetadataRecord>) {
-        // metadata.version stands first: it says how to read what follows.
-        let (first, others): (Vec<_>, Vec<_>) = self.features.iter().partition(|(name, _)| *name == METADATA_VERSION);
-        for (name, level) in first.into_iter().chain(others) {
-            out.push(FeatureLevelRecord { name: name.clone(), feature_level: *level, ..Default::default() }.into());
-        }
+        out.extend(bootstrap::feature_records(&self.features));
         if let Some(zk_migration_state) = self.zk_migration_state {
             out.push(ZkMigrationStateRecord { zk_migration_state, ..Default::default() }.into());
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::*;
+use crate::metadata::*;
 use crate::protocol::messages::client_quota_record::EntityData;
 use crate::protocol::messages::*;
 use crate::types::{LeaderEpoch, NodeId, PartitionId, Uuid};
