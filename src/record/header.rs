@@ -271,6 +271,19 @@ impl BatchHeader {
         self
     }
 
+    /// The whole batch that compaction leaves when it removed all records but must keep offsets and producer state.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self {
+            batch_length: (HEADER_LEN - LOG_OVERHEAD) as i32,
+            attributes: self.attributes.with_codec(Codec::None).with_delete_horizon(false),
+            base_timestamp: NO_TIMESTAMP,
+            record_count: 0,
+            ..*self
+        }
+        .sealed(&[])
+    }
+
     /// The offset of the batch's last record, also after compaction removed that one.
     #[must_use]
     pub const fn last_offset(&self) -> Offset {
