@@ -5,9 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use bytes::Bytes;
+use kafka_rs::record::fuzz::fuzz_record_batches;
 use kafka_rs::record::{
     BatchBuilder, BatchHeader, BatchOptions, Codec, Compression, Header, LogEntry, NewRecord, OldEntry, OwnedRecord,
-    RecordBatch, TimestampType, entries,
+    RecordBatch, TimestampType, ValidateOptions, entries, produced_batch, validate,
 };
 use serde_json::{Map, Value, json};
 
@@ -284,4 +285,41 @@ fn any_cut_ends_the_walk_quietly_or_refuses() {
             assert!(read.count() <= whole, "{name} cut at {cut}");
         }
     }
+}
+
+/// Mutations of real batches get further than random bytes do.
+#[test]
+fn mutated_vectors_are_read_or_refused() {
+    let mut random = fastrand::Rng::with_seed(0x6b61_666b_6122);
+    for Vector { log, .. } in vectors() {
+        fuzz_record_batches(&log);
+        if log.len() > 2000 {
+            continue;
+        }
+        for _ in 0..200 {
+            let mut data = log.to_vec();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..data.len());
+                let any = random.u8(..);
+                data[at] = random.choice([0, 1, 2, 0x7f, 0x80, 0xff, any]).unwrap();
+            }
+            fuzz_record_batches(&data);
+        }
+    }
+}
+
+/// What a fuzzer once found, or should have.
+#[test]
+fn corpus_is_read_or_refused() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/fuzz/record");
+    let mut replayed = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let data = std::fs::read(entry.unwrap().path()).unwrap();
+        fuzz_record_batches(&data);
+        // None of these is a batch that a broker takes.
+        let taken = produced_batch(&data, true).and_then(|batch| validate(batch, &ValidateOptions::default()));
+        assert!(taken.is_err());
+        replayed += 1;
+    }
+    assert!(replayed > 0);
 }

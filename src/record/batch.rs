@@ -70,6 +70,8 @@ impl<'a> RecordBatch<'a> {
         'a: 'b,
     {
         match self.header.attributes.codec()? {
+            // As Kafka: where no record is announced, nothing is decompressed to see whether there is one.
+            _ if self.header.record_count == 0 => Ok(Records::new(&self.header, &[])),
             Codec::None => Ok(Records::new(&self.header, self.body())),
             codec => {
                 super::decompress_into(codec, self.body(), limit, scratch)?;
@@ -85,6 +87,7 @@ impl<'a> RecordBatch<'a> {
     /// As [`RecordBatch::records`].
     pub fn owned_records(&self, owner: &Bytes, limit: usize) -> Result<OwnedRecords, RecordError> {
         let records = match self.header.attributes.codec()? {
+            _ if self.header.record_count == 0 => Bytes::new(),
             Codec::None => share(self.body(), owner),
             codec => Bytes::from(super::decompress(codec, self.body(), limit)?),
         };

@@ -230,8 +230,9 @@ impl BatchBuilder {
     /// [`RecordError::Compress`]; [`RecordError::BatchFull`] if the records do not fit 31 bits.
     pub fn build(mut self) -> Result<Bytes, RecordError> {
         let compression = self.options.compression;
-        // Kafka's builder leaves an empty batch uncompressed in fact, whatever the attributes say of it.
-        if compression.codec != Codec::None && self.record_count > 0 {
+        if self.record_count == 0 {
+            self.options.compression = Compression::NONE; // There is nothing to compress, as in Kafka's empty batches.
+        } else if compression.codec != Codec::None {
             let records = self.bytes.split_off(HEADER_LEN);
             super::compress_into(compression, &records, &mut self.bytes)?;
         }

@@ -8,19 +8,27 @@ mod batch;
 mod builder;
 mod compression;
 mod error;
+mod failures;
+pub mod fuzz;
 mod header;
 pub mod key_hash;
 mod old;
 mod records;
+mod validate;
 pub mod varint;
 
 pub use batch::{Batches, Entries, EntryRecords, LogEntry, RecordBatch, Stamp, batches, entries, patched_header};
 pub use builder::{BatchBuilder, BatchOptions, NewRecord};
 pub use compression::{Codec, Compression, UnknownCodecName, compress, compress_into, decompress, decompress_into};
 pub use error::{OldMessageDefect, RecordDefect, RecordError};
+pub use failures::{RecordFailure, RecordFailureReason, RecordFailures};
 pub use header::{
     Attributes, BatchHeader, EntryPrefix, HEADER_LEN, LOG_OVERHEAD, MAGIC_V2, NO_PRODUCER_EPOCH, NO_SEQUENCE,
     NO_TIMESTAMP, PREFIX_LEN, TimestampType,
 };
 pub use old::OldEntry;
 pub use records::{Header, Headers, OwnedHeader, OwnedRecord, OwnedRecords, Record, Records};
+pub use validate::{BatchDefect, ValidateError, ValidateOptions, ValidatedBatch, produced_batch, recompress, validate};
+
+#[cfg(test)]
+mod tests;
