@@ -218,6 +218,30 @@ pub fn gone(scope: Scope, name: &str) -> Option<&'static str> {
     })
 }
 
+/// The definition of a broker key that has no place in a file, only at run time: the throttles of replication.
+#[must_use]
+pub fn dynamic_only(name: &str) -> Option<&'static ConfigDef> {
+    static DEFS: LazyLock<[ConfigDef; 3]> = LazyLock::new(|| {
+        [
+            "follower.replication.throttled.rate",
+            "leader.replication.throttled.rate",
+            "replica.alter.log.dirs.io.max.bytes.per.second",
+        ]
+        .map(|name| ConfigDef {
+            name,
+            kind: Kind::Long,
+            default: DefaultValue::Text("9223372036854775807"),
+            importance: "medium",
+            valid: Valid::Range { min: "0", max: None },
+            update_mode: UpdateMode::ClusterWide,
+            internal: false,
+            synonyms: Vec::new(),
+            effect: Effect::Later,
+        })
+    });
+    DEFS.iter().find(|def| def.name == name)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Layout {
     Broker,

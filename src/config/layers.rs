@@ -64,6 +64,22 @@ impl Layers {
         Some((text, source))
     }
 
+    /// The texts that count. A key set at run time drives out what the file says of it and of its synonyms.
+    pub(super) fn effective(&self) -> BTreeMap<&str, &str> {
+        let mut effective: BTreeMap<&str, &str> =
+            self.file.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        for (key, value) in self.cluster.iter().chain(&self.broker) {
+            for synonym in broker_synonyms(key) {
+                // The settings of one listener leave those of all listeners alone.
+                if synonym != base_key(key) || synonym == key {
+                    effective.remove(synonym);
+                }
+            }
+            effective.insert(key, value);
+        }
+        effective
+    }
+
     pub(super) fn layer(&self, source: ConfigSource) -> Option<&Settings> {
         match source {
             ConfigSource::DynamicBroker => Some(&self.broker),
@@ -78,25 +94,51 @@ impl Layers {
         self.places.get(key) == Some(&Place::Program)
     }
 
+    /// Where the file sets `key`, unless it was set at run time.
     pub(super) fn place(&self, key: &str) -> Option<&Place> {
-        self.places.get(key)
+        let at_run_time = self.cluster.contains_key(key) || self.broker.contains_key(key);
+        if at_run_time { None } else { self.places.get(key) }
     }
 
     /// The checked values that count, in the order of the table.
     pub(super) fn values(&self) -> Result<Values, ConfigError> {
         let table = table(Scope::Broker);
+        let effective = self.effective();
         let mut values = Vec::with_capacity(table.len());
         for def in table.iter() {
-            values.push(match self.get(def.name) {
-                Some((text, ConfigSource::StaticBroker)) => {
-                    def.parse(text).map_err(|error| error.at(self.place(def.name)))?
-                }
-                Some((text, _)) => def.parse(text)?,
+            values.push(match effective.get(def.name) {
+                Some(text) => def.parse(text).map_err(|error| error.at(self.place(def.name)))?,
                 None => def.default_value(),
             });
         }
         Ok(Values { table, values })
     }
+}
+
+/// Keys that say the same in other units, the strongest first.
+const SYNONYMS: [&[&str]; 4] = [
+    &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"],
+    &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
+    &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+    &["log.roll.ms", "log.roll.hours"],
+];
+
+/// `key` and the keys that stand in for it; for a key of one listener the key of all listeners.
+pub(super) fn broker_synonyms(key: &str) -> Vec<&str> {
+    if key == "log.flush.scheduler.interval.ms" {
+        return vec![key];
+    }
+    if let Some(group) = SYNONYMS.iter().find(|group| group.contains(&key)) {
+        return group.to_vec();
+    }
+    let base = base_key(key);
+    if base == key { vec![key] } else { vec![key, base] }
+}
+
+/// `listener.name.internal.ssl.keystore.type` is about `ssl.keystore.type`; other keys are about themselves.
+pub(super) fn base_key(key: &str) -> &str {
+    let after = key.strip_prefix("listener.name.").and_then(|rest| rest.split_once('.'));
+    after.map_or(key, |(_, base)| base)
 }
 
 /// The values of all broker keys.

@@ -8,6 +8,7 @@
 //! Start reading at [`ServerConfig::load`] and [`TopicConfig::resolve`].
 
 mod definitions;
+mod describe;
 mod endpoints;
 mod error;
 mod fields;
@@ -21,7 +22,11 @@ mod value;
 #[cfg(test)]
 mod vectors;
 
-pub use definitions::{ConfigDef, DefaultValue, Effect, Scope, Table, UpdateMode, gone, table};
+pub use definitions::{ConfigDef, DefaultValue, Effect, Scope, Table, UpdateMode, dynamic_only, gone, table};
+pub use describe::{
+    ConfigEntry, ConfigSynonym, describe_broker, describe_broker_defaults, describe_client_metrics, describe_group,
+    describe_new_topic, describe_topic,
+};
 pub use error::{ConfigError, Place, Warning, WarningKind};
 pub use layers::{ConfigSource, Layers, Settings};
 pub use listeners::{HostPort, Listener, SecurityProtocol, Voter};

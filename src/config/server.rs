@@ -257,6 +257,7 @@ impl ServerConfig {
 
     fn from_layers(mut layers: Layers) -> Result<(Self, Vec<Warning>), ConfigError> {
         fill_in(&mut layers)?;
+        mirror_ids(&mut layers);
         let warnings = review(&layers)?;
         let config = Self::build(layers)?;
         Ok((config, warnings))
@@ -343,6 +344,18 @@ fn fill_in(layers: &mut Layers) -> Result<(), ConfigError> {
         layers.file.insert("log.dirs".to_owned(), directory.to_string_lossy().into_owned());
     }
     Ok(())
+}
+
+/// Either name of the node's id stands for the other, as in Kafka.
+fn mirror_ids(layers: &mut Layers) {
+    for (from, to) in [("node.id", "broker.id"), ("broker.id", "node.id")] {
+        if let Some(id) = layers.file.get(from).cloned() {
+            layers.file.entry(to.to_owned()).or_insert(id);
+            if let Some(place) = layers.places.get(from).cloned() {
+                layers.places.entry(to.to_owned()).or_insert(place);
+            }
+        }
+    }
 }
 
 /// `$XDG_DATA_HOME/kafka-rs`, else `~/.local/share/kafka-rs`.

@@ -1,10 +1,10 @@
 //! Settings of a topic: those set on it, over the broker's, over Kafka's defaults.
 
-use super::definitions::{Scope, table};
+use super::definitions::{ConfigDef, DefaultValue, Scope, table};
 use super::error::ConfigError;
 use super::fields::{self, FromValue, unit_millis};
 use super::layers::{ConfigSource, Layers, Settings};
-use super::value::Value;
+use super::value::{Value, trim};
 
 /// What happens to old records (`cleanup.policy`); neither: they stay for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -246,22 +246,37 @@ pub(super) fn resolve_value(
 ) -> Result<(Value, ConfigSource), ConfigError> {
     let unknown = || ConfigError::Unknown { scope: Scope::Topic.name(), name: key.to_owned() };
     let def = table(Scope::Topic).get(key).ok_or_else(unknown)?;
-    if let Some(text) = overrides.get(key) {
-        return Ok((def.parse(text)?, ConfigSource::DynamicTopic));
+    let (text, source) = topic_text(layers, overrides, def);
+    let value = match (text, source) {
+        (None, _) => Value::Null,
+        (Some(text), ConfigSource::DynamicTopic) => def.parse(&text)?,
+        // A broker's value is checked by the rules of its own key: it may be below the least that a topic may have.
+        (Some(text), _) => match def.kind.parse(key, &text)? {
+            Value::Number(number) if key == "retention.ms" && number < 0 => Value::Number(-1),
+            value => value,
+        },
+    };
+    Ok((value, source))
+}
+
+/// The text behind [`resolve_value`], in the unit of the topic key.
+pub(super) fn topic_text(layers: &Layers, overrides: &Settings, def: &ConfigDef) -> (Option<String>, ConfigSource) {
+    if let Some(text) = overrides.get(def.name) {
+        return (Some(text.clone()), ConfigSource::DynamicTopic);
     }
-    let brokers = table(Scope::Broker);
     for name in &def.synonyms {
         let Some((text, source)) = layers.get(name) else { continue };
-        let Some(broker_def) = brokers.get(name) else { continue };
-        let value = match broker_def.parse(text)? {
-            // Any negative number of hours or minutes means "for ever".
-            Value::Number(number) if key == "retention.ms" && number < 0 => Value::Number(-1),
-            Value::Number(number) => Value::Number(number.saturating_mul(unit_millis(name))),
-            value => value,
+        let in_topic_unit = match (unit_millis(name), trim(text).parse::<i64>()) {
+            (1, _) | (_, Err(_)) => text.to_owned(),
+            (unit, Ok(number)) => number.saturating_mul(unit).to_string(),
         };
-        return Ok((value, source));
+        return (Some(in_topic_unit), source);
     }
-    Ok((def.default_value(), ConfigSource::Default))
+    let text = match def.default {
+        DefaultValue::Text(text) => Some(text.to_owned()),
+        DefaultValue::Null | DefaultValue::Required => None,
+    };
+    (text, ConfigSource::Default)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Tests of this module against what Apache Kafka and Java were seen to make of the same input.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 fn rows(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
@@ -98,4 +100,93 @@ fn rules_between_settings_are_kafkas() {
         }
     }
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Goal: names, values, sources, types and synonyms of all answers to DescribeConfigs are Kafka's.
+#[test]
+fn descriptions_are_kafkas() {
+    let files = [
+        ("plain", &include_bytes!("../../tests/data/config/plain.properties")[..]),
+        ("rich", include_bytes!("../../tests/data/config/rich.properties")),
+    ];
+    let mut whole: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    let text = include_str!("../../tests/data/config/describe.tsv");
+    for block in text.split("\n> ").skip(1) {
+        let (head, lines) = block.split_once('\n').unwrap();
+        let head: Vec<&str> = head.split('|').collect();
+        let [kind, file, cluster, broker, resource] = head[..] else { panic!("{head:?}") };
+        let file = files.iter().find(|(name, _)| *name == file).unwrap().1;
+        let pairs: Vec<(String, String)> =
+            properties::parse(file).unwrap().into_iter().map(|one| (one.key, one.value)).collect();
+        let (config, _) = ServerConfig::load(None, &pairs).unwrap();
+        let config = config.with_dynamic(settings(cluster), settings(broker)).unwrap();
+        let layers = &config.layers;
+        let entries = match kind {
+            "new" => describe_new_topic(layers, &settings(resource)),
+            "topic" => describe_topic(layers, &settings(resource)).unwrap(),
+            "broker" => describe_broker(layers).unwrap(),
+            "defaults" => describe_broker_defaults(layers).unwrap(),
+            "group" => describe_group(layers, &settings(resource)).unwrap(),
+            "cm" => describe_client_metrics(&settings(resource)).unwrap(),
+            other => panic!("{other}"),
+        };
+        let mut expected = whole.get(kind).cloned().unwrap_or_default();
+        for line in lines.lines() {
+            match line.strip_prefix('-') {
+                Some(name) => drop(expected.remove(name)),
+                None => drop(expected.insert(line.split('\t').next().unwrap().to_owned(), line.to_owned())),
+            }
+        }
+        whole.entry(kind).or_insert_with(|| expected.clone());
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        assert!(names.is_sorted(), "{kind}");
+        let seen: BTreeMap<String, String> =
+            entries.iter().map(|entry| (entry.name.clone(), written(kind, entry))).collect();
+        for name in expected.keys().chain(seen.keys()) {
+            if expected.get(name) != seen.get(name) {
+                wrong.push(format!(
+                    "{kind} {head:?}\n  Kafka: {:?}\n  ours:  {:?}",
+                    expected.get(name),
+                    seen.get(name)
+                ));
+            }
+        }
+    }
+    assert_eq!(whole.len(), 6);
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn settings(text: &str) -> Settings {
+    let pairs = text.split(';').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn written(kind: &str, entry: &ConfigEntry) -> String {
+    let source = |source: ConfigSource| match source {
+        ConfigSource::DynamicTopic => "DYNAMIC_TOPIC_CONFIG",
+        ConfigSource::DynamicBroker => "DYNAMIC_BROKER_CONFIG",
+        ConfigSource::DynamicDefaultBroker => "DYNAMIC_DEFAULT_BROKER_CONFIG",
+        ConfigSource::StaticBroker => "STATIC_BROKER_CONFIG",
+        ConfigSource::Default => "DEFAULT_CONFIG",
+        ConfigSource::DynamicBrokerLogger => "DYNAMIC_BROKER_LOGGER_CONFIG",
+        ConfigSource::ClientMetrics => "DYNAMIC_CLIENT_METRICS_CONFIG",
+        ConfigSource::Group => "DYNAMIC_GROUP_CONFIG",
+    };
+    let value = |value: &Option<String>| value.clone().unwrap_or("<null>".to_owned());
+    let head = [entry.name.clone(), value(&entry.value), source(entry.source).to_owned()].join("\t");
+    if kind == "new" {
+        return head;
+    }
+    let types = ["UNKNOWN", "BOOLEAN", "STRING", "INT", "SHORT", "LONG", "DOUBLE", "LIST", "CLASS", "PASSWORD"];
+    let synonyms: Vec<String> =
+        entry.synonyms.iter().map(|one| format!("{}:{}={}", source(one.source), one.name, value(&one.value))).collect();
+    [
+        head.as_str(),
+        if entry.read_only { "ro" } else { "rw" },
+        if entry.sensitive { "sensitive" } else { "" },
+        types[usize::try_from(entry.config_type).unwrap()],
+        &synonyms.join(", "),
+    ]
+    .join("\t")
 }
