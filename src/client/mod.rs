@@ -6,11 +6,9 @@
 //! Start reading at [`Connection`] (one broker), then [`Cluster`] (all of them).
 
 pub mod address;
-pub mod admin;
 pub mod cluster;
 pub mod connection;
 pub mod error;
-mod leaders;
 pub mod metadata;
 pub mod options;
 pub mod retry;
@@ -18,7 +16,6 @@ pub mod retry;
 pub(crate) mod testing;
 
 pub use address::Address;
-pub use admin::Admin;
 pub use cluster::{AutoCreate, Cluster, Lane, TopicScope};
 pub use connection::{ApiVersions, CallOptions, Connection, Pending};
 pub use error::{ApiError, ClientError};

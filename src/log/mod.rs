@@ -1,9 +1,53 @@
 //! One partition on disk, and the directories that hold partitions: Kafka's files.
 //!
-//! Takes a configuration, bytes and the time; knows no request, no network, no clock of its own and no async.
+//! Takes a configuration, bytes and the time; knows no request, no network, no clock of its own and no async. Start
+//! reading in `log.rs`: [`Log`] is a partition, made of `segment.rs`, which is a file of batches with `offset_index.rs`
+//! and `time_index.rs`; `recovery.rs` opens it. `directory.rs` is what stands around partitions.
 
 pub mod checkpoint;
 pub mod directory;
 pub mod directory_name;
 pub mod meta_properties;
 pub mod partition_metadata;
+
+mod append;
+mod config;
+mod epoch_cache;
+mod error;
+mod fs;
+mod index_file;
+#[expect(clippy::module_inception, reason = "the log is what this module is about")]
+mod log;
+mod offset_index;
+mod place;
+mod position_cache;
+mod producer_snapshot;
+mod producer_state;
+mod read;
+mod recovery;
+mod retention;
+mod scan;
+mod segment;
+mod swap;
+mod time_index;
+mod transactions;
+mod truncate;
+mod txn_index;
+
+#[cfg(test)]
+mod test_support;
+#[cfg(test)]
+mod tests;
+
+pub use append::{AppendContext, AppendInfo, LeaderBatch};
+pub use config::LogConfig;
+pub use epoch_cache::{EpochEnd, EpochEntry, fuzz_epoch_checkpoint};
+pub use error::{AppendError, LogError, ReadError};
+pub use fs::{Fault, Faults, Fs, Operation};
+pub use log::{CloseMode, Log, LogOffsets, LogOptions, Shutdown};
+pub use producer_snapshot::fuzz_producer_snapshot;
+pub use producer_state::{AppendOrigin, ProducerBatch, ProducerEntry};
+pub use read::{LogRead, ReadLimits, TimestampedOffset};
+pub use recovery::{Finding, FindingKind, OpenReport};
+pub use retention::{DeletedFiles, RetentionOutcome};
+pub use txn_index::{AbortedTransaction, fuzz_txn_index};

@@ -1,0 +1,590 @@
+//! Opening a log: what its files say, checked as far as they deserve it.
+//!
+//! | left | done |
+//! |---|---|
+//! | clean | the directory is listed; the end is found from the last index entry and a short walk |
+//! | clean, but the end contradicts that | as unclean, the last segment only |
+//! | unclean | every segment that reaches beyond the recovery point, and the last one, is checked batch by batch |
+//!
+//! Nothing sound is ever dropped: a torn end is cut, damage elsewhere stays and is reported. Epochs and producers come
+//! from their files as far as these are good, and from the batches after that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::config::LogConfig;
+use super::epoch_cache::{self, EpochCache};
+use super::error::LogError;
+use super::log::{Epochs, LogOptions, Shutdown, View};
+use super::place::{Place, extension, file_name, parse_file_name};
+use super::producer_snapshot;
+use super::producer_state::{AppendOrigin, ProducerEntry, ProducerState, Staged};
+use super::segment::{Segment, Tail};
+use super::swap;
+use super::transactions::{EndMarker, Transactions};
+use super::txn_index::{self, AbortedTransaction};
+use crate::record::{RecordBatch, TimestampType};
+use crate::types::Offset;
+
+/// What was found when a log was opened.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Segments that were checked batch by batch.
+    pub recovered_segments: usize,
+    /// Bytes of a torn end that were cut.
+    pub truncated_bytes: u64,
+    /// What somebody should know of.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that was not as it should be, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The file, or the partition's directory.
+    pub path: PathBuf,
+    /// What was found.
+    pub kind: FindingKind,
+}
+
+/// What can be wrong in a log without making it unusable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FindingKind {
+    /// The last write was torn; what there was of it is cut off.
+    TornEnd {
+        /// Where the log ends now.
+        position: u64,
+        /// Bytes cut off.
+        bytes: u64,
+        /// The offset that the log ends at now.
+        offset: Offset,
+    },
+    /// Records can't be read any more.
+    Damaged {
+        /// Where the damage begins.
+        position: u64,
+        /// Bytes up to the next sound batch.
+        bytes: u64,
+        /// First offset that is lost.
+        from: Offset,
+        /// First offset that can be read again.
+        to: Offset,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Offsets are missing between segments.
+    Hole {
+        /// First offset that is missing.
+        from: Offset,
+        /// First offset after the hole.
+        to: Offset,
+    },
+    /// The log was said to be closed, but its end is not whole.
+    NotClean {
+        /// What contradicts it.
+        reason: &'static str,
+    },
+    /// The log ends before the offset up to which it was known to be on disk.
+    ShorterThanKnown {
+        /// The recovery point.
+        known: Offset,
+        /// Where it ends.
+        end: Offset,
+    },
+    /// The log was said to begin behind its end; its segments are kept under other names, and it goes on there.
+    StartBehindEnd {
+        /// The log start offset from the checkpoint.
+        start: Offset,
+        /// Where the log ended.
+        end: Offset,
+        /// Segments put aside.
+        segments: usize,
+    },
+    /// The epochs' file was no good or missing, and was made anew from the batches.
+    EpochsRebuilt,
+    /// A snapshot of the producers was no good, and is not used.
+    BadSnapshot,
+    /// There was no snapshot of the producers where one should be; the log was replayed.
+    ProducersRebuilt,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.path.display())?;
+        match &self.kind {
+            FindingKind::TornEnd { position, bytes, offset } => {
+                write!(f, "{bytes} bytes of a torn write cut off at byte {position}, the log ends at offset {offset}")
+            }
+            FindingKind::Damaged { position, bytes, from, to, reason } => write!(
+                f,
+                "{reason}: {bytes} bytes from byte {position} on, offsets {from} up to {to} can't be read and are kept"
+            ),
+            FindingKind::Hole { from, to } => write!(f, "offsets {from} up to {to} are missing"),
+            FindingKind::NotClean { reason } => {
+                write!(f, "{reason} at the end of a log that was closed, checking it")
+            }
+            FindingKind::ShorterThanKnown { known, end } => {
+                write!(f, "the log ends at offset {end}, but was on disk up to {known}")
+            }
+            FindingKind::StartBehindEnd { start, end, segments } => write!(
+                f,
+                "the log start offset {start} is behind the log end {end}; {segments} segments are kept as *.{KEPT}, \
+                 the log goes on at {start}"
+            ),
+            FindingKind::EpochsRebuilt => f.write_str("made anew from the batches in the log"),
+            FindingKind::BadSnapshot => f.write_str("not a whole snapshot of producers, not used"),
+            FindingKind::ProducersRebuilt => {
+                f.write_str("no snapshot of producers at the log end, the log was replayed")
+            }
+        }
+    }
+}
+
+/// Extension of segments that are kept out of the log; Kafka leaves such files alone.
+const KEPT: &str = "kept";
+
+/// A log as it was found.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) view: View,
+    pub(super) epochs: Epochs,
+    pub(super) producers: ProducerState,
+    pub(super) snapshots: BTreeSet<i64>,
+    pub(super) directory_changed: bool,
+    pub(super) report: OpenReport,
+}
+
+/// Loads the log in a directory.
+///
+/// # Errors
+/// What the disk says.
+pub(super) fn load(place: &Arc<Place>, options: &LogOptions) -> Result<Loaded, LogError> {
+    Loader { place, options, config: &options.config, report: OpenReport::default() }.load()
+}
+
+struct Loader<'a> {
+    place: &'a Arc<Place>,
+    options: &'a LogOptions,
+    config: &'a LogConfig,
+    report: OpenReport,
+}
+
+/// The names in the directory that mean something.
+#[derive(Debug, Default)]
+struct Names {
+    logs: BTreeSet<i64>,
+    indexes: Vec<(i64, String)>,
+    snapshots: BTreeSet<i64>,
+    has_epochs: bool,
+}
+
+/// The segments, and what checking some of them has told.
+struct Segments {
+    all: Vec<Arc<Segment>>,
+    /// Base offset of the first one that was checked.
+    recovered_from: Option<i64>,
+    end: i64,
+}
+
+impl Loader<'_> {
+    fn load(mut self) -> Result<Loaded, LogError> {
+        let mut names = self.names()?;
+        let mut epochs = self.load_epochs(&names)?;
+        let mut segments = self.load_segments(&names, &mut epochs)?;
+        let mut directory_changed = names.logs.is_empty();
+        let start = self.find_start(&mut segments, &mut names, &mut directory_changed)?;
+        let end = Offset(segments.end);
+        let start = Offset(start);
+        epochs.unsaved |= epochs.cache.truncate_from_end(end);
+        epochs.unsaved |= epochs.cache.truncate_from_start(start);
+
+        let recovery_point = match self.options.shutdown {
+            Shutdown::Clean if segments.recovered_from.is_none() => end,
+            _ => self.options.recovery_point.unwrap_or(Offset::ZERO).min(end),
+        };
+        let high_watermark = self.options.high_watermark.unwrap_or(start).clamp(start, end);
+        let (producers, mut transactions) = self.load_producers(&segments, &mut names, start, end)?;
+        transactions.high_watermark_moved(high_watermark);
+        if segments.recovered_from.is_some() {
+            // What was opened for the check may rest for a long time.
+            for segment in &segments.all {
+                segment.close_files()?;
+            }
+        } else if let Some(active) = segments.all.last() {
+            active.close_files()?;
+        }
+        let view = View {
+            segments: segments.all,
+            log_start_offset: start,
+            high_watermark,
+            log_end_offset: end,
+            recovery_point,
+            transactions,
+        };
+        Ok(Loaded { view, epochs, producers, snapshots: names.snapshots, directory_changed, report: self.report })
+    }
+
+    fn find(&mut self, path: PathBuf, kind: FindingKind) {
+        let finding = Finding { path, kind };
+        tracing::warn!("{finding}");
+        self.report.findings.push(finding);
+    }
+
+    /// Lists the directory, after finishing or undoing what was going on when the log was left.
+    fn names(&mut self) -> Result<Names, LogError> {
+        let dir = self.place.dir();
+        let listed = match self.place.fs.list(&dir) {
+            Err(error) if error.is_not_found() => {
+                self.place.fs.create_dir(&dir)?;
+                Vec::new()
+            }
+            other => other?,
+        };
+        let listed = swap::settle(self.place, listed)?;
+        let mut names = Names::default();
+        for name in listed {
+            if name == epoch_cache::FILE_NAME {
+                names.has_epochs = true;
+            }
+            let Some((offset, kind)) = parse_file_name(&name) else { continue };
+            match kind {
+                extension::LOG => {
+                    names.logs.insert(offset);
+                }
+                extension::SNAPSHOT => {
+                    names.snapshots.insert(offset);
+                }
+                extension::OFFSET_INDEX | extension::TIME_INDEX | extension::TXN_INDEX => {
+                    names.indexes.push((offset, name));
+                }
+                _ => {}
+            }
+        }
+        // An index without its log is of no use, and in the way of a new segment.
+        for (_, name) in names.indexes.iter().filter(|(offset, _)| !names.logs.contains(offset)) {
+            self.place.remove(name)?;
+        }
+        Ok(names)
+    }
+
+    fn load_epochs(&mut self, names: &Names) -> Result<Epochs, LogError> {
+        let mut epochs = Epochs { cache: EpochCache::default(), unused: false, unsaved: false };
+        if !names.has_epochs {
+            epochs.unsaved = !names.logs.is_empty();
+            return Ok(epochs);
+        }
+        let path = self.place.path(epoch_cache::FILE_NAME);
+        let bytes = self.place.fs.read_small(&path, epoch_cache::MAX_FILE_BYTES);
+        match bytes.map(|bytes| EpochCache::parse(&bytes.unwrap_or_default())) {
+            Ok(Ok(cache)) => epochs.cache = cache,
+            // What the file should say is in the batches; a disk that can't be read will be noticed there as well.
+            _ => {
+                self.find(path, FindingKind::EpochsRebuilt);
+                epochs.unsaved = true;
+            }
+        }
+        Ok(epochs)
+    }
+
+    fn load_segments(&mut self, names: &Names, epochs: &mut Epochs) -> Result<Segments, LogError> {
+        let bases: Vec<i64> = names.logs.iter().copied().collect();
+        let mut all = Vec::with_capacity(bases.len().max(1));
+        for (at, base) in bases.iter().enumerate() {
+            let path = self.place.path(&file_name(*base, extension::LOG));
+            let size = self.place.fs.metadata(&path)?.size;
+            let next_base = bases.get(at + 1).copied();
+            if let Some(next) = next_base.filter(|_| size == 0 && !self.config.cleanup_compact) {
+                self.find(path, FindingKind::Hole { from: Offset(*base), to: Offset(next) });
+            }
+            let end_offset = next_base.unwrap_or(i64::MAX);
+            let now_ms = self.options.now_ms;
+            all.push(Arc::new(Segment::existing(self.place.clone(), *base, size, end_offset, now_ms)));
+        }
+        let mut segments = Segments { all, recovered_from: None, end: 0 };
+        let Some(last) = segments.all.last().cloned() else {
+            let base = self.options.log_start_offset.unwrap_or(Offset::ZERO).0;
+            let now_ms = self.options.now_ms;
+            segments.all.push(Arc::new(Segment::create(self.place.clone(), base, self.config, now_ms)?));
+            segments.end = base;
+            epochs.unsaved = false;
+            return Ok(segments);
+        };
+        let first = bases.first().copied().unwrap_or(0);
+        let known = self.options.recovery_point;
+        if self.options.shutdown == Shutdown::Clean {
+            match last.find_end()? {
+                Ok(end) if known.is_none_or(|known| known.0 <= end) => segments.end = end,
+                Ok(_) => self.recover(&mut segments, last.base_offset(), epochs, "fewer records than there were")?,
+                Err(reason) => self.recover(&mut segments, last.base_offset(), epochs, reason)?,
+            }
+        } else {
+            let from = known.unwrap_or(Offset::ZERO).0;
+            let at = segments.all.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
+            let base = segments.all.get(at).map_or(0, |segment| segment.base_offset());
+            self.recover(&mut segments, base, epochs, "")?;
+        }
+        last.set_end_offset(segments.end);
+        if epochs.unsaved {
+            self.rebuild_epochs(&segments, epochs)?;
+            // A log without records has nothing to tell.
+            epochs.unsaved &= segments.end > first || !epochs.cache.entries().is_empty();
+        }
+        if let Some(known) = known.filter(|known| known.0 > segments.end) {
+            let end = Offset(segments.end);
+            self.find(self.place.dir(), FindingKind::ShorterThanKnown { known, end });
+        }
+        Ok(segments)
+    }
+
+    /// Checks the segments from the one at `from` on. `reason` says why that must be although the log was closed.
+    fn recover(
+        &mut self,
+        segments: &mut Segments,
+        from: i64,
+        epochs: &mut Epochs,
+        reason: &'static str,
+    ) -> Result<(), LogError> {
+        if !reason.is_empty() {
+            self.find(self.place.dir(), FindingKind::NotClean { reason });
+        }
+        epochs.unsaved |= epochs.cache.truncate_from_end(Offset(from));
+        let mut expected = from;
+        let count = segments.all.len();
+        for (at, segment) in segments.all.iter().enumerate() {
+            if segment.base_offset() < from {
+                continue;
+            }
+            let base = segment.base_offset();
+            if base > expected && !self.config.cleanup_compact && segment.size() > 0 {
+                self.find(segment.path(), FindingKind::Hole { from: Offset(expected), to: Offset(base) });
+            }
+            let tail = if at + 1 == count { Tail::Cut } else { Tail::Keep };
+            let mut assigned = false;
+            let recovered = segment.recover(tail, self.config, |batch| {
+                assigned |= epochs.cache.assign(batch.leader_epoch(), Offset(batch.base_offset));
+            })?;
+            epochs.unsaved |= assigned;
+            for damage in &recovered.damage {
+                let kind = FindingKind::Damaged {
+                    position: damage.start,
+                    bytes: damage.end - damage.start,
+                    from: Offset(damage.from_offset),
+                    to: Offset(damage.to_offset),
+                    reason: damage.reason,
+                };
+                self.find(segment.path(), kind);
+            }
+            expected = recovered.next_offset.max(base);
+            if recovered.cut > 0 {
+                let (position, bytes, offset) = (recovered.end, recovered.cut, Offset(expected));
+                self.find(segment.path(), FindingKind::TornEnd { position, bytes, offset });
+                self.report.truncated_bytes += bytes;
+            }
+            self.report.recovered_segments += 1;
+        }
+        segments.end = expected;
+        segments.recovered_from = Some(from);
+        Ok(())
+    }
+
+    /// Reads the epochs from the batches of the segments that were not checked; the others have told theirs.
+    fn rebuild_epochs(&mut self, segments: &Segments, epochs: &mut Epochs) -> Result<(), LogError> {
+        let checked_from = segments.recovered_from.unwrap_or(i64::MAX);
+        let file_is_good = epochs.cache.entries().first().is_some_and(|first| first.start_offset.0 < checked_from);
+        if file_is_good {
+            return Ok(());
+        }
+        let later = std::mem::take(&mut epochs.cache);
+        for segment in segments.all.iter().filter(|segment| segment.base_offset() < checked_from) {
+            segment.walk(segment.base_offset(), self.config, |batch, _| {
+                epochs.cache.assign(batch.leader_epoch(), Offset(batch.base_offset));
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        for entry in later.entries() {
+            epochs.cache.assign(entry.epoch, entry.start_offset);
+        }
+        Ok(())
+    }
+
+    /// The log start offset. A checkpoint that places it behind the log end is no reason to delete anything.
+    fn find_start(
+        &mut self,
+        segments: &mut Segments,
+        names: &mut Names,
+        directory_changed: &mut bool,
+    ) -> Result<i64, LogError> {
+        let first = segments.all.first().map_or(0, |segment| segment.base_offset());
+        let start = self.options.log_start_offset.map_or(first, |start| start.0.max(first));
+        if start <= segments.end {
+            return Ok(start);
+        }
+        let (end, count) = (Offset(segments.end), segments.all.len());
+        for base in segments.all.drain(..).map(|segment| segment.base_offset()) {
+            let name = file_name(base, extension::LOG);
+            self.place.rename(&name, &format!("{name}.{KEPT}"))?;
+            for kind in [extension::OFFSET_INDEX, extension::TIME_INDEX, extension::TXN_INDEX] {
+                self.place.remove(&file_name(base, kind))?;
+            }
+        }
+        for offset in std::mem::take(&mut names.snapshots) {
+            self.place.remove(&file_name(offset, extension::SNAPSHOT))?;
+        }
+        let now_ms = self.options.now_ms;
+        segments.all.push(Arc::new(Segment::create(self.place.clone(), start, self.config, now_ms)?));
+        segments.end = start;
+        segments.recovered_from = None;
+        *directory_changed = true;
+        let kind = FindingKind::StartBehindEnd { start: Offset(start), end, segments: count };
+        self.find(self.place.dir(), kind);
+        Ok(start)
+    }
+
+    fn load_producers(
+        &mut self,
+        segments: &Segments,
+        names: &mut Names,
+        start: Offset,
+        end: Offset,
+    ) -> Result<(ProducerState, Transactions), LogError> {
+        // Snapshots of later than where the check began may tell of records that are gone.
+        let newest = segments.recovered_from.unwrap_or(end.0);
+        let on_disk = names.snapshots.clone();
+        let now_ms = self.options.now_ms;
+        let replayed =
+            load_producers(self.place, self.config, &segments.all, &mut names.snapshots, newest, end, now_ms)?;
+        for offset in on_disk.difference(&names.snapshots) {
+            let path = self.place.path(&file_name(*offset, extension::SNAPSHOT));
+            self.find(path, FindingKind::BadSnapshot);
+        }
+        if let Some(from) = segments.recovered_from {
+            for segment in segments.all.iter().filter(|segment| segment.base_offset() >= from) {
+                let base = segment.base_offset();
+                let aborted = replayed.aborted.get(&base).map(Vec::as_slice).unwrap_or_default();
+                if !aborted.is_empty() || names.indexes.contains(&(base, file_name(base, extension::TXN_INDEX))) {
+                    txn_index::rewrite(self.place, base, aborted)?;
+                }
+            }
+        } else if replayed.from.0 < end.0 {
+            self.find(self.place.dir(), FindingKind::ProducersRebuilt);
+        }
+        self.keep_snapshots(segments, names, &replayed.producers, start, end)?;
+        Ok((replayed.producers, replayed.transactions))
+    }
+
+    /// Leaves the snapshots that recovery may need: those at the beginnings of segments, and one at the end.
+    fn keep_snapshots(
+        &self,
+        segments: &Segments,
+        names: &mut Names,
+        producers: &ProducerState,
+        start: Offset,
+        end: Offset,
+    ) -> Result<(), LogError> {
+        if !names.snapshots.contains(&end.0) && (end > start || !producers.is_empty()) {
+            let entries = producers.entries().map(ProducerEntry::to_snapshot);
+            producer_snapshot::write(self.place, end.0, entries)?;
+            names.snapshots.insert(end.0);
+        }
+        let bases: BTreeSet<i64> = segments.all.iter().map(|segment| segment.base_offset()).collect();
+        let stray: Vec<i64> =
+            names.snapshots.iter().copied().filter(|offset| *offset != end.0 && !bases.contains(offset)).collect();
+        for offset in stray {
+            self.place.remove(&file_name(offset, extension::SNAPSHOT))?;
+            names.snapshots.remove(&offset);
+        }
+        Ok(())
+    }
+}
+
+/// The producers' state at the log end, found from a snapshot and the batches after it.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    pub(super) producers: ProducerState,
+    pub(super) transactions: Transactions,
+    /// Where replaying began.
+    pub(super) from: Offset,
+    /// Aborted transactions met on the way, by base offset of the segment of their markers.
+    pub(super) aborted: BTreeMap<i64, Vec<AbortedTransaction>>,
+}
+
+/// Loads the newest good snapshot at `newest` or below and replays the log from there to its end. Bad snapshots are
+/// deleted and left out of `snapshots`.
+pub(super) fn load_producers(
+    place: &Place,
+    config: &LogConfig,
+    segments: &[Arc<Segment>],
+    snapshots: &mut BTreeSet<i64>,
+    newest: i64,
+    end: Offset,
+    now_ms: i64,
+) -> Result<Replayed, LogError> {
+    let first = segments.first().map_or(0, |segment| segment.base_offset());
+    let mut replayed = Replayed {
+        producers: ProducerState::default(),
+        transactions: Transactions::default(),
+        from: Offset(first),
+        aborted: BTreeMap::new(),
+    };
+    while let Some(offset) = snapshots.range(..=newest).next_back().copied() {
+        if let Some(entries) = producer_snapshot::read(place, offset)? {
+            replayed.producers.load(&entries);
+            replayed.from = Offset(offset.max(first));
+            break;
+        }
+        place.remove(&file_name(offset, extension::SNAPSHOT))?;
+        snapshots.remove(&offset);
+    }
+    for entry in replayed.producers.entries() {
+        if let Some(first_offset) = entry.txn_first_offset {
+            replayed.transactions.begin(first_offset, entry.producer_id);
+        }
+    }
+    for (at, segment) in segments.iter().enumerate() {
+        let ends_before = segments.get(at + 1).is_some_and(|next| next.base_offset() <= replayed.from.0);
+        if !ends_before && segment.size() > 0 && replayed.from < end {
+            replay(place, config, segment, &mut replayed)?;
+        }
+    }
+    replayed.producers.expire(now_ms, config.producer_id_expiration_ms);
+    Ok(replayed)
+}
+
+fn replay(place: &Place, config: &LogConfig, segment: &Segment, replayed: &mut Replayed) -> Result<(), LogError> {
+    // Records may be as old as their producer likes; when they were appended is not told by them. The file's time is
+    // not before that, so nobody is forgotten too early.
+    let modified_ms = place.fs.metadata(&segment.path())?.modified_ms;
+    let (from, base_offset) = (replayed.from.0, segment.base_offset());
+    let Replayed { producers, transactions, aborted, .. } = replayed;
+    segment.walk(from, config, |batch, mut bytes| {
+        let Some(header) = batch.header.filter(|header| header.has_producer_id() && batch.base_offset >= from) else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let marker = if header.attributes.is_control() {
+            RecordBatch::new(bytes.read()?).ok().and_then(|(batch, _)| EndMarker::of(&batch))
+        } else {
+            None
+        };
+        let append_ms = match header.attributes.timestamp_type() {
+            TimestampType::LogAppendTime => header.max_timestamp,
+            TimestampType::CreateTime => modified_ms,
+        };
+        let mut staged = Staged::default();
+        // What is in the log is not refused.
+        if producers.stage(&mut staged, &header, marker, AppendOrigin::Replication, append_ms).is_ok() {
+            for transaction in staged.transactions.completed.iter().filter(|transaction| transaction.aborted) {
+                aborted.entry(base_offset).or_default().push(AbortedTransaction {
+                    producer_id: transaction.producer_id,
+                    first_offset: transaction.first_offset,
+                    last_offset: transaction.last_offset,
+                    last_stable_offset: transactions.stable_offset_after(transaction),
+                });
+            }
+            transactions.apply(&staged.transactions);
+            producers.commit(staged);
+        }
+        Ok(ControlFlow::Continue(()))
+    })
+}

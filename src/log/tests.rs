@@ -1,0 +1,5 @@
+//! Tests of whole logs.
+
+mod basics;
+mod faults;
+mod producers;

@@ -1,0 +1,119 @@
+//! Cutting the log at its new end: what a follower does with records that its leader does not have.
+
+use std::sync::Arc;
+
+use super::error::LogError;
+use super::log::{Log, Writer};
+use super::recovery;
+use super::retention::DeletedFiles;
+use super::segment::Segment;
+use crate::types::Offset;
+
+impl Log {
+    /// Drops the batch with `offset` and all after it; the high watermark and the recovery point fall with it. Returns
+    /// whether anything was dropped, and the files of whole segments that are to be removed.
+    ///
+    /// # Errors
+    /// [`LogError::OffsetOutOfRange`] below the log start offset ([`Log::truncate_fully_and_start_at`] does that); what
+    /// the disk says: the log has failed then.
+    pub fn truncate_to(&self, offset: Offset, now_ms: i64) -> Result<(bool, Option<DeletedFiles>), LogError> {
+        // No flush runs meanwhile: it would promise what is being cut off.
+        let _turn = self.flushing();
+        let mut writer = self.writer()?;
+        let offsets = self.offsets();
+        if offset >= offsets.log_end_offset {
+            return Ok((false, None));
+        }
+        if offset < offsets.log_start_offset {
+            let (start, end) = (offsets.log_start_offset, offsets.log_end_offset);
+            return Err(LogError::OffsetOutOfRange { dir: self.dir(), offset, start, end });
+        }
+        let dropped = self.cut(&mut writer, offset, now_ms).map_err(|error| self.fail(error))?;
+        let due_ms = now_ms.saturating_add(self.config().file_delete_delay_ms);
+        let files = self.mark_deleted(&mut writer, &dropped, due_ms).map_err(|error| self.fail(error))?;
+        Ok((true, files))
+    }
+
+    fn cut(&self, writer: &mut Writer, offset: Offset, now_ms: i64) -> Result<Vec<Arc<Segment>>, LogError> {
+        let config = self.config();
+        let (dropped, last) = {
+            let mut view = self.view_mut();
+            let keep = view.floor(offset).map_or(0, |at| at + 1);
+            let dropped = view.segments.split_off(keep);
+            (dropped, view.active().cloned())
+        };
+        let Some(last) = last else { return Err(LogError::Closed { dir: self.dir() }) };
+        last.truncate_to(offset.0, &config, now_ms)?;
+        self.positions.clear();
+        {
+            // Order: the offsets fall once no byte above them is left; a reader in between finds nothing there.
+            let mut view = self.view_mut();
+            // A batch is dropped whole, so the log may end before the offset that was asked for; as in Kafka it goes on
+            // at that offset, with a gap.
+            view.log_end_offset = offset;
+            view.recovery_point = view.recovery_point.min(offset);
+            view.high_watermark = view.high_watermark.min(offset);
+        }
+        last.set_end_offset(offset.0);
+        {
+            let mut epochs = self.epochs();
+            epochs.unsaved |= epochs.cache.truncate_from_end(offset);
+        }
+        self.reload_producers(writer, offset, now_ms)?;
+        Ok(dropped)
+    }
+
+    /// Finds the producers' state at the new log end again.
+    fn reload_producers(&self, writer: &mut Writer, end: Offset, now_ms: i64) -> Result<(), LogError> {
+        let config = self.config();
+        let start = self.log_start_offset();
+        self.remove_snapshots(writer, |snapshot| snapshot > end.0)?;
+        let segments = self.view().segments.clone();
+        let replayed =
+            recovery::load_producers(&self.place, &config, &segments, &mut writer.snapshots, end.0, end, now_ms)?;
+        writer.producers = replayed.producers;
+        let mut view = self.view_mut();
+        view.transactions = replayed.transactions;
+        let high_watermark = view.high_watermark.max(start);
+        view.transactions.high_watermark_moved(high_watermark);
+        Ok(())
+    }
+
+    /// Drops everything and begins anew at `offset`: the leader's log begins behind this one's end. Returns the files
+    /// that are to be removed.
+    ///
+    /// # Errors
+    /// What the disk says: the log has failed then.
+    pub fn truncate_fully_and_start_at(&self, offset: Offset, now_ms: i64) -> Result<Option<DeletedFiles>, LogError> {
+        let _turn = self.flushing();
+        let mut writer = self.writer()?;
+        self.start_anew(&mut writer, offset, now_ms).map_err(|error| self.fail(error))
+    }
+
+    fn start_anew(&self, writer: &mut Writer, offset: Offset, now_ms: i64) -> Result<Option<DeletedFiles>, LogError> {
+        let config = self.config();
+        let dropped = self.view().segments.clone();
+        // Order: the old files are out of the way before a new one may take the name of one of them.
+        let files = self.mark_deleted(writer, &dropped, now_ms.saturating_add(config.file_delete_delay_ms))?;
+        self.remove_snapshots(writer, |_| true)?;
+        let segment = Arc::new(Segment::create(self.place.clone(), offset.0, &config, now_ms)?);
+        self.positions.clear();
+        {
+            let mut view = self.view_mut();
+            view.segments = vec![segment];
+            view.log_start_offset = offset;
+            view.log_end_offset = offset;
+            view.recovery_point = offset;
+            view.high_watermark = offset;
+            view.transactions = Default::default();
+        }
+        writer.producers = Default::default();
+        writer.unflushed_records = 0;
+        writer.unflushed_since_ms = None;
+        writer.directory_changed = true;
+        let mut epochs = self.epochs();
+        epochs.cache.clear();
+        epochs.unsaved = true;
+        Ok(files)
+    }
+}
