@@ -13,6 +13,8 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 mod complete;
 mod completions;
+mod console_consumer;
+mod console_producer;
 mod links;
 mod man;
 #[expect(dead_code, reason = "the tools that use the rest of it follow")]

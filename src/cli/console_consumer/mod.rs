@@ -1,0 +1,5 @@
+//! `console-consumer`: a topic to stdout.
+
+mod deserializer;
+mod formatter;
+mod internal_topics;

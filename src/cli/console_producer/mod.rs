@@ -1,0 +1,4 @@
+//! `console-producer`: lines of stdin to a topic.
+
+mod input;
+mod reader;
