@@ -17,6 +17,7 @@ mod console_consumer;
 mod console_producer;
 mod links;
 mod man;
+mod storage;
 #[expect(dead_code, reason = "the tools that use the rest of it follow")]
 mod support;
 mod zookeeper;
@@ -85,6 +86,7 @@ impl Tool {
 static TOOLS: &[Tool] = &[
     Tool::new::<zookeeper::Start>("zookeeper-server-start", Some("zookeeper-server-start")),
     Tool::new::<zookeeper::Stop>("zookeeper-server-stop", Some("zookeeper-server-stop")),
+    Tool::new::<storage::Storage>("storage", Some("kafka-storage")),
     Tool::new::<links::Links>("links", None),
     Tool::new::<completions::Completions>("completions", None),
     Tool::new::<man::Man>("man", None),

@@ -7,7 +7,7 @@ mod options;
 mod output;
 mod usage;
 
-pub(crate) use exit::{Exit, Hinted, report_failure};
+pub(crate) use exit::{Exit, Hinted, chain_text, report_failure};
 pub(crate) use options::{needs_value, takes_value, with_kafkas_option_rules, with_two_dashes};
 pub(crate) use output::{Output, StdoutClosed};
-pub(crate) use usage::UsageError;
+pub(crate) use usage::{Mistake, UsageError};

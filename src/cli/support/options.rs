@@ -16,7 +16,8 @@ pub(crate) struct IgnoredWords {
 
 /// Gives a tool's command the rules that clap does not have by default.
 pub(crate) fn with_kafkas_option_rules(command: Command) -> Command {
-    command.infer_long_args(false).mut_args(|arg| {
+    let command = command.infer_long_args(false).mut_subcommands(with_kafkas_option_rules);
+    command.mut_args(|arg| {
         let id = arg.get_id().clone();
         if needs_value(&arg) && !arg.is_positional() {
             arg.allow_hyphen_values(true)

@@ -12,6 +12,8 @@ use super::{Exit, Output};
 pub(crate) struct UsageError {
     /// What kind of mistake: some tools report some kinds in another way.
     pub(crate) kind: Mistake,
+    /// The word that is wrong, as it was typed.
+    pub(crate) given: String,
     message: String,
     suggestion: Option<String>,
 }
@@ -34,7 +36,12 @@ pub(crate) enum Mistake {
 impl UsageError {
     /// Options that don't go together or are missing; the text is Kafka's.
     pub(crate) fn because(message: impl Into<String>) -> anyhow::Error {
-        anyhow::Error::new(Self { kind: Mistake::Other, message: message.into(), suggestion: None })
+        anyhow::Error::new(Self {
+            kind: Mistake::Other,
+            given: String::new(),
+            message: message.into(),
+            suggestion: None,
+        })
     }
 
     /// `Missing required argument "[name]"`.
@@ -51,6 +58,7 @@ impl UsageError {
     pub(crate) fn bad_value(option: &str, value: &str) -> anyhow::Error {
         anyhow::Error::new(Self {
             kind: Mistake::BadValue,
+            given: value.to_owned(),
             message: format!("Cannot parse argument '{value}' of option {option}"),
             suggestion: None,
         })
@@ -81,10 +89,15 @@ impl UsageError {
                 (Mistake::Repeated, format!("Found multiple arguments for option {option}, but you asked for only one"))
             }
             ErrorKind::MissingRequiredArgument => (Mistake::Other, format!("Missing required argument \"[{option}]\"")),
+            ErrorKind::InvalidSubcommand => {
+                let word = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+                (Mistake::Other, format!("invalid choice: '{word}'"))
+            }
             ErrorKind::InvalidUtf8 => (Mistake::Other, "an argument is not valid UTF-8".to_owned()),
             _ => (Mistake::Other, error.to_string().trim().trim_start_matches("error: ").to_owned()),
         };
-        Self { kind, message, suggestion: suggestion.map(str::to_owned) }
+        let given = text(ContextKind::InvalidArg).unwrap_or(value).to_owned();
+        Self { kind, given, message, suggestion: suggestion.map(str::to_owned) }
     }
 
     /// Prints the mistake and, on the next line, where help is.

@@ -1,0 +1,145 @@
+//! `storage`: formats log directories, tells what is in them, makes ids. Kafka's `kafka-storage.sh`.
+//!
+//! Needs no broker: it reads the node's configuration and works on its directories.
+
+mod checkpoint;
+mod features;
+mod format;
+mod info;
+mod node;
+
+use std::io;
+use std::path::PathBuf;
+
+use super::Run;
+use super::support::{Exit, Mistake, Output, UsageError, chain_text, report_failure};
+use crate::types::Uuid;
+
+/// Format the directories of a node, show what is in them, make ids
+#[derive(Debug, clap::Parser)]
+pub(super) struct Storage {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Show the directories of a node and what is wrong with them
+    Info(Info),
+    /// Make the directories of a node ready for a cluster
+    Format(Format),
+    /// Show which feature levels go with a metadata version
+    VersionMapping(VersionMapping),
+    /// Show which features a feature level needs
+    FeatureDependencies(FeatureDependencies),
+    /// Print a random id
+    RandomUuid,
+}
+
+#[derive(Debug, clap::Args)]
+struct Info {
+    /// The node's server.properties
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Format {
+    /// The node's server.properties
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    config: Option<PathBuf>,
+    /// Id of the cluster, the same on all its nodes (`storage random-uuid` makes one)
+    #[arg(long, short = 't', value_name = "ID")]
+    cluster_id: Option<String>,
+    /// Leave directories that are formatted already as they are
+    #[arg(long, short = 'g')]
+    ignore_formatted: bool,
+    /// Metadata version to start with, as 4.3-IV0 or 3.9 [default: the newest]
+    #[arg(long, short, value_name = "VERSION")]
+    release_version: Option<String>,
+    /// Level of a feature, instead of the one that goes with the metadata version
+    #[arg(long, short, value_name = "NAME=LEVEL")]
+    feature: Vec<String>,
+    /// Credentials for SCRAM; not supported yet
+    #[arg(long, short = 'S', value_name = "TEXT", hide = true)]
+    add_scram: Vec<String>,
+    /// This node starts as the only controller of the cluster
+    #[arg(long, short)]
+    standalone: bool,
+    /// This node joins a cluster whose controllers exist
+    #[arg(long, short = 'N')]
+    no_initial_controllers: bool,
+    /// The controllers that the cluster starts with
+    #[arg(long, short = 'I', value_name = "ID@HOST:PORT:DIRECTORY,...")]
+    initial_controllers: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct VersionMapping {
+    /// Metadata version, as 4.3-IV0 or 3.9 [default: the newest]
+    #[arg(long, short, value_name = "VERSION")]
+    release_version: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct FeatureDependencies {
+    /// Feature and level
+    #[arg(long, short, value_name = "NAME=LEVEL")]
+    feature: Vec<String>,
+}
+
+impl Run for Storage {
+    fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
+        match self.command {
+            None => Err(UsageError::because("too few arguments")),
+            Some(Command::Info(args)) => {
+                let config = args.config.ok_or_else(|| required("config", 'c'))?;
+                info::run(&config, out)
+            }
+            Some(Command::Format(args)) => format::run(args, out),
+            Some(Command::VersionMapping(args)) => {
+                features::print_mapping(args.release_version.as_deref(), out)?;
+                Ok(Exit::Success)
+            }
+            Some(Command::FeatureDependencies(args)) => {
+                if args.feature.is_empty() {
+                    return Err(required("feature", 'f'));
+                }
+                features::print_dependencies(&args.feature, out)?;
+                Ok(Exit::Success)
+            }
+            Some(Command::RandomUuid) => {
+                out.line(Uuid::random())?;
+                Ok(Exit::Success)
+            }
+        }
+    }
+
+    /// This tool of Kafka's reads its options with another parser, which has words of its own.
+    fn misused(mistake: &UsageError, called_as: &str, out: &mut Output) -> io::Result<Exit> {
+        let text = match mistake.kind {
+            Mistake::Unknown => format!("unrecognized arguments: '{}'", mistake.given),
+            Mistake::NoValue => format!("argument {}: expected one argument", mistake.given),
+            _ if mistake.to_string().starts_with("invalid choice") => format!(
+                "{mistake} (choose from 'info', 'format', 'version-mapping', 'feature-dependencies', 'random-uuid')"
+            ),
+            _ => mistake.to_string(),
+        };
+        out.note(format_args!("kafka-storage: error: {text}"))?;
+        out.hint(&format!("`{called_as} --help` lists the commands, `{called_as} format --help` the options of one"))?;
+        Ok(Exit::Failure)
+    }
+
+    fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
+        if out.is_for_people() {
+            return report_failure(error, out);
+        }
+        out.note(chain_text(error))?;
+        Ok(Exit::Failure)
+    }
+}
+
+fn required(long: &str, short: char) -> anyhow::Error {
+    UsageError::because(format!("argument --{long}/-{short} is required"))
+}
