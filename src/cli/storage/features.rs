@@ -71,8 +71,6 @@ fn default_level(feature: &str, metadata_level: i16) -> i16 {
 pub(super) struct Levels {
     /// `metadata.version`
     pub(super) metadata: i16,
-    /// `kraft.version`
-    pub(super) kraft: i16,
     /// The others that are not 0, by name.
     pub(super) others: BTreeMap<&'static str, i16>,
 }
@@ -100,7 +98,7 @@ impl Levels {
                 bail!("Unsupported feature: {name}. Supported features are: {}", known.join(", "));
             }
         }
-        let kraft = kraft_level(asked.remove(KRAFT_VERSION), dynamic_quorum)?;
+        check_kraft_level(asked.remove(KRAFT_VERSION), dynamic_quorum)?;
         let mut others = BTreeMap::new();
         for feature in FEATURES.iter().filter(|f| f.name != METADATA_VERSION && f.name != KRAFT_VERSION) {
             let level = asked.get(feature.name).copied().unwrap_or_else(|| default_level(feature.name, metadata));
@@ -116,7 +114,12 @@ impl Levels {
                 others.insert(feature.name, level);
             }
         }
-        Ok(Self { metadata, kraft, others })
+        Ok(Self { metadata, others })
+    }
+
+    /// All levels by name, without `kraft.version`.
+    pub(super) fn features(&self) -> BTreeMap<String, i16> {
+        self.records().map(|(name, level)| (name.to_owned(), level)).collect()
     }
 
     /// Features and levels in the order in which the bootstrap records stand.
@@ -126,21 +129,20 @@ impl Levels {
     }
 }
 
-fn kraft_level(asked: Option<i16>, dynamic_quorum: bool) -> anyhow::Result<i16> {
+/// `kraft.version` has no record: whether the voters are in the log decides it, so asking for it can only be right or wrong.
+fn check_kraft_level(asked: Option<i16>, dynamic_quorum: bool) -> anyhow::Result<()> {
     const FLAGS: &str = "--standalone, --initial-controllers, or --no-initial-controllers";
     match asked {
         Some(0) if dynamic_quorum => bail!(
             "Cannot set kraft.version to 0 if one of the flags {FLAGS} is used. For dynamic controllers support, try \
              removing the --feature flag for kraft.version."
         ),
-        Some(0) => Ok(0),
         Some(1) if !dynamic_quorum => bail!(
             "Cannot set kraft.version to 1 unless controller.quorum.voters is empty and one of the flags {FLAGS} is \
              used. For dynamic controllers support, try using one of {FLAGS} and removing controller.quorum.voters."
         ),
-        Some(1) => Ok(1),
+        None | Some(0 | 1) => Ok(()),
         Some(level) => bail!("No feature:{KRAFT_VERSION} with feature level {level}"),
-        None => Ok(i16::from(dynamic_quorum)),
     }
 }
 

@@ -7,18 +7,17 @@ use anyhow::{Context as _, bail};
 
 use super::features::{Levels, version_name};
 use super::node::{InitialController, Node};
-use super::{Format, checkpoint, required};
+use super::{Format, required};
 use crate::cli::support::{Exit, Hinted, Output, UsageError};
 use crate::log::checkpoint::replace_file;
 use crate::log::directory::{self, DirectoryContent};
 use crate::log::meta_properties::{self, MetaProperties};
-use crate::protocol::messages::VotersRecord;
-use crate::protocol::messages::voters_record::{Endpoint, KRaftVersionFeature, Voter};
+use crate::metadata::bootstrap::{InitialVoter, bootstrap_checkpoint, voters_checkpoint};
+use crate::metadata::checkpoint::BOOTSTRAP_FILE;
 use crate::types::{NodeId, Uuid};
 
-const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
-/// The snapshot that a metadata log begins with, at offset 0 of epoch 0.
-const FIRST_SNAPSHOT: &str = "__cluster_metadata-0/00000000000000000000-0000000000.checkpoint";
+/// Where the metadata log is in its directory.
+const METADATA_LOG: &str = "__cluster_metadata-0";
 
 pub(super) fn run(args: Format, out: &mut Output) -> anyhow::Result<Exit> {
     let Some(cluster_id) = args.cluster_id.as_deref().filter(|id| !id.is_empty()) else {
@@ -46,7 +45,7 @@ pub(super) fn run(args: Format, out: &mut Output) -> anyhow::Result<Exit> {
         out.line(format_args!("Bootstrap metadata: {}", bootstrap_text(&levels)))?;
     }
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    let bootstrap = checkpoint::bootstrap(&levels, now_ms)?;
+    let bootstrap = bootstrap_checkpoint(&levels.features(), now_ms)?;
     // The metadata directory comes last, as in Kafka's output.
     let (metadata, data): (Vec<_>, Vec<_>) = unformatted.iter().partition(|dir| **dir == node.metadata_directory);
     for dir in data.into_iter().chain(metadata) {
@@ -64,7 +63,8 @@ pub(super) fn run(args: Format, out: &mut Output) -> anyhow::Result<Exit> {
         write(BOOTSTRAP_FILE, &bootstrap)?;
         let mut properties = MetaProperties::new(cluster_id, node.id);
         if is_metadata && let Quorum::Voters(voters) = &quorum {
-            write(FIRST_SNAPSHOT, &checkpoint::first_snapshot(levels.kraft, &voters_record(voters, &node), now_ms)?)?;
+            let (name, bytes) = voters_checkpoint(&initial_voters(voters, &node), now_ms)?;
+            write(&format!("{METADATA_LOG}/{name}"), &bytes)?;
             if let Some(own) = voters.iter().find(|voter| voter.id == node.id) {
                 properties.directory_id = Some(own.directory);
             }
@@ -153,21 +153,15 @@ impl Quorum {
     }
 }
 
-fn voters_record(voters: &[InitialController], node: &Node) -> VotersRecord {
+fn initial_voters(voters: &[InitialController], node: &Node) -> Vec<InitialVoter> {
     let listener = node.controller_listener.as_ref().map_or("CONTROLLER", |(name, _, _)| name.as_str());
-    let voters = voters.iter().map(|voter| Voter {
-        voter_id: voter.id.get(),
-        voter_directory_id: voter.directory,
-        endpoints: vec![Endpoint {
-            name: listener.to_owned(),
-            host: voter.address.host.clone(),
-            port: voter.address.port,
-            ..Endpoint::default()
-        }],
-        kraft_version_feature: KRaftVersionFeature { max_supported_version: 1, ..KRaftVersionFeature::default() },
-        ..Voter::default()
-    });
-    VotersRecord { voters: voters.collect(), ..VotersRecord::default() }
+    let voter = |voter: &InitialController| InitialVoter {
+        id: voter.id,
+        directory_id: voter.directory,
+        listener_name: listener.to_owned(),
+        address: voter.address.clone(),
+    };
+    voters.iter().map(voter).collect()
 }
 
 /// The directories to be formatted; those that are formatted must be this node's and this cluster's.

@@ -2,7 +2,6 @@
 //!
 //! Needs no broker: it reads the node's configuration and works on its directories.
 
-mod checkpoint;
 mod features;
 mod format;
 mod info;
