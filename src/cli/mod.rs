@@ -13,10 +13,14 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 mod complete;
 mod completions;
+#[expect(dead_code, reason = "the rest of the tool follows")]
 mod console_consumer;
+#[expect(dead_code, reason = "the rest of the tool follows")]
 mod console_producer;
 mod links;
 mod man;
+mod server_start;
+mod server_stop;
 mod storage;
 #[expect(dead_code, reason = "the tools that use the rest of it follow")]
 mod support;
@@ -84,6 +88,8 @@ impl Tool {
 
 /// The subcommands, in the order of the help.
 static TOOLS: &[Tool] = &[
+    Tool::new::<server_start::ServerStart>("server-start", Some("kafka-server-start")),
+    Tool::new::<server_stop::ServerStop>("server-stop", Some("kafka-server-stop")),
     Tool::new::<zookeeper::Start>("zookeeper-server-start", Some("zookeeper-server-start")),
     Tool::new::<zookeeper::Stop>("zookeeper-server-stop", Some("zookeeper-server-stop")),
     Tool::new::<storage::Storage>("storage", Some("kafka-storage")),

@@ -275,7 +275,8 @@ mod tests {
     fn printed(properties: &[(&str, &str)]) -> String {
         let properties = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let formatter = Formatter::new(CLASS, &properties).unwrap();
-        let records: [(&[(&[u8], Option<&[u8]>)], Option<&str>, Option<&str>); 4] = [
+        type Record<'a> = (&'a [(&'a [u8], Option<&'a [u8]>)], Option<&'a str>, Option<&'a str>);
+        let records: [Record<'_>; 4] = [
             (&[(b"h1", Some(b"v1")), (b"h2", Some(b"v2"))], Some("k1"), Some("v1")),
             (&[], Some("k2"), Some("v2")),
             (&[(b"h", None)], None, None),

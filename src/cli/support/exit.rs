@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Success,
     /// It could not, or was called wrongly; it has said why.
     Failure,
+    /// SIGHUP ended it, after a clean shutdown.
+    HungUp,
     /// SIGINT ended it, after a clean shutdown.
     Interrupted,
     /// SIGTERM ended it, after a clean shutdown.
@@ -20,11 +22,12 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    /// 0, 1, 130 (128 + SIGINT) or 143 (128 + SIGTERM).
+    /// 0, 1, or 128 and the number of the signal: 129, 130, 143.
     pub(crate) fn code(self) -> ExitCode {
         ExitCode::from(match self {
             Exit::Success => 0,
             Exit::Failure => 1,
+            Exit::HungUp => 129,
             Exit::Interrupted => 130,
             Exit::Terminated => 143,
         })

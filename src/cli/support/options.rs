@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Command};
 
 /// Stray words: Kafka's tools ignore them, so ours do.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Default, Clone, clap::Args)]
 pub(crate) struct IgnoredWords {
     #[arg(hide = true, value_name = "WORD")]
     ignored: Vec<OsString>,

@@ -79,6 +79,10 @@ impl Write for Stdout {
     }
 }
 
+fn log_time() -> impl fmt::Display {
+    jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S,%3f").to_string()
+}
+
 fn closed(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
         io::Error::new(io::ErrorKind::BrokenPipe, StdoutClosed)
@@ -180,10 +184,14 @@ impl Output {
         if self.colour && self.stdout_is_terminal { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// Prints an error as Kafka's logging does on stderr: `[time] ERROR text (logger)`.
+    /// Prints an error as Kafka's logging does, on stderr: `[time] ERROR text (logger)`.
     pub(crate) fn kafka_log_error(&mut self, text: impl fmt::Display, logger: &str) -> io::Result<()> {
-        let time = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S,%3f").to_string();
-        self.note(format_args!("[{time}] ERROR {text} ({logger})"))
+        self.note(format_args!("[{}] ERROR {text} ({logger})", log_time()))
+    }
+
+    /// Prints a remark as a Kafka server's logging does, on stdout: `[time] INFO text (logger)`.
+    pub(crate) fn kafka_log_info(&mut self, text: impl fmt::Display, logger: &str) -> io::Result<()> {
+        self.line(format_args!("[{}] INFO {text} ({logger})", log_time()))
     }
 
     /// Prints a table with a header; a table without rows prints nothing.
