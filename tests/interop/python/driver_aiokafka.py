@@ -170,6 +170,8 @@ class Driver:
 
     async def offsets(self, request):
         at = request["at"]
+        if at == "max_timestamp":
+            raise Unsupported()
         partitions = [TopicPartition(request["topic"], p) for p in request["partitions"]]
         consumer = AIOKafkaConsumer(bootstrap_servers=BOOTSTRAP)
         await consumer.start()
@@ -177,9 +179,7 @@ class Driver:
             if isinstance(at, int):
                 found = await consumer.offsets_for_times({p: at for p in partitions})
                 return {str(p.partition): o.offset if o else -1 for p, o in found.items()}
-            look_up = {"earliest": consumer.beginning_offsets, "latest": consumer.end_offsets}.get(at)
-            if look_up is None:
-                raise Unsupported()
+            look_up = {"earliest": consumer.beginning_offsets, "latest": consumer.end_offsets}[at]
             return {str(p.partition): o for p, o in (await look_up(partitions)).items()}
         finally:
             await consumer.stop()

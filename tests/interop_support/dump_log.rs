@@ -1,0 +1,106 @@
+//! `kafka-dump-log.sh` as an independent judge of the files that a broker wrote.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::tools::{Home, Ran, Tools, run};
+
+/// Texts by which the tool reports something wrong; it ends with 0 all the same.
+const COMPLAINTS: &[&str] = &[
+    "isvalid: false",
+    "Mismatches in",
+    "mismatch",
+    "Non-consecutive offsets",
+    "Found timestamp",
+    "out of order",
+    "Index timestamp:",
+    "sanity check",
+    "trailing bytes",
+    "Exception",
+    "Unknown record type",
+    "Could not",
+];
+
+/// Has the tool read every segment, index, producer snapshot and metadata snapshot of a stopped broker's data directory.
+/// Returns what it printed, after checking that it has not complained.
+pub fn check_data_directory(data: &Path) -> String {
+    let mut ordinary = Vec::new();
+    let mut offsets = Vec::new();
+    let mut metadata = Vec::new();
+    for directory in folders(data) {
+        let name = directory.file_name().unwrap().to_string_lossy().into_owned();
+        let list = match name.as_str() {
+            "__cluster_metadata-0" => &mut metadata,
+            name if name.starts_with("__consumer_offsets-") => &mut offsets,
+            _ => &mut ordinary,
+        };
+        list.extend(files(&directory));
+    }
+    assert!(!metadata.is_empty(), "no __cluster_metadata-0 in {}", data.display());
+    let mut printed = String::new();
+    for (files, arguments) in [
+        (ordinary, &["--deep-iteration"][..]),
+        (offsets, &["--offsets-decoder"]),
+        (metadata, &["--cluster-metadata-decoder"]),
+    ] {
+        if !files.is_empty() {
+            printed.push_str(&dump(&files, arguments));
+        }
+    }
+    printed
+}
+
+fn dump(files: &[PathBuf], arguments: &[&str]) -> String {
+    let ran = dump_log(files, arguments);
+    let complaints = complaints(&ran);
+    assert!(complaints.is_empty(), "kafka-dump-log.sh {arguments:?} complains:\n{}", complaints.join("\n"));
+    for file in files {
+        assert!(ran.stdout.contains(&format!("Dumping {}", file.display())), "{} was not read", file.display());
+    }
+    ran.stdout
+}
+
+fn dump_log(files: &[PathBuf], arguments: &[&str]) -> Ran {
+    let list: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let mut command = Tools::Scripts(Home::Kafka).command("dump-log");
+    command.args(["--files", &list.join(",")]).args(arguments);
+    run(command, "")
+}
+
+/// What the tool found wrong.
+fn complaints(ran: &Ran) -> Vec<String> {
+    let wrong = |line: &&str| COMPLAINTS.iter().any(|complaint| line.contains(complaint));
+    let failed = (ran.code != Some(0)).then(|| format!("exit code {:?}", ran.code));
+    ran.stdout.lines().filter(wrong).chain(ran.stderr.lines()).map(str::to_owned).chain(failed).collect()
+}
+
+/// The other side of the check: damages the first segment of a partition and its time index, and has the tool notice.
+pub fn assert_complains(partition: &Path) {
+    for (extension, at) in [("log", 100), ("timeindex", 2)] {
+        let all = files(partition);
+        let file = all.iter().find(|file| file.extension().is_some_and(|e| e == extension)).unwrap();
+        let whole = fs::read(file).unwrap();
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(file, damaged).unwrap();
+        let ran = dump_log(std::slice::from_ref(file), &["--deep-iteration"]);
+        assert!(!complaints(&ran).is_empty(), "no complaint about a damaged {}", file.display());
+        fs::write(file, whole).unwrap();
+    }
+}
+
+fn folders(data: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.is_dir());
+    found.sort();
+    found
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let known = ["log", "index", "timeindex", "txnindex", "snapshot", "checkpoint"];
+    found
+        .retain(|path| path.extension().is_some_and(|extension| known.contains(&extension.to_string_lossy().as_ref())));
+    found.sort();
+    found
+}
