@@ -8,8 +8,8 @@ mod interop_support;
 mod support;
 
 use interop_support::{
-    Cluster, Driver, Home, Library, Record, Sent, Tools, assert_delivered, check_data_directory,
-    console_consumer_records, kcat, kcat_records, present, skip,
+    ApacheKafka, Cluster, Driver, Home, Library, Record, Sent, Tools, assert_delivered, check_data_directory,
+    console_consumer_records, for_each_home, kcat, kcat_records, present, skip,
 };
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ impl Client {
             Some(why) => skip(&why),
         }
         for tools in [Tools::Scripts(Home::Kafka), Tools::Scripts(Home::Kafka39), Tools::Own] {
-            match tools.missing() {
+            match tools.missing("console-consumer") {
                 None => all.push(Self::Console(tools)),
                 Some(why) => skip(&why),
             }
@@ -66,27 +66,45 @@ impl Client {
 #[test]
 fn every_reader_reads_what_every_writer_wrote() {
     let clients = Client::all();
-    if clients.len() < 2 {
+    // Without others there is nothing to compare.
+    if clients.iter().all(|client| *client == Client::Console(Tools::Own)) {
         return;
     }
     let cluster = Cluster::start();
-    let topic_of = |client: Client| cluster.name(&format!("matrix-{}", client.name()));
-    create_topics(&cluster, &clients.iter().map(|client| topic_of(*client)).collect::<Vec<_>>());
-
-    let written = in_parallel(&clients, |client| write(*client, &cluster, &topic_of(*client)));
-    let sent: Vec<Sent> = written.into_iter().flatten().collect();
-
-    in_parallel(&clients, |client| {
-        let topics: Vec<String> = clients.iter().map(|client| topic_of(*client)).collect();
-        let read = read(*client, &cluster, &topics, sent.len());
-        assert_delivered(&format!("read by {}", client.name()), &sent, &read);
-    });
-
+    write_and_read(&cluster, &clients);
     if let Some(stopped) = cluster.stop()
         && Home::Kafka.missing().is_none()
     {
         check_data_directory(&stopped.data());
     }
+}
+
+/// The other direction: our console tools among Kafka's own clients, on brokers of Apache Kafka.
+#[test]
+fn our_tools_write_and_read_on_apache_kafka() {
+    need!(Tools::Own.missing("console-consumer"));
+    for_each_home(|home| {
+        let kafka = ApacheKafka::start(home);
+        let library = if home == Home::Kafka { Library::Java } else { Library::Java39 };
+        let java = present(&[library]).into_iter().map(Client::Library);
+        let consoles = [Tools::Own, Tools::Scripts(home)].map(Client::Console);
+        write_and_read(&Cluster::outside(kafka.address()), &java.chain(consoles).collect::<Vec<_>>());
+    });
+}
+
+/// Each client fills a topic, then each reads them all.
+fn write_and_read(cluster: &Cluster, clients: &[Client]) {
+    let topic_of = |client: Client| cluster.name(&format!("matrix-{}", client.name()));
+    create_topics(cluster, &clients.iter().map(|client| topic_of(*client)).collect::<Vec<_>>());
+
+    let written = in_parallel(clients, |client| write(*client, cluster, &topic_of(*client)));
+    let sent: Vec<Sent> = written.into_iter().flatten().collect();
+
+    in_parallel(clients, |client| {
+        let topics: Vec<String> = clients.iter().map(|client| topic_of(*client)).collect();
+        let read = read(*client, cluster, &topics, sent.len());
+        assert_delivered(&format!("read by {}", client.name()), &sent, &read);
+    });
 }
 
 fn create_topics(cluster: &Cluster, topics: &[String]) {

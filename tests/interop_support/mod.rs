@@ -134,6 +134,11 @@ impl Cluster {
         Self::start_with(&[])
     }
 
+    /// A cluster that runs already.
+    pub fn outside(address: &str) -> Self {
+        Self { outside: Some(address.to_owned()), ..Self::start() }
+    }
+
     /// Settings are for a broker of our own only; a cluster from outside has what it has.
     pub fn start_with(settings: &[&str]) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

@@ -134,14 +134,16 @@ impl Tools {
         }
     }
 
-    pub fn missing(self) -> Option<String> {
+    /// Why `tool` can't be used here, if it can't.
+    pub fn missing(self, tool: &str) -> Option<String> {
         match self {
             Self::Scripts(home) => home.missing(),
             // Until the tools are there.
             Self::Own => {
-                let mut command = self.command("console-consumer");
+                let mut command = self.command(tool);
                 command.arg("--version");
-                (run(command, "").code != Some(0)).then(|| "kafka-rs has no console tools yet".to_owned())
+                let absent = || (run(command, "").code != Some(0)).then(|| format!("kafka-rs has no {tool} yet"));
+                switched_off().or_else(absent)
             }
         }
     }
