@@ -7,6 +7,7 @@
 //!
 //! Start reading at [`ServerConfig::load`] and [`TopicConfig::resolve`].
 
+mod alter;
 mod definitions;
 mod describe;
 mod endpoints;
@@ -22,6 +23,10 @@ mod value;
 #[cfg(test)]
 mod vectors;
 
+pub use alter::{
+    AlterError, AlterOp, Alteration, BrokerTarget, alter_broker, alter_group, alter_topic, new_topic_settings,
+    replacing,
+};
 pub use definitions::{ConfigDef, DefaultValue, Effect, Scope, Table, UpdateMode, dynamic_only, gone, table};
 pub use describe::{
     ConfigEntry, ConfigSynonym, describe_broker, describe_broker_defaults, describe_client_metrics, describe_group,

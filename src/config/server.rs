@@ -263,7 +263,7 @@ impl ServerConfig {
         Ok((config, warnings))
     }
 
-    fn build(layers: Layers) -> Result<Self, ConfigError> {
+    pub(super) fn build(layers: Layers) -> Result<Self, ConfigError> {
         let values = layers.values()?;
         let placed = |error: ConfigError| {
             let place = error.key().and_then(|key| layers.place(key)).cloned();

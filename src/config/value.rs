@@ -103,6 +103,17 @@ pub enum Value {
     List(Vec<String>),
 }
 
+impl Value {
+    /// The number, if it is a whole one.
+    #[must_use]
+    pub const fn number(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Value {
     /// As Kafka writes it into responses.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
