@@ -18,6 +18,8 @@ pub enum Place {
     },
     /// `--override key=value` on the command line.
     Override,
+    /// Another option of the command line, such as `--producer-property key=value`.
+    Option,
     /// Set at run time, or by a program.
     Program,
 }
@@ -27,6 +29,7 @@ impl fmt::Display for Place {
         match self {
             Self::Line { file, line } => write!(f, "{}:{line}", file.display()),
             Self::Override => f.write_str("--override"),
+            Self::Option => f.write_str("option"),
             Self::Program => f.write_str("settings"),
         }
     }

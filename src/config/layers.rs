@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::definitions::{Scope, Table, table};
+use super::definitions::{ConfigDef, Scope, Table, table};
 use super::error::{ConfigError, Place};
 use super::value::Value;
 
@@ -100,18 +100,10 @@ impl Layers {
         if at_run_time { None } else { self.places.get(key) }
     }
 
-    /// The checked values that count, in the order of the table.
+    /// The checked values that count.
     pub(super) fn values(&self) -> Result<Values, ConfigError> {
-        let table = table(Scope::Broker);
         let effective = self.effective();
-        let mut values = Vec::with_capacity(table.len());
-        for def in table.iter() {
-            values.push(match effective.get(def.name) {
-                Some(text) => def.parse(text).map_err(|error| error.at(self.place(def.name)))?,
-                None => def.default_value(),
-            });
-        }
-        Ok(Values { table, values })
+        Values::read_table(Scope::Broker, |key| effective.get(key).copied(), |key| self.place(key))
     }
 }
 
@@ -141,13 +133,27 @@ pub(super) fn base_key(key: &str) -> &str {
     after.map_or(key, |(_, base)| base)
 }
 
-/// The values of all broker keys.
+/// The values of all keys of a scope.
 pub(super) struct Values {
     table: &'static Table,
     values: Vec<Value>,
 }
 
 impl Values {
+    /// Checks what is set (`text`) for each key of `scope`; errors say where it stands (`place`).
+    pub(super) fn read_table<'a>(
+        scope: Scope,
+        text: impl Fn(&str) -> Option<&'a str>,
+        place: impl Fn(&str) -> Option<&'a Place>,
+    ) -> Result<Self, ConfigError> {
+        let table = table(scope);
+        let value = |def: &ConfigDef| match text(def.name) {
+            Some(text) => def.parse(text).map_err(|error| error.at(place(def.name))),
+            None => Ok(def.default_value()),
+        };
+        Ok(Self { table, values: table.iter().map(value).collect::<Result<_, _>>()? })
+    }
+
     pub(super) fn get(&self, key: &str) -> &Value {
         self.table.position(key).and_then(|at| self.values.get(at)).unwrap_or(&Value::Null)
     }

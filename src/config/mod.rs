@@ -5,9 +5,10 @@
 //!
 //! This module reads files and strings; it never acts on what they say.
 //!
-//! Start reading at [`ServerConfig::load`] and [`TopicConfig::resolve`].
+//! Start reading at [`ServerConfig::load`], [`TopicConfig::resolve`] and [`ClientProperties`].
 
 mod alter;
+mod client;
 mod definitions;
 mod describe;
 mod endpoints;
@@ -26,6 +27,10 @@ mod vectors;
 pub use alter::{
     AlterError, AlterOp, Alteration, BrokerTarget, alter_broker, alter_group, alter_topic, new_topic_settings,
     replacing,
+};
+pub use client::{
+    Acks, AdminConfig, Assignor, Client, ClientProperties, CommonClientConfig, ConsumerConfig, GroupProtocol,
+    IsolationLevel, OffsetReset, Partitioner, ProducerConfig,
 };
 pub use definitions::{ConfigDef, DefaultValue, Effect, Scope, Table, UpdateMode, dynamic_only, gone, table};
 pub use describe::{

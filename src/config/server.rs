@@ -308,7 +308,7 @@ impl ServerConfig {
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<properties::Entry>, ConfigError> {
+pub(super) fn read_file(path: &Path) -> Result<Vec<properties::Entry>, ConfigError> {
     let failed = |source| ConfigError::Read { path: path.to_owned(), source };
     let size = std::fs::metadata(path).map_err(failed)?.len();
     if size > MAX_FILE_BYTES {

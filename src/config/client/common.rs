@@ -1,0 +1,64 @@
+//! What producers, consumers and admin clients have in common.
+
+use std::time::Duration;
+
+use super::{ClientProperties, client_config};
+use crate::config::error::ConfigError;
+use crate::config::layers::Values;
+use crate::config::listeners::{HostPort, SecurityProtocol};
+
+client_config! {
+    /// How any client reaches its cluster.
+    CommonClientConfig {
+        /// `bootstrap.servers`: brokers to ask for the others, in the user's order.
+        bootstrap_servers: Vec<HostPort>,
+        /// `reconnect.backoff.max.ms`; follows `reconnect.backoff.ms` where only that was set.
+        reconnect_backoff_max_ms: Duration,
+    }
+    client_id: String,
+    connections_max_idle_ms: Option<Duration>,
+    metadata_max_age_ms: Duration,
+    receive_buffer_bytes: Option<usize>,
+    reconnect_backoff_ms: Duration,
+    request_timeout_ms: Duration,
+    retry_backoff_max_ms: Duration,
+    retry_backoff_ms: Duration,
+    send_buffer_bytes: Option<usize>,
+    socket_connection_setup_timeout_max_ms: Duration,
+    socket_connection_setup_timeout_ms: Duration,
+}
+
+impl CommonClientConfig {
+    pub(super) fn resolve(properties: &ClientProperties, values: &Values) -> Result<Self, ConfigError> {
+        check_security(values)?;
+        let servers = parse_servers("bootstrap.servers", &values.read::<Vec<String>>("bootstrap.servers")?)?;
+        let backoff: Duration = values.read("reconnect.backoff.ms")?;
+        let backoff_max: Duration = values.read("reconnect.backoff.max.ms")?;
+        let follows = properties.is_set("reconnect.backoff.ms") && !properties.is_set("reconnect.backoff.max.ms");
+        Self::read(servers, if follows { backoff } else { backoff_max }, values)
+    }
+}
+
+fn check_security(values: &Values) -> Result<(), ConfigError> {
+    let name: String = values.read("security.protocol")?;
+    if SecurityProtocol::named(&name) == Some(SecurityProtocol::Plaintext) {
+        return Ok(());
+    }
+    let advice = "only PLAINTEXT is; use a listener of the cluster without TLS and SASL, or Apache Kafka's own tool";
+    Err(ConfigError::unsupported("security.protocol", name, advice))
+}
+
+/// Reads `host:port` entries; empty ones are passed over.
+pub(super) fn parse_servers(key: &str, list: &[String]) -> Result<Vec<HostPort>, ConfigError> {
+    let mut servers = Vec::new();
+    for text in list.iter().filter(|text| !text.is_empty()) {
+        let server = HostPort::parse(text).filter(|server| !server.host.is_empty());
+        let (host, port) = text.rsplit_once(':').unwrap_or_default();
+        let is_number = !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit());
+        // A number that is too large for a port is told apart from what is no address at all.
+        let is_port = is_number && HostPort::parse(&format!("{host}:0")).is_some();
+        let what = if is_port { "port" } else { "url" };
+        servers.push(server.ok_or_else(|| ConfigError::rule(key, format!("Invalid {what} in {key}: {text}")))?);
+    }
+    Ok(servers)
+}
