@@ -6,9 +6,11 @@
 //! Start reading at [`Connection`] (one broker), then [`Cluster`] (all of them).
 
 pub mod address;
+pub mod admin;
 pub mod cluster;
 pub mod connection;
 pub mod error;
+mod leaders;
 pub mod metadata;
 pub mod options;
 pub mod retry;
@@ -16,6 +18,7 @@ pub mod retry;
 pub(crate) mod testing;
 
 pub use address::Address;
+pub use admin::Admin;
 pub use cluster::{AutoCreate, Cluster, Lane, TopicScope};
 pub use connection::{ApiVersions, CallOptions, Connection, Pending};
 pub use error::{ApiError, ClientError};

@@ -1,0 +1,214 @@
+//! Administrative calls: topics, settings, groups, offsets, brokers.
+//!
+//! A call fails as a whole when no broker answers; otherwise each topic, group or partition in it has a result of its own,
+//! in the order in which they were asked for.
+
+mod cluster;
+mod configs;
+mod groups;
+mod log_dirs;
+mod offsets;
+mod reassignments;
+mod topics;
+
+use std::time::Duration;
+
+use super::cluster::{AutoCreate, Cluster, Lane, TopicScope};
+use super::retry::Deadline;
+use super::{ApiError, CallOptions, ClientError, ClientOptions, Connection};
+use crate::protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
+use crate::protocol::{ErrorCode, Request};
+
+pub use cluster::{ClusterDescription, ClusterNode};
+pub use configs::{AlterConfig, ConfigChange, ConfigEntry, ConfigResource, ConfigSynonym, ResourceType};
+pub use groups::{DescribedMember, GroupDescription, GroupListing, GroupOffset, RemovedMember};
+pub use log_dirs::{LogDir, LogDirReplica};
+pub use offsets::{IsolationLevel, ListedOffset, OffsetSpec};
+pub use reassignments::Reassignment;
+pub use topics::{
+    CreatedTopic, DescribedPartition, MorePartitions, NewTopic, NewTopicLayout, TopicDescription, TopicName,
+};
+
+/// Calls to a cluster on behalf of an operator. Clones share connections.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    cluster: Cluster,
+}
+
+impl Admin {
+    /// Administers the cluster that `options` reach. Nothing is connected yet.
+    #[must_use]
+    pub fn new(options: ClientOptions) -> Self {
+        Self::of(Cluster::new(options))
+    }
+
+    /// Administers a cluster that is in use already, over the same connections.
+    #[must_use]
+    pub const fn of(cluster: Cluster) -> Self {
+        Self { cluster }
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub const fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    fn request_timeout_ms(&self) -> i32 {
+        millis(self.cluster.options().request_timeout)
+    }
+
+    /// Sends a request that only the controller carries out.
+    ///
+    /// Brokers of a KRaft cluster pass it on, so whichever is connected will do; one that says that it is not the
+    /// controller is of a ZooKeeper cluster, whose metadata names the controller.
+    async fn call_controller<R: Request>(
+        &self,
+        build: impl Fn(i16) -> R,
+        refused: impl Fn(&R::Response) -> Option<ErrorCode>,
+    ) -> Result<R::Response, ClientError> {
+        let deadline = self.cluster.api_deadline();
+        let mut backoff = self.cluster.retry_backoff();
+        let mut ask_named = false;
+        loop {
+            let attempt = async {
+                let connection = match (ask_named, self.cluster.metadata().controller) {
+                    (true, Some(controller)) => self.cluster.node(controller, Lane::General, deadline).await?,
+                    _ => self.cluster.any(deadline).await?,
+                };
+                let response = call(&connection, &build).await?;
+                match refused(&response).filter(|code| code.is_retriable()) {
+                    Some(code) => Err(ClientError::from(ApiError::from(code))),
+                    None => Ok(response),
+                }
+            };
+            let error = match attempt.await {
+                Ok(response) => return Ok(response),
+                Err(error) if self.gives_up_at_once(&error) => return Err(error),
+                Err(error) => error,
+            };
+            ask_named = true;
+            self.cluster.pause(error, &mut backoff, deadline).await?;
+            self.cluster.refresh(&TopicScope::Brokers, AutoCreate::Never, deadline).await?;
+        }
+    }
+
+    /// Sends a request to any broker, in a form that depends on the version.
+    async fn call_any<R: Request>(
+        &self,
+        build: impl Fn(i16) -> R,
+        refused: impl Fn(&R::Response) -> Option<ErrorCode>,
+    ) -> Result<R::Response, ClientError> {
+        let deadline = self.cluster.api_deadline();
+        let mut backoff = self.cluster.retry_backoff();
+        loop {
+            let attempt = async {
+                let response = call(&self.cluster.any(deadline).await?, &build).await?;
+                match refused(&response).filter(|code| code.is_retriable()) {
+                    Some(code) => Err(ClientError::from(ApiError::from(code))),
+                    None => Ok(response),
+                }
+            };
+            match attempt.await {
+                Ok(response) => return Ok(response),
+                Err(error) if self.gives_up_at_once(&error) => return Err(error),
+                Err(error) => self.cluster.pause(error, &mut backoff, deadline).await?,
+            }
+        }
+    }
+
+    /// The search for a first broker has had its time; starting over would only multiply it.
+    fn gives_up_at_once(&self, error: &ClientError) -> bool {
+        error.was_not_sent() && self.cluster.metadata().fetched_at.is_none()
+    }
+
+    /// Sends a request to the coordinator of `group`, and again where the coordinator has moved or loads.
+    async fn call_coordinator<R: Request>(
+        &self,
+        group: &str,
+        build: impl Fn(i16) -> R,
+        refused: impl Fn(&R::Response) -> Option<ErrorCode>,
+    ) -> Result<R::Response, ClientError> {
+        self.call_coordinator_up_to(i16::MAX, group, build, refused).await
+    }
+
+    async fn call_coordinator_up_to<R: Request>(
+        &self,
+        max_version: i16,
+        group: &str,
+        build: impl Fn(i16) -> R,
+        refused: impl Fn(&R::Response) -> Option<ErrorCode>,
+    ) -> Result<R::Response, ClientError> {
+        let deadline = self.cluster.api_deadline();
+        let mut backoff = self.cluster.retry_backoff();
+        loop {
+            let attempt = async {
+                let connection = find_coordinator(&self.cluster, group, Lane::General, deadline).await?;
+                let response = call_up_to(max_version, &connection, &build).await?;
+                match refused(&response).filter(|code| code.is_retriable()) {
+                    Some(code) => Err(ClientError::from(ApiError::from(code))),
+                    None => Ok(response),
+                }
+            };
+            match attempt.await {
+                Ok(response) => return Ok(response),
+                Err(error) if self.gives_up_at_once(&error) => return Err(error),
+                Err(error) => self.cluster.pause(error, &mut backoff, deadline).await?,
+            }
+        }
+    }
+}
+
+/// Sends the request that `build` makes for the version that is in use with the broker.
+pub(super) async fn call<R: Request>(
+    connection: &Connection,
+    build: impl Fn(i16) -> R,
+) -> Result<R::Response, ClientError> {
+    call_up_to(i16::MAX, connection, build).await
+}
+
+/// As [`call`], in no version above `max_version`.
+pub(super) async fn call_up_to<R: Request>(
+    max_version: i16,
+    connection: &Connection,
+    build: impl Fn(i16) -> R,
+) -> Result<R::Response, ClientError> {
+    let version = connection.version_of::<R>(max_version)?;
+    connection.call_with(&build(version), CallOptions { max_version, timeout: None }).await
+}
+
+/// A connection to the coordinator of a group. Asked once: who calls tries again.
+pub(super) async fn find_coordinator(
+    cluster: &Cluster,
+    group: &str,
+    lane: Lane,
+    deadline: Deadline,
+) -> Result<Connection, ClientError> {
+    let asked = cluster.any(deadline).await?;
+    let response: FindCoordinatorResponse = call(&asked, |version| {
+        // v4+ asks for several at once (KIP-699).
+        if version >= 4 {
+            FindCoordinatorRequest { coordinator_keys: vec![group.to_owned()], ..Default::default() }
+        } else {
+            FindCoordinatorRequest { key: group.to_owned(), ..Default::default() }
+        }
+    })
+    .await?;
+    let (code, message, host, port) = match response.coordinators.into_iter().next() {
+        Some(found) => (found.error_code, found.error_message, found.host, found.port),
+        None => (response.error_code, response.error_message, response.host, response.port),
+    };
+    ApiError::check(code, message)?;
+    let address = super::Address::new(host, u16::try_from(port).unwrap_or_default());
+    cluster.connection_to(&address, lane, deadline).await
+}
+
+/// Milliseconds as requests have them.
+pub(super) fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// The result that a code and a message in a response say.
+fn checked<T>(code: i16, message: Option<String>, value: impl FnOnce() -> T) -> Result<T, ApiError> {
+    ApiError::check(code, message).map(|()| value())
+}
