@@ -13,6 +13,7 @@ pub mod error;
 mod leaders;
 pub mod metadata;
 pub mod options;
+pub mod producer;
 pub mod retry;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -24,6 +25,7 @@ pub use connection::{ApiVersions, CallOptions, Connection, Pending};
 pub use error::{ApiError, ClientError};
 pub use metadata::{Metadata, Node, PartitionMetadata, TopicMetadata};
 pub use options::ClientOptions;
+pub use producer::{Producer, ProducerOptions, ProducerRecord};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

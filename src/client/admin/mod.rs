@@ -204,7 +204,7 @@ pub(super) async fn find_coordinator(
 }
 
 /// Milliseconds as requests have them.
-pub(super) fn millis(duration: Duration) -> i32 {
+pub(in crate::client) fn millis(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
 

@@ -1,0 +1,558 @@
+//! The records that wait to be sent: per partition a queue of batches, the last one open.
+//!
+//! Invariant: a queue is in the order of its batches' `order`, and a batch that was sent before goes out again only when
+//! nothing else of its partition is in flight. So records stay in order, whatever is retried.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::batch::{Batch, Identity, Sequence};
+use super::delivery::{BatchDelivery, Delivery, ProduceError};
+use super::options::{Partitioning, ProducerOptions};
+use super::partitioner::{Memory, PartitionChoice};
+use crate::client::Metadata;
+use crate::record::{Codec, NewRecord, RecordError};
+use crate::types::{NodeId, PartitionId, Uuid};
+
+/// Room that a new batch gets before its records are there; it grows up to `batch.size`.
+const FIRST_CAPACITY: usize = 1 << 10;
+
+/// Compression is guessed a little worse than seen, so that batches come out below `batch.size`.
+const RATIO_MARGIN: f32 = 1.05;
+
+/// Place of a partition's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct QueueId {
+    pub(super) topic: usize,
+    pub(super) partition: usize,
+}
+
+/// The producer id that batches are sent with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IdentityState {
+    /// Batches carry none.
+    Off,
+    /// A broker has to give one.
+    Wanted,
+    /// This one.
+    Known(Identity),
+}
+
+#[derive(Debug)]
+pub(super) struct PartitionQueue {
+    id: PartitionId,
+    batches: VecDeque<Batch>,
+    /// `order` of the batches that are in flight.
+    in_flight: Vec<u64>,
+    /// Records so far.
+    appended: u64,
+    /// Whether it is in `active`.
+    listed: bool,
+    identity: Option<Identity>,
+    next_sequence: i32,
+    /// A batch with a sequence number may be lost: those after it would not fit, so the numbers start anew.
+    needs_new_epoch: bool,
+}
+
+impl PartitionQueue {
+    fn new(id: PartitionId) -> Self {
+        Self {
+            id,
+            batches: VecDeque::new(),
+            in_flight: Vec::new(),
+            appended: 0,
+            listed: false,
+            identity: None,
+            next_sequence: 0,
+            needs_new_epoch: false,
+        }
+    }
+
+    /// Whether a batch before `order` is not done with yet.
+    pub(super) fn has_earlier_than(&self, order: u64) -> bool {
+        self.in_flight.iter().any(|other| *other < order) || self.batches.front().is_some_and(|b| b.order < order)
+    }
+
+    pub(super) fn landed(&mut self, order: u64) {
+        self.in_flight.retain(|other| *other != order);
+    }
+
+    pub(super) fn start_new_epoch(&mut self) {
+        self.needs_new_epoch = true;
+    }
+
+    /// Gives the front batch its sequence number. `false`: not now.
+    fn number_front(&mut self, state: &mut IdentityState) -> bool {
+        let IdentityState::Known(current) = state else { return *state == IdentityState::Off };
+        if self.needs_new_epoch {
+            if !self.in_flight.is_empty() {
+                return false;
+            }
+            if self.identity == Some(*current) {
+                // The epoch of a producer without transactions is its own to raise (KIP-360).
+                let Some(epoch) = current.epoch.checked_add(1) else {
+                    *state = IdentityState::Wanted;
+                    return false;
+                };
+                current.epoch = epoch;
+            }
+            self.needs_new_epoch = false;
+            self.restart(*current);
+        } else if self.identity != Some(*current)
+            && self.in_flight.is_empty()
+            && self.batches.iter().all(|batch| batch.sequence.is_none())
+        {
+            self.restart(*current);
+        }
+        let (Some(identity), Some(front)) = (self.identity, self.batches.front_mut()) else { return false };
+        if front.sequence.is_none() {
+            front.sequence = Some(Sequence { identity, first: self.next_sequence });
+            self.next_sequence = Sequence::number_after(self.next_sequence, front.records);
+        }
+        true
+    }
+
+    fn restart(&mut self, identity: Identity) {
+        self.identity = Some(identity);
+        self.next_sequence = 0;
+        for batch in &mut self.batches {
+            batch.sequence = None;
+        }
+    }
+
+    fn insert_in_order(&mut self, batch: Batch) {
+        let at = self.batches.partition_point(|other| other.order < batch.order);
+        self.batches.insert(at, batch);
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct TopicQueues {
+    pub(super) name: Arc<str>,
+    pub(super) id: Uuid,
+    leaders: Vec<Option<NodeId>>,
+    available: Vec<PartitionId>,
+    partitions: Vec<PartitionQueue>,
+    memory: Memory,
+    /// Compressed size over size, as lately seen.
+    ratio: f32,
+}
+
+impl TopicQueues {
+    fn update(&mut self, metadata: &Metadata) {
+        let Some(topic) = metadata.topic(&self.name) else {
+            // Gone, or its leader is being elected: what is queued waits for the next look, or for its deadline.
+            self.leaders.fill(None);
+            self.available.clear();
+            return;
+        };
+        self.id = topic.id;
+        for id in (0..).map(PartitionId).take(topic.partitions.len()).skip(self.partitions.len()) {
+            self.partitions.push(PartitionQueue::new(id));
+        }
+        let leader = |queue: &PartitionQueue| topic.partition(queue.id).and_then(|partition| partition.leader);
+        self.leaders = self.partitions.iter().map(leader).collect();
+        let led = self.partitions.iter().zip(&self.leaders).filter(|(_, leader)| leader.is_some());
+        self.available = led.map(|(queue, _)| queue.id).collect();
+    }
+}
+
+/// What became of an attempt to append.
+#[derive(Debug)]
+pub(super) enum Appended {
+    Done {
+        delivery: Delivery,
+        /// The sender has something new to look at: a batch that is full, or the first one in its queue.
+        tell_sender: bool,
+        /// A batch is complete.
+        batch_full: bool,
+    },
+    /// `buffer.memory` is full.
+    NoSpace,
+}
+
+/// A batch that is to be sent.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) queue: QueueId,
+    pub(super) batch: Batch,
+}
+
+/// What a look over the queues found.
+#[derive(Debug, Default)]
+pub(super) struct Harvest {
+    /// A request's worth of batches per node.
+    pub(super) requests: BTreeMap<NodeId, Vec<Ready>>,
+    /// Batches whose time is over.
+    pub(super) expired: Vec<Ready>,
+    /// When to look again at the latest.
+    pub(super) look_again: Option<Instant>,
+    /// A partition with batches has no leader.
+    pub(super) leaderless: bool,
+}
+
+impl Harvest {
+    fn look_again_at(&mut self, at: Instant) {
+        self.look_again = Some(self.look_again.map_or(at, |other| other.min(at)));
+    }
+}
+
+/// What failed since somebody last asked.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    pub(super) records: u64,
+    pub(super) first: Option<ProduceError>,
+}
+
+#[derive(Debug)]
+pub(super) struct Accumulator {
+    topics: Vec<TopicQueues>,
+    by_name: HashMap<Arc<str>, usize>,
+    /// The queues that are not empty, the one looked at last at the end.
+    active: VecDeque<QueueId>,
+    /// Bytes of all batches that are not done with.
+    buffered: usize,
+    /// Senders that wait for memory: everything leaves at once to make room.
+    pub(super) waiting_for_space: usize,
+    next_batch: u64,
+    /// Batches that are not done with, by id; several under one id are pieces of one.
+    unfinished: BTreeMap<u64, u32>,
+    /// Batches below this id leave at once: somebody flushes.
+    flush_below: u64,
+    pub(super) failures: Failures,
+    /// No more records; what is there leaves at once.
+    pub(super) closing: bool,
+    /// Nothing leaves any more.
+    pub(super) aborted: bool,
+}
+
+impl Accumulator {
+    pub(super) fn new() -> Self {
+        Self {
+            topics: Vec::new(),
+            by_name: HashMap::new(),
+            active: VecDeque::new(),
+            buffered: 0,
+            waiting_for_space: 0,
+            next_batch: 0,
+            unfinished: BTreeMap::new(),
+            flush_below: 0,
+            failures: Failures::default(),
+            closing: false,
+            aborted: false,
+        }
+    }
+
+    pub(super) fn topic_index(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(super) fn topic(&self, index: usize) -> Option<&TopicQueues> {
+        self.topics.get(index)
+    }
+
+    pub(super) fn topic_names(&self) -> Vec<String> {
+        self.topics.iter().map(|topic| topic.name.to_string()).collect()
+    }
+
+    /// The topic's queues, made if this is the first record for it.
+    pub(super) fn add_topic(&mut self, name: &str, metadata: &Metadata) -> usize {
+        if let Some(index) = self.topic_index(name) {
+            if let Some(topic) = self.topics.get_mut(index) {
+                topic.update(metadata);
+            }
+            return index;
+        }
+        let name: Arc<str> = Arc::from(name);
+        let mut topic = TopicQueues {
+            name: Arc::clone(&name),
+            id: Uuid::ZERO,
+            leaders: Vec::new(),
+            available: Vec::new(),
+            partitions: Vec::new(),
+            memory: Memory::default(),
+            ratio: 1.0,
+        };
+        topic.update(metadata);
+        self.topics.push(topic);
+        self.by_name.insert(name, self.topics.len() - 1);
+        self.topics.len() - 1
+    }
+
+    pub(super) fn update_metadata(&mut self, metadata: &Metadata) {
+        for topic in &mut self.topics {
+            topic.update(metadata);
+        }
+    }
+
+    pub(super) fn queue_mut(&mut self, id: QueueId) -> Option<&mut PartitionQueue> {
+        self.topics.get_mut(id.topic)?.partitions.get_mut(id.partition)
+    }
+
+    /// The partition of a record.
+    pub(super) fn choose(
+        &mut self,
+        topic: usize,
+        named: Option<PartitionId>,
+        record: &NewRecord<'_>,
+        how: &Partitioning,
+    ) -> Result<usize, ProduceError> {
+        let Some(topic) = self.topics.get_mut(topic) else { return Err(ProduceError::Closed) };
+        let TopicQueues { name, available, partitions, memory, .. } = topic;
+        let partition = named.unwrap_or_else(|| {
+            let choice = PartitionChoice { topic: name, count: partitions.len(), available };
+            let queued = |partition: PartitionId| {
+                let queue = usize::try_from(partition.get()).ok().and_then(|at| partitions.get(at));
+                queue.map_or(0, |queue| queue.batches.len())
+            };
+            memory.choose(how, record.key, record.value, &choice, queued)
+        });
+        let known = usize::try_from(partition.get()).ok().filter(|at| *at < partitions.len());
+        known.ok_or_else(|| ProduceError::UnknownPartition {
+            topic: name.to_string(),
+            partition,
+            count: partitions.len(),
+        })
+    }
+
+    /// Appends a record to the open batch of its partition, or to a new one.
+    pub(super) fn append(
+        &mut self,
+        queue_id: QueueId,
+        record: &NewRecord<'_>,
+        options: &ProducerOptions,
+        now: Instant,
+    ) -> Result<Appended, RecordError> {
+        let Self { topics, buffered, next_batch, unfinished, active, .. } = self;
+        let Some(topic) = topics.get_mut(queue_id.topic) else { return Ok(Appended::NoSpace) };
+        let limit = batch_limit(options, topic.ratio);
+        let Some(queue) = topic.partitions.get_mut(queue_id.partition) else { return Ok(Appended::NoSpace) };
+
+        let mut tell_sender = false;
+        let next = queue.batches.back().and_then(|batch| Some((batch.size, batch.size_of_next(record)?)));
+        let fits = next.is_some_and(|(size, next)| size + next <= limit);
+        if !fits {
+            let upper = record.upper_bound_in_batch();
+            if *buffered > 0 && *buffered + upper > options.buffer_memory {
+                return Ok(Appended::NoSpace);
+            }
+            if let Some(last) = queue.batches.back_mut() {
+                last.full = true;
+                tell_sender = true;
+            } else {
+                // The first of a queue: its linger begins.
+                tell_sender = true;
+            }
+            let delivery = BatchDelivery::new(queue.id);
+            let capacity = limit.min(FIRST_CAPACITY).max(upper);
+            let mut batch = Batch::new(*next_batch, queue.appended, now, options.compression, capacity, delivery);
+            // A record that its batch does not take leaves no trace.
+            batch.append(record)?;
+            *buffered += batch.size;
+            *unfinished.entry(*next_batch).or_default() += 1;
+            *next_batch += 1;
+            queue.batches.push_back(batch);
+        } else if let Some(batch) = queue.batches.back_mut() {
+            let before = batch.size;
+            if *buffered + next.map_or(0, |(_, next)| next) > options.buffer_memory {
+                return Ok(Appended::NoSpace);
+            }
+            batch.append(record)?;
+            *buffered += batch.size - before;
+        }
+        queue.appended += 1;
+        if !queue.listed {
+            queue.listed = true;
+            active.push_back(queue_id);
+        }
+        let Some(batch) = queue.batches.back_mut() else { return Ok(Appended::NoSpace) };
+        if batch.size >= limit {
+            batch.full = true;
+            tell_sender = true;
+        }
+        let delivery = Delivery {
+            batch: Arc::clone(&batch.delivery),
+            index: batch.records.unsigned_abs() - 1,
+            timestamp: record.timestamp,
+        };
+        let batch_full = batch.full || !fits && queue.batches.len() > 1;
+        let (id, at_end) = (queue.id, batch_full);
+        topic.memory.count(id, record.upper_bound_in_batch(), options.batch_size, at_end);
+        Ok(Appended::Done { delivery, tell_sender, batch_full })
+    }
+
+    /// Takes what is ready to be sent: at most one request per node that `free` lets have another one.
+    pub(super) fn harvest(
+        &mut self,
+        now: Instant,
+        options: &ProducerOptions,
+        identity: &mut IdentityState,
+        free: impl Fn(NodeId) -> bool,
+    ) -> Harvest {
+        let mut harvest = Harvest::default();
+        let mut sizes: HashMap<NodeId, usize> = HashMap::new();
+        let hurry = self.closing || self.waiting_for_space > 0;
+        for _ in 0..self.active.len() {
+            let Some(queue_id) = self.active.pop_front() else { break };
+            let Some(topic) = self.topics.get_mut(queue_id.topic) else { continue };
+            let leader = topic.leaders.get(queue_id.partition).copied().flatten();
+            let Some(queue) = topic.partitions.get_mut(queue_id.partition) else { continue };
+            take_expired(queue, queue_id, now, options.delivery_timeout, &mut harvest);
+            let Some(front) = queue.batches.front() else {
+                queue.listed = false;
+                continue;
+            };
+            self.active.push_back(queue_id);
+            harvest.look_again_at(front.created + options.delivery_timeout);
+            let is_retry = front.attempts > 0;
+            let ready_at = match front.retry_at {
+                Some(at) => at,
+                None if is_retry || hurry || front.full || front.id < self.flush_below => now,
+                None => front.created + options.linger,
+            };
+            if ready_at > now {
+                harvest.look_again_at(ready_at);
+                continue;
+            }
+            let Some(leader) = leader else {
+                harvest.leaderless = true;
+                continue;
+            };
+            if !free(leader) || is_retry && !queue.in_flight.is_empty() || !queue.may_fly(options) {
+                continue; // Something has to land first, which makes us look again.
+            }
+            let size = sizes.entry(leader).or_default();
+            if *size > 0 && *size + front.size > options.max_request_size {
+                harvest.look_again_at(now);
+                continue;
+            }
+            *size += front.size;
+            if !queue.number_front(identity) {
+                continue;
+            }
+            let Some(mut batch) = queue.batches.pop_front() else { continue };
+            batch.full = true;
+            batch.retry_at = None;
+            batch.attempts += 1;
+            queue.in_flight.push(batch.order);
+            harvest.requests.entry(leader).or_default().push(Ready { queue: queue_id, batch });
+        }
+        harvest
+    }
+
+    /// Puts a batch back to be sent again.
+    pub(super) fn put_back(&mut self, queue_id: QueueId, batch: Batch) {
+        let Some(queue) = self.queue_mut(queue_id) else { return };
+        queue.insert_in_order(batch);
+        if !queue.listed {
+            queue.listed = true;
+            self.active.push_back(queue_id);
+        }
+    }
+
+    /// Puts the pieces of a batch in its place.
+    pub(super) fn replace(&mut self, queue_id: QueueId, id: u64, size: usize, pieces: Vec<Batch>) {
+        self.buffered = (self.buffered + pieces.iter().map(|piece| piece.size).sum::<usize>()).saturating_sub(size);
+        if let Some(count) = self.unfinished.get_mut(&id) {
+            *count = (*count + u32::try_from(pieces.len()).unwrap_or(u32::MAX)).saturating_sub(1);
+        }
+        for piece in pieces {
+            self.put_back(queue_id, piece);
+        }
+    }
+
+    /// Forgets a batch that is done with.
+    pub(super) fn finished(&mut self, id: u64, size: usize) {
+        self.buffered = self.buffered.saturating_sub(size);
+        if let Some(count) = self.unfinished.get_mut(&id) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.unfinished.remove(&id);
+            }
+        }
+    }
+
+    /// Notes records that were given up.
+    pub(super) fn count_failure(&mut self, records: i32, error: &ProduceError) {
+        self.failures.records += u64::from(records.unsigned_abs());
+        self.failures.first.get_or_insert_with(|| error.clone());
+    }
+
+    /// Learns from a batch how well records of the topic compress.
+    pub(super) fn learn_ratio(&mut self, topic: usize, before: usize, after: usize) {
+        if let Some(topic) = self.topics.get_mut(topic) {
+            let seen = after as f32 / before.max(1) as f32;
+            // Worse is believed at once, better little by little: a batch that comes out too large has to be split.
+            topic.ratio =
+                if seen > topic.ratio { seen.max(topic.ratio + 0.05) } else { (topic.ratio - 0.005).max(seen) };
+        }
+    }
+
+    /// Lets everything that is queued now leave at once; gives the id below which batches have to be done with.
+    pub(super) fn begin_flush(&mut self) -> u64 {
+        self.flush_below = self.next_batch;
+        self.next_batch
+    }
+
+    /// Whether all batches below this id are done with.
+    pub(super) fn is_flushed(&self, below: u64) -> bool {
+        self.unfinished.first_key_value().is_none_or(|(id, _)| *id >= below)
+    }
+
+    /// Whether nothing is queued or in flight.
+    pub(super) fn is_idle(&self) -> bool {
+        self.unfinished.is_empty()
+    }
+
+    /// Whether a new record would find room.
+    pub(super) fn has_space(&self, size: usize, options: &ProducerOptions) -> bool {
+        self.buffered == 0 || self.buffered + size <= options.buffer_memory
+    }
+
+    /// Takes all batches that are queued.
+    pub(super) fn take_all(&mut self) -> Vec<Ready> {
+        let mut all = Vec::new();
+        for queue_id in std::mem::take(&mut self.active) {
+            if let Some(queue) = self.queue_mut(queue_id) {
+                queue.listed = false;
+                all.extend(queue.batches.drain(..).map(|batch| Ready { queue: queue_id, batch }));
+            }
+        }
+        all
+    }
+}
+
+impl PartitionQueue {
+    /// Brokers remember five batches of a producer and partition; more in flight could not be told from duplicates.
+    fn may_fly(&self, options: &ProducerOptions) -> bool {
+        const REMEMBERED: usize = 5;
+        !options.idempotence || self.in_flight.len() < REMEMBERED
+    }
+}
+
+/// Bytes, before compression, at which a batch is full.
+fn batch_limit(options: &ProducerOptions, ratio: f32) -> usize {
+    if options.compression.codec == Codec::None {
+        return options.batch_size;
+    }
+    (options.batch_size as f32 / (ratio * RATIO_MARGIN)) as usize
+}
+
+fn take_expired(
+    queue: &mut PartitionQueue,
+    queue_id: QueueId,
+    now: Instant,
+    delivery_timeout: Duration,
+    harvest: &mut Harvest,
+) {
+    while let Some(batch) = queue.batches.pop_front_if(|front| front.created + delivery_timeout <= now) {
+        // It was sent and may be in the log or not: the numbers after it fit in one of the cases only.
+        if batch.sequence.is_some() {
+            queue.needs_new_epoch = true;
+        }
+        harvest.expired.push(Ready { queue: queue_id, batch });
+    }
+}
