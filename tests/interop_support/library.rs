@@ -86,8 +86,8 @@ impl Library {
                 command
             }
             Self::FranzGo => Command::new(installed("bin/franz-go")),
-            Self::Java => java(Home::Kafka, "java"),
-            Self::Java39 => java(Home::Kafka39, "java-39"),
+            Self::Java => java(Home::Kafka),
+            Self::Java39 => java(Home::Kafka39),
         }
     }
 
@@ -142,11 +142,11 @@ impl Library {
     }
 }
 
-fn java(home: Home, classes: &str) -> Command {
+fn java(home: Home) -> Command {
     let libs = home.path().join("libs/*");
     let mut command = Command::new("java");
     // Start-up counts here, not throughput.
     command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-Dlog4j2.level=WARN", "-cp"]);
-    command.arg(format!("{}:{}", installed(classes).display(), libs.display())).arg("Driver");
+    command.arg(format!("{}:{}", installed(home.folder()).display(), libs.display())).arg("Driver");
     command
 }

@@ -52,6 +52,14 @@ impl Home {
         }
     }
 
+    /// Where `tests/interop/install` puts what it compiles for it.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Kafka => "java",
+            Self::Kafka39 => "java-39",
+        }
+    }
+
     pub fn path(self) -> PathBuf {
         PathBuf::from(std::env::var_os(self.variable()).unwrap())
     }
@@ -155,6 +163,10 @@ impl Tools {
                 let mut command = Command::new(home.path().join(format!("bin/kafka-{tool}.sh")));
                 // Start-up counts here, not throughput.
                 command.env("KAFKA_JVM_PERFORMANCE_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC");
+                let classes = installed(home.folder()).join("scripts.jsa");
+                if classes.exists() {
+                    command.env("KAFKA_OPTS", format!("-XX:SharedArchiveFile={} -Xlog:disable", classes.display()));
+                }
                 command
             }
             Self::Own => {
