@@ -5,9 +5,9 @@ mod interop_support;
 mod support;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use interop_support::{Cluster, Driver, Library, Sent, assert_delivered, for_each_library, present};
+use interop_support::{Cluster, Driver, Library, Sent, an_hour_ago, assert_delivered, for_each_library, present};
 use serde_json::{Value, json};
 use support::wait_for;
 
@@ -113,6 +113,50 @@ fn a_record_over_the_topics_limit_is_refused() {
     });
 }
 
+/// Goal: a reader that takes a byte at a time still gets on, since a fetch gives at least one whole batch.
+#[test]
+fn tiny_fetches_get_on() {
+    let cluster = Cluster::start();
+    for_each_library(Library::ALL, |library| {
+        let mut driver = Driver::start(library, cluster.address());
+        let topic = cluster.name(&format!("tiny-{}", library.name()));
+        driver.create_topic(&topic, 2, json!({}));
+        let records: Vec<Value> = (0..200).map(|i| json!({"t": topic, "p": i % 2, "v": "x".repeat(500)})).collect();
+        driver.produce(json!({"op": "produce", "linger_ms": 50, "records": records}));
+        let request = json!({"op": "consume", "topics": [topic], "count": 200, "timeout_ms": 20_000, "fetch_bytes": 1});
+        assert_eq!(driver.call(request).as_array().map(Vec::len), Some(200), "{}", library.name());
+    });
+}
+
+/// Goal: a fetch that waits for records is answered when one arrives, not when its time is up.
+#[test]
+fn a_waiting_fetch_is_woken_by_a_record() {
+    const WAIT_MS: u64 = 20_000;
+    let cluster = Cluster::start();
+    for_each_library(Library::ALL, |library| {
+        let mut reader = Driver::start(library, cluster.address());
+        let mut writer = Driver::start(library, cluster.address());
+        let topic = cluster.name(&format!("wait-{}", library.name()));
+        writer.create_topic(&topic, 2, json!({}));
+        let record = json!([{"t": topic, "p": 1, "v": "x"}]);
+        let write = json!({"op": "produce", "acks": "all", "linger_ms": 0, "records": record});
+        writer.call(write.clone());
+        let consume =
+            json!({"op": "consume", "topics": [topic], "count": 2, "timeout_ms": 30_000, "fetch_wait_ms": WAIT_MS});
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| reader.call(consume));
+            // Long enough for the reader to have taken the first record and to wait for the second.
+            std::thread::sleep(Duration::from_secs(3));
+            writer.call(write);
+            let written = Instant::now();
+            let read = reading.join().unwrap();
+            assert_eq!(read.as_array().map(Vec::len), Some(2), "{}", library.name());
+            // The rest is the time that the client takes to close.
+            assert!(written.elapsed() < Duration::from_secs(5), "{}: {:?}", library.name(), written.elapsed());
+        });
+    });
+}
+
 /// Goal: a topic that nobody created appears when someone writes to it.
 #[test]
 fn writing_creates_a_missing_topic() {
@@ -136,7 +180,7 @@ fn offsets_are_found_by_time() {
         let mut driver = Driver::start(library, cluster.address());
         let topic = cluster.name(&format!("times-{}", library.name()));
         driver.create_topic(&topic, 3, json!({}));
-        let base = 1_700_000_000_000_i64;
+        let base = an_hour_ago();
         // Partition 0 in order, partition 1 with a record out of order, partition 2 empty.
         for (codec, first) in [("none", 0), ("zstd", 10), ("gzip", 20)] {
             let in_order = (first..first + 10).map(|i| json!({"t": topic, "p": 0, "v": "x", "ts": base + i * 1000}));

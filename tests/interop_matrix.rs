@@ -8,8 +8,8 @@ mod interop_support;
 mod support;
 
 use interop_support::{
-    ApacheKafka, Cluster, Driver, Home, Library, Record, Sent, Tools, assert_delivered, check_data_directory,
-    console_consumer_records, for_each_home, kcat, kcat_records, present, skip,
+    ApacheKafka, Cluster, Driver, Home, Library, Record, Sent, Tools, an_hour_ago, assert_delivered,
+    check_data_directory, console_consumer_records, for_each_home, kcat, kcat_records, present, skip,
 };
 use serde_json::{Value, json};
 
@@ -17,7 +17,6 @@ const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 /// `acks`, and whether the producer is idempotent.
 const ACKS: [(&str, bool); 4] = [("0", false), ("1", false), ("all", false), ("all", true)];
 const RECORDS_PER_RUN: usize = 14;
-const FIRST_TIMESTAMP: i64 = 1_700_000_000_000;
 
 /// A program that writes to a topic.
 #[derive(Clone, Copy, PartialEq)]
@@ -146,6 +145,7 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> 
 fn records(client: Client, topic: &str, run: usize, codec: &str, acks: &str, idempotent: bool) -> Vec<Sent> {
     let null_headers = matches!(client, Client::Library(library) if library.writes_null_headers());
     let once = if idempotent { "-idempotent" } else { "" };
+    let first_timestamp = an_hour_ago();
     let record = |i: usize| {
         let id = format!("{}/{codec}/{acks}{once}/{i}", client.name());
         let key = (i % 4 != 3).then(|| format!("key-{}", i % 7));
@@ -159,7 +159,7 @@ fn records(client: Client, topic: &str, run: usize, codec: &str, acks: &str, ide
         if i.is_multiple_of(3) && null_headers {
             headers.push(("nothing".to_owned(), None));
         }
-        let timestamp = Some(FIRST_TIMESTAMP + i as i64);
+        let timestamp = Some(first_timestamp + i as i64);
         Sent { topic: topic.to_owned(), id, run, key, value, headers, timestamp, place: None }
     };
     (0..RECORDS_PER_RUN).map(record).collect()

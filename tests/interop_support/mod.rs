@@ -24,7 +24,7 @@ pub use apache::ApacheKafka;
 pub use driver::{Driver, Failure};
 pub use dump_log::{assert_complains, check_data_directory};
 pub use library::Library;
-pub use records::{Record, Sent, assert_delivered};
+pub use records::{Record, Sent, an_hour_ago, assert_delivered};
 pub use tools::{Home, Ran, Tools, console_consumer_records, kcat, kcat_missing, kcat_records, run};
 
 use std::path::{Path, PathBuf};

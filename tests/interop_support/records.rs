@@ -1,8 +1,15 @@
 //! Records as the drivers tell them, and the check that a reader got what a writer sent.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+
+/// A time to count records' timestamps from: young enough that no retention takes them.
+pub fn an_hour_ago() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since_epoch.as_millis()).unwrap() - 3_600_000
+}
 
 /// A record that a client has read.
 #[derive(Clone, Debug, PartialEq, Eq)]

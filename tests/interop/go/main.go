@@ -57,6 +57,8 @@ type request struct {
 	Count            int               `json:"count"`
 	TimeoutMs        int64             `json:"timeout_ms"`
 	Isolation        string            `json:"isolation"`
+	FetchWaitMs      int64             `json:"fetch_wait_ms"`
+	FetchBytes       int32             `json:"fetch_bytes"`
 	Topic            string            `json:"topic"`
 	Partitions       []int32           `json:"partitions"`
 	Partition        int32             `json:"partition"`
@@ -245,8 +247,16 @@ func (d *driver) consume(ctx context.Context, r *request) any {
 	if r.Isolation == "read_uncommitted" {
 		isolation = kgo.ReadUncommitted()
 	}
-	client := d.newClient(kgo.ConsumeTopics(r.topicNames()...), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(isolation), kgo.FetchMaxWait(100*time.Millisecond))
+	wait := 100 * time.Millisecond
+	if r.FetchWaitMs > 0 {
+		wait = time.Duration(r.FetchWaitMs) * time.Millisecond
+	}
+	opts := []kgo.Opt{kgo.ConsumeTopics(r.topicNames()...), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(isolation), kgo.FetchMaxWait(wait)}
+	if r.FetchBytes > 0 {
+		opts = append(opts, kgo.FetchMaxPartitionBytes(r.FetchBytes))
+	}
+	client := d.newClient(opts...)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.TimeoutMs)*time.Millisecond)
 	defer cancel()

@@ -160,7 +160,8 @@ public final class Driver {
         Map<String, Object> config = new HashMap<>();
         config.put("bootstrap.servers", bootstrap);
         config.put("isolation.level", r.path("isolation").asText("read_committed"));
-        config.put("fetch.max.wait.ms", 100);
+        config.put("fetch.max.wait.ms", r.path("fetch_wait_ms").asInt(100));
+        config.put("max.partition.fetch.bytes", r.path("fetch_bytes").asInt(1048576));
         List<Object> records = new ArrayList<>();
         try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
             List<TopicPartition> partitions = new ArrayList<>();

@@ -192,8 +192,10 @@ const handlers = {
     return results
   },
 
-  async consume({ topics, count, timeout_ms: timeout, isolation = 'read_committed' }) {
-    const consumer = kafka.consumer({ groupId: 'consume-' + randomUUID(), maxWaitTimeInMs: 100, readUncommitted: isolation !== 'read_committed' })
+  async consume({ topics, count, timeout_ms: timeout, isolation = 'read_committed', fetch_wait_ms: maxWaitTimeInMs = 100, fetch_bytes: maxBytesPerPartition = 1048576 }) {
+    const consumer = kafka.consumer({
+      groupId: 'consume-' + randomUUID(), maxWaitTimeInMs, maxBytesPerPartition, readUncommitted: isolation !== 'read_committed',
+    })
     const records = []
     await consumer.connect()
     await consumer.subscribe({ topics, fromBeginning: true })
@@ -203,8 +205,9 @@ const handlers = {
     })
     const deadline = Date.now() + timeout
     while (records.length < count && Date.now() < deadline) await sleep(20)
-    await consumer.disconnect()
-    return records
+    // Disconnecting waits for the fetch that is on its way, which may be long; the answer need not.
+    consumer.disconnect().catch((error) => process.stderr.write(`${error.stack}\n`))
+    return records.slice()
   },
 
   async offsets({ topic, partitions, at }) {

@@ -152,7 +152,8 @@ class Driver:
             bootstrap_servers=BOOTSTRAP,
             enable_auto_commit=False,
             isolation_level=request.get("isolation", "read_committed"),
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=request.get("fetch_wait_ms", 100),
+            max_partition_fetch_bytes=request.get("fetch_bytes", 1048576),
         )
         await consumer.start()
         partitions = []

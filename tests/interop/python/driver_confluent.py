@@ -163,7 +163,8 @@ class Driver:
                 "group.id": "unused",
                 "enable.auto.commit": False,
                 "isolation.level": request.get("isolation", "read_committed"),
-                "fetch.wait.max.ms": 100,
+                "fetch.wait.max.ms": request.get("fetch_wait_ms", 100),
+                "max.partition.fetch.bytes": request.get("fetch_bytes", 1048576),
             }
         )
         partitions = [
