@@ -9,8 +9,12 @@
 mod api;
 mod connection;
 mod context;
+#[allow(dead_code, unused_imports, reason = "the handlers that use it come next")]
+mod controller;
 mod errors;
 mod listener;
+#[allow(dead_code, reason = "the handlers that use it come next")]
+mod metadata_cache;
 mod router;
 mod server;
 

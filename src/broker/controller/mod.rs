@@ -1,0 +1,22 @@
+//! The controller: the one writer of cluster metadata, a quorum of one.
+//!
+//! A change is planned from the image (`topics.rs`, `configs.rs`, ...: pure functions from image and request to records
+//! and answer), written to the metadata log as one batch, made durable, applied to the image, and followed by the broker
+//! before its answer goes out. Blocking: called from threads that may wait for the disk, never from the runtime's own.
+//!
+//! What follows never calls back into the controller: it runs while the controller is busy.
+//!
+//! Start reading at `runtime.rs`; `metadata_log.rs` is what is on disk.
+
+mod error;
+mod metadata_log;
+mod quorum_state;
+mod registration;
+mod runtime;
+mod snapshots;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use error::{ApiError, ControllerError};
+pub(super) use runtime::{Controller, ControllerOptions, Follower, Identity, write_initial_files};
