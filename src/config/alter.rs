@@ -130,6 +130,40 @@ pub fn alter_broker(
     Ok((settings, warnings))
 }
 
+/// Checks what eligible leader replicas ask of changes (KIP-966): with the feature `eligible.leader.replicas.version`
+/// on, `min.insync.replicas` is the cluster's alone, and always set.
+///
+/// # Errors
+/// [`AlterError::InvalidConfig`].
+pub fn check_eligible_leader_replicas(target: BrokerTarget, changes: &[Alteration]) -> Result<(), AlterError> {
+    const KEY: &str = "min.insync.replicas";
+    let Some(change) = changes.iter().find(|change| change.name == KEY) else { return Ok(()) };
+    let message = match target {
+        BrokerTarget::This => "Broker-level min.insync.replicas cannot be altered while ELR is enabled.",
+        BrokerTarget::All if change.op == AlterOp::Delete => {
+            "Cluster-level min.insync.replicas cannot be removed while ELR is enabled."
+        }
+        BrokerTarget::All => return Ok(()),
+    };
+    Err(AlterError::InvalidConfig(ConfigError::rule(KEY, message)))
+}
+
+/// What of a topic's settings does nothing here yet, for the log.
+#[must_use]
+pub fn topic_warnings(settings: &Settings) -> Vec<Warning> {
+    let is_idle = |(name, text): &(&String, &String)| {
+        table(Scope::Topic).get(name).is_some_and(|def| {
+            def.effect == Effect::Later && def.parse(text).is_ok_and(|value| value != def.default_value())
+        })
+    };
+    let warning = |(name, _): (&String, &String)| Warning {
+        place: Place::Program,
+        name: name.clone(),
+        kind: WarningKind::NotYetInEffect,
+    };
+    settings.iter().filter(is_idle).map(warning).collect()
+}
+
 /// The changes that lead from `current` to exactly `wanted`, which is what AlterConfigs asks for.
 #[must_use]
 pub fn replacing(current: &Settings, wanted: &[(String, Option<String>)]) -> Vec<Alteration> {
@@ -178,6 +212,9 @@ fn apply(scope: Scope, current: &Settings, changes: &[Alteration]) -> Result<Set
 }
 
 fn not_a_list(scope: Scope, name: &str, op: AlterOp) -> ConfigError {
+    if scope == Scope::Broker && table(scope).get(name).is_none() {
+        return ConfigError::rule(name, format!("Unknown config name: {name}"));
+    }
     let (upper, lower) = if op == AlterOp::Append { ("APPEND", "append") } else { ("SUBTRACT", "subtract") };
     ConfigError::rule(
         name,
@@ -438,6 +475,23 @@ mod tests {
         let changes = replacing(&current, &[("b".to_owned(), Some("3".to_owned()))]);
         let seen: Vec<_> = changes.iter().map(|one| (one.name.as_str(), one.op)).collect();
         assert_eq!(seen, [("a", AlterOp::Delete), ("b", AlterOp::Set)]);
+    }
+
+    #[test]
+    fn the_least_number_of_replicas_belongs_to_the_cluster() {
+        let check = |target, change| check_eligible_leader_replicas(target, &[alteration(change)]).is_ok();
+        assert!(check(BrokerTarget::All, "SET min.insync.replicas=2"));
+        assert!(!check(BrokerTarget::All, "DELETE min.insync.replicas"));
+        assert!(!check(BrokerTarget::This, "SET min.insync.replicas=2"));
+        assert!(check(BrokerTarget::This, "SET log.retention.ms=2"));
+    }
+
+    #[test]
+    fn idle_topic_settings_are_told() {
+        let settings = [("local.retention.ms", "5"), ("retention.ms", "5"), ("local.retention.bytes", "-2")];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let texts: Vec<_> = topic_warnings(&settings).iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["settings: local.retention.ms is not yet in effect"]);
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub(super) fn resolve(layers: &Layers, values: &Values, node_id: i32) -> Result<
         [] => listeners.iter().filter(|one| is_controller(one)).cloned().collect(),
         _ => controllers,
     };
+    check_early_start(&list("early.start.listeners")?, &listeners)?;
     check_bootstrap_is_own(&bootstrap_servers, &voters, &listeners, is_controller)?;
     Ok(Endpoints {
         listeners,
@@ -69,6 +70,21 @@ pub(super) fn resolve(layers: &Layers, values: &Values, node_id: i32) -> Result<
         controller_quorum_voters: voters,
         controller_quorum_bootstrap_servers: bootstrap_servers,
     })
+}
+
+/// What starts early starts before the authorizer is ready; there is none, but a wrong name is still a mistake.
+fn check_early_start(names: &[String], listeners: &[Listener]) -> Result<(), ConfigError> {
+    const KEY: &str = "early.start.listeners";
+    let is_listener = |name: &str| listeners.iter().any(|listener| listener.name == name.to_uppercase());
+    match names.iter().find(|name| !is_listener(name)) {
+        Some(name) => {
+            let message = format!(
+                "{KEY} contains listener {name}, but this is not contained in listeners or controller.listener.names"
+            );
+            Err(ConfigError::rule(KEY, message))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_roles(roles: &[String]) -> Result<(), ConfigError> {

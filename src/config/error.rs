@@ -88,23 +88,21 @@ pub enum ConfigError {
         /// What to do instead.
         advice: String,
     },
-    /// An error of a setting with the place where it stands.
-    #[error("{place}: {source}")]
+    /// An error of a setting with the place where it stands, told as one.
+    #[error("{place}: {error}")]
     At {
         /// File and line, or the command line.
         place: Place,
         /// What is wrong there.
-        #[source]
-        source: Box<ConfigError>,
+        error: Box<ConfigError>,
     },
     /// The file could not be read.
-    #[error("could not read {}: {source}", path.display())]
+    #[error("could not read {}: {cause}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// The system's reason.
-        #[source]
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The file is larger than any settings are: most likely it is some other file.
     #[error("{} is {size} bytes long, too large for a properties file", path.display())]
@@ -152,7 +150,7 @@ impl ConfigError {
             | Self::Missing { name }
             | Self::Unknown { name, .. }
             | Self::Unsupported { name, .. } => Some(name),
-            Self::At { source, .. } => source.key(),
+            Self::At { error, .. } => error.key(),
             Self::Read { .. } | Self::TooLarge { .. } | Self::Syntax { .. } | Self::NoDataDirectory => None,
         }
     }
@@ -161,7 +159,7 @@ impl ConfigError {
     pub(super) fn at(self, place: Option<&Place>) -> Self {
         match place {
             Some(place) if self.key().is_some() && !matches!(self, Self::At { .. }) => {
-                Self::At { place: place.clone(), source: Box::new(self) }
+                Self::At { place: place.clone(), error: Box::new(self) }
             }
             _ => self,
         }

@@ -97,6 +97,8 @@ impl<T: FromValue> FromValue for Option<T> {
         match value {
             Value::Null => Some(None),
             Value::Number(number) if *number < 0 => Some(None),
+            // Kafka counts the bytes of waiting requests only for a positive limit.
+            Value::Number(0) if key == "queued.max.request.bytes" => Some(None),
             value => T::from_value(key, value).map(Some),
         }
     }

@@ -16,6 +16,7 @@ mod error;
 mod fields;
 mod layers;
 mod listeners;
+mod load;
 pub mod properties;
 mod rules;
 mod server;
@@ -25,8 +26,8 @@ mod value;
 mod vectors;
 
 pub use alter::{
-    AlterError, AlterOp, Alteration, BrokerTarget, alter_broker, alter_group, alter_topic, new_topic_settings,
-    replacing,
+    AlterError, AlterOp, Alteration, BrokerTarget, alter_broker, alter_group, alter_topic,
+    check_eligible_leader_replicas, new_topic_settings, replacing, topic_warnings,
 };
 pub use client::{
     Acks, AdminConfig, Assignor, Client, ClientProperties, CommonClientConfig, ConsumerConfig, GroupProtocol,

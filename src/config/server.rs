@@ -4,18 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::definitions::{Effect, Scope, gone, table};
 use super::endpoints::{self, Endpoints};
 use super::error::{ConfigError, Place, Warning, WarningKind};
 use super::layers::{Layers, Settings, Values};
 use super::listeners::{HostPort, Listener, Voter};
-use super::properties;
+use super::load::{fill_in, mirror_ids, read_file, review};
 use super::rules;
 use super::topic::TopicConfig;
 use crate::types::NodeId;
-
-/// Larger files are not settings. Kafka's own `server.properties` has 6 kB.
-const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// The internal topics, whose partitions and replicas the settings fix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,18 +228,23 @@ impl ServerConfig {
     /// What cannot be read, is not valid, breaks one of Kafka's rules or is not supported yet; the text names the place.
     pub fn load(file: Option<&Path>, overrides: &[(String, String)]) -> Result<(Self, Vec<Warning>), ConfigError> {
         let mut layers = Layers::default();
-        if let Some(path) = file {
-            for entry in read_file(path)? {
-                let place = Place::Line { file: path.to_owned(), line: entry.line };
-                layers.places.insert(entry.key.clone(), place);
-                layers.file.insert(entry.key, entry.value);
+        let mut warnings = Vec::new();
+        for entry in file.map(read_file).transpose()?.unwrap_or_default() {
+            let place = Place::Line { file: file.unwrap_or(Path::new("")).to_owned(), line: entry.line };
+            let before = layers.places.insert(entry.key.clone(), place.clone());
+            let old = layers.file.insert(entry.key.clone(), entry.value.clone());
+            if let (Some(before), Some(_)) = (before, old.filter(|old| *old != entry.value)) {
+                let kind = WarningKind::Note(format!("it counts over the other value at {before}"));
+                warnings.push(Warning { place, name: entry.key, kind });
             }
         }
         for (key, value) in overrides {
             layers.places.insert(key.clone(), Place::Override);
             layers.file.insert(key.clone(), value.clone());
         }
-        Self::from_layers(layers)
+        let (config, reviewed) = Self::from_layers(layers)?;
+        warnings.extend(reviewed);
+        Ok((config, warnings))
     }
 
     /// Takes settings from a program, for tests and `--ephemeral`.
@@ -277,7 +278,8 @@ impl ServerConfig {
     /// The same broker with what was set at run time: for all brokers (`cluster`) and for this one (`broker`).
     ///
     /// # Errors
-    /// A value that is not valid. Settings are checked before they are stored.
+    /// A value that is not valid. Settings are checked before they are stored, so this tells of a store written by
+    /// another version; Kafka then logs it and goes on without them.
     pub fn with_dynamic(&self, cluster: Settings, broker: Settings) -> Result<Self, ConfigError> {
         Self::build(Layers { cluster, broker, ..self.layers.clone() })
     }
@@ -305,117 +307,6 @@ impl ServerConfig {
         } else {
             factor.min(i16::try_from(brokers).unwrap_or(factor)).max(1)
         }
-    }
-}
-
-pub(super) fn read_file(path: &Path) -> Result<Vec<properties::Entry>, ConfigError> {
-    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
-    let size = std::fs::metadata(path).map_err(failed)?.len();
-    if size > MAX_FILE_BYTES {
-        return Err(ConfigError::TooLarge { path: path.to_owned(), size });
-    }
-    let bytes = std::fs::read(path).map_err(failed)?;
-    properties::parse(&bytes).map_err(|error| ConfigError::syntax(path, error))
-}
-
-/// Puts in what a user who gives no `process.roles` gets.
-fn fill_in(layers: &mut Layers) -> Result<(), ConfigError> {
-    if layers.file.contains_key("process.roles") {
-        return Ok(());
-    }
-    let mut put = |key: &str, value: &str| {
-        if !layers.file.contains_key(key) {
-            layers.file.insert(key.to_owned(), value.to_owned());
-            layers.places.insert(key.to_owned(), Place::Program);
-        }
-    };
-    put("process.roles", "broker,controller");
-    put("listeners", "PLAINTEXT://localhost:9092");
-    put("offsets.topic.replication.factor", "1");
-    put("transaction.state.log.replication.factor", "1");
-    put("transaction.state.log.min.isr", "1");
-    put("share.coordinator.state.topic.replication.factor", "1");
-    put("share.coordinator.state.topic.min.isr", "1");
-    if !layers.file.contains_key("broker.id") && !layers.file.contains_key("node.id") {
-        layers.file.insert("node.id".to_owned(), "1".to_owned());
-    }
-    if !layers.file.contains_key("log.dirs") && !layers.file.contains_key("log.dir") {
-        let directory = data_directory().ok_or(ConfigError::NoDataDirectory)?;
-        layers.file.insert("log.dirs".to_owned(), directory.to_string_lossy().into_owned());
-    }
-    Ok(())
-}
-
-/// Either name of the node's id stands for the other, as in Kafka.
-fn mirror_ids(layers: &mut Layers) {
-    for (from, to) in [("node.id", "broker.id"), ("broker.id", "node.id")] {
-        if let Some(id) = layers.file.get(from).cloned() {
-            layers.file.entry(to.to_owned()).or_insert(id);
-            if let Some(place) = layers.places.get(from).cloned() {
-                layers.places.entry(to.to_owned()).or_insert(place);
-            }
-        }
-    }
-}
-
-/// `$XDG_DATA_HOME/kafka-rs`, else `~/.local/share/kafka-rs`.
-fn data_directory() -> Option<PathBuf> {
-    let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = from("XDG_DATA_HOME").or_else(|| from("HOME").map(|home| home.join(".local/share")))?;
-    Some(base.join("kafka-rs"))
-}
-
-/// Looks at what was set: refuses what would be acted against, and warns of what does nothing.
-fn review(layers: &Layers) -> Result<Vec<Warning>, ConfigError> {
-    let mut warnings = Vec::new();
-    for (key, text) in &layers.file {
-        let place = layers.place(key).cloned().unwrap_or(Place::Program);
-        let mut warn = |kind| warnings.push(Warning { place: place.clone(), name: key.clone(), kind });
-        let Some(def) = table(Scope::Broker).get(key) else {
-            match gone(Scope::Broker, key) {
-                // Settings of one listener, which are all about TLS, SASL and quotas.
-                _ if key.starts_with("listener.name.") => warn(WarningKind::NotYetInEffect),
-                Some(_) if key == "zookeeper.connect" => {
-                    let advice = "there is no ZooKeeper to connect to; remove the line, a broker is its own controller";
-                    return Err(ConfigError::unsupported(key, text, advice).at(Some(&place)));
-                }
-                Some(advice) => warn(WarningKind::Gone { advice }),
-                None => warn(WarningKind::Unknown { meant: table(Scope::Broker).nearest(key) }),
-            }
-            continue;
-        };
-        let value = def.parse(text).map_err(|error| error.at(Some(&place)))?;
-        if value == def.default_value() {
-            continue;
-        }
-        match def.effect {
-            Effect::Honoured => {}
-            Effect::Later => warn(WarningKind::NotYetInEffect),
-            Effect::Inert => warn(WarningKind::NoCounterpart),
-            Effect::Refused => {
-                return Err(ConfigError::unsupported(key, value, refusal(key)).at(Some(&place)));
-            }
-        }
-    }
-    Ok(warnings)
-}
-
-/// What to do instead of a setting that is refused.
-fn refusal(key: &str) -> &'static str {
-    match key {
-        "authorizer.class.name" => {
-            "there is no authorization yet; remove it, and let only trusted machines reach the listeners"
-        }
-        "remote.log.storage.system.enable" => "there is no tiered storage yet; set it to false",
-        "config.providers" => "values cannot be looked up elsewhere yet; write them into the file",
-        "alter.config.policy.class.name" | "create.topic.policy.class.name" => {
-            "Java classes cannot be loaded and nothing else enforces a policy yet; remove it"
-        }
-        "principal.builder.class" | "client.quota.callback.class" => "Java classes cannot be loaded; remove it",
-        "delegation.token.secret.key" => "there are no delegation tokens yet; remove it",
-        "transaction.two.phase.commit.enable" => "two-phase commit is not there yet; set it to false",
-        "cordoned.log.dirs" => "log directories cannot be cordoned yet; leave the directory out of log.dirs",
-        _ => "remove it",
     }
 }
 
@@ -466,42 +357,4 @@ fn connection_overrides(text: &str) -> Result<Vec<(String, usize)>, ConfigError>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_field_is_a_key() {
-        for field in FIELDS {
-            assert!(table(Scope::Broker).get(&field.replace('_', ".")).is_some(), "{field}");
-        }
-    }
-
-    #[test]
-    fn without_settings_a_broker_is_its_own_controller_on_localhost() {
-        let config = ServerConfig::from_pairs(&[("log.dirs", "/d")]).unwrap();
-        assert_eq!(config.node_id, NodeId(1));
-        assert_eq!(
-            config.listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["PLAINTEXT://localhost:9092"]
-        );
-        assert_eq!(config.advertised_listeners, config.listeners);
-        assert_eq!(config.num_partitions, 1);
-        assert_eq!(config.offsets_topic_replication_factor, 1);
-        assert_eq!(config.log_dirs, [PathBuf::from("/d")]);
-        assert_eq!(config.metadata_log_dir, PathBuf::from("/d"));
-    }
-
-    #[test]
-    fn retention_is_taken_from_the_finest_unit_that_is_set() {
-        let retention = |pairs: &[(&str, &str)]| {
-            let pairs: Vec<_> = pairs.iter().copied().chain([("log.dirs", "/d")]).collect();
-            ServerConfig::from_pairs(&pairs).unwrap().topic_defaults.retention_ms
-        };
-        assert_eq!(retention(&[]), Some(604_800_000));
-        assert_eq!(retention(&[("log.retention.hours", "1")]), Some(3_600_000));
-        assert_eq!(retention(&[("log.retention.hours", "1"), ("log.retention.minutes", "1")]), Some(60_000));
-        assert_eq!(retention(&[("log.retention.minutes", "1"), ("log.retention.ms", "5")]), Some(5));
-        assert_eq!(retention(&[("log.retention.hours", "-5")]), None);
-        assert_eq!(retention(&[("log.retention.ms", "-1")]), None);
-    }
-}
+mod tests;

@@ -86,7 +86,7 @@ fn rules_between_settings_are_kafkas() {
         }
         let seen = match ServerConfig::from_pairs(&pairs) {
             Ok(_) => "ok".to_owned(),
-            Err(ConfigError::At { source, .. }) => source.to_string(),
+            Err(ConfigError::At { error, .. }) => error.to_string(),
             Err(error) => error.to_string(),
         };
         // Without process.roles we fill in what a newcomer needs; without cleaner threads Kafka divides by zero.

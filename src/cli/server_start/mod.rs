@@ -140,7 +140,7 @@ fn load(
         settings.extend(["log.dirs", "metadata.log.dir"].map(|key| (key.to_owned(), data.clone())));
     }
     ServerConfig::load(file, &settings).map_err(|error| match &error {
-        ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+        ConfigError::Read { cause, .. } if cause.kind() == io::ErrorKind::NotFound => {
             Hinted::error(error.to_string(), "without a file `kafka-rs server-start` runs on its defaults")
         }
         _ => anyhow::Error::new(error),

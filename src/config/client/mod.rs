@@ -19,7 +19,7 @@ pub use producer::{Acks, Partitioner, ProducerConfig};
 use super::definitions::{Scope, gone, table};
 use super::error::{ConfigError, Place, Warning, WarningKind};
 use super::layers::{Settings, Values};
-use super::server::read_file;
+use super::load::read_file;
 
 /// What a user gave to one client, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -33,7 +33,7 @@ fn rules_between_settings_are_kafkas() {
         };
         let seen = match seen {
             Ok(seen) => seen,
-            Err(ConfigError::At { source, .. }) => source.to_string(),
+            Err(ConfigError::At { error, .. }) => error.to_string(),
             Err(error) => error.to_string(),
         };
         // Names of Java classes and hosts that do not exist are not ours to tell.
