@@ -18,6 +18,7 @@ mod fs;
 mod index_file;
 #[expect(clippy::module_inception, reason = "the log is what this module is about")]
 mod log;
+mod manager;
 mod offset_index;
 mod place;
 mod position_cache;
@@ -45,6 +46,7 @@ pub use epoch_cache::{EpochEnd, EpochEntry, fuzz_epoch_checkpoint};
 pub use error::{AppendError, LogError, ReadError};
 pub use fs::{Fault, Faults, Fs, Operation};
 pub use log::{CloseMode, Log, LogOffsets, LogOptions, Shutdown};
+pub use manager::{DirectorySize, LogManager, LogSize, ManagerError, ManagerOptions, ManagerReport};
 pub use producer_snapshot::fuzz_producer_snapshot;
 pub use producer_state::{AppendOrigin, ProducerBatch, ProducerEntry};
 pub use read::{LogRead, ReadLimits, TimestampedOffset};
