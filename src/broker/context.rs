@@ -1,19 +1,63 @@
 //! What handlers work with: the broker's parts, and the request's surroundings.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::controller::Controller;
+use super::fetch_session::FetchSessions;
+use super::groups::{GroupCoordinator, Now};
+use super::metadata_cache::MetadataCache;
+use super::producer_ids::ProducerIds;
+use super::replicas::Replicas;
+use super::topics::Topics;
 use crate::config::ServerConfig;
-use crate::net::MemoryBudget;
+use crate::net::{MemoryBudget, MemoryGrant};
 use crate::protocol::frame::RequestStart;
 
 /// The parts of a running broker.
 #[derive(Debug)]
 pub(super) struct Broker {
-    /// The settings it was started with.
+    /// The settings it was started with; those that change at run time are asked of `replicas`.
     pub(super) config: ServerConfig,
+    /// Id of the cluster.
+    pub(super) cluster_id: String,
     /// What requests in flight may take of memory, all connections together.
     pub(super) request_memory: MemoryBudget,
+    /// What answers with records may take of memory, all connections together.
+    pub(super) response_memory: MemoryBudget,
+    /// What is known of the cluster.
+    pub(super) metadata: Arc<MetadataCache>,
+    /// The one writer of what is known of the cluster.
+    pub(super) controller: Arc<Controller>,
+    /// The partitions that are here, by name and id.
+    pub(super) topics: Arc<Topics>,
+    /// The same, as the metadata has them, with their logs and settings.
+    pub(super) replicas: Arc<Replicas>,
+    /// What consumers read, as far as they let the broker remember it.
+    pub(super) fetch_sessions: FetchSessions,
+    /// The consumer groups.
+    pub(super) groups: Arc<GroupCoordinator>,
+    /// Ids for producers.
+    pub(super) producer_ids: ProducerIds,
+}
+
+/// The time now. Here and nowhere deeper: what depends on time takes it as an argument.
+pub(super) fn now() -> Now {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { wall_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX), steady: Instant::now() }
+}
+
+impl Broker {
+    /// The time now.
+    pub(super) fn now(&self) -> Now {
+        now()
+    }
+
+    /// Whether a listener is one that controllers use.
+    pub(super) fn is_controller_listener(&self, name: &str) -> bool {
+        self.config.controller_listener_names.iter().any(|listener| listener == name)
+    }
 }
 
 /// The other end of a connection.
@@ -27,7 +71,6 @@ pub(super) struct Peer {
 
 /// A request's surroundings.
 #[derive(Debug)]
-#[allow(dead_code, reason = "the handlers that use them come next")]
 pub(super) struct RequestContext {
     /// The broker's parts.
     pub(super) broker: Arc<Broker>,
@@ -37,6 +80,8 @@ pub(super) struct RequestContext {
     pub(super) client_id: String,
     /// The version of request and response.
     pub(super) version: i16,
+    /// Memory that the answer takes until it is written.
+    response_memory: Mutex<MemoryGrant>,
 }
 
 impl RequestContext {
@@ -46,6 +91,19 @@ impl RequestContext {
             peer: Arc::clone(peer),
             client_id: start.client_id.clone().unwrap_or_default(),
             version: start.version,
+            response_memory: Mutex::default(),
         }
+    }
+
+    /// The client's address as Kafka writes it: `/127.0.0.1`.
+    pub(super) fn client_host(&self) -> String {
+        format!("/{}", self.peer.address.ip().to_canonical())
+    }
+
+    /// Waits until there is memory for an answer of about `bytes`; it is given back when the answer was written.
+    pub(super) async fn reserve_response_memory(&self, bytes: usize) {
+        let mut grant = MemoryGrant::default();
+        self.broker.response_memory.extend(&mut grant, bytes).await;
+        *self.response_memory.lock().unwrap_or_else(PoisonError::into_inner) = grant;
     }
 }

@@ -12,10 +12,20 @@ mod context;
 #[allow(dead_code, unused_imports, reason = "the handlers that use it come next")]
 mod controller;
 mod errors;
+mod fetch_session;
+mod groups;
+mod groups_log;
 mod listener;
+mod log_config;
+mod maintenance;
 #[allow(dead_code, reason = "the handlers that use it come next")]
 mod metadata_cache;
+mod partition;
+mod producer_ids;
+mod replicas;
 mod router;
 mod server;
+mod topics;
+mod wait;
 
 pub use server::{BrokerError, Endpoint, Server};

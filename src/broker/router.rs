@@ -15,7 +15,6 @@ pub(super) enum Outcome {
     /// The pieces of the answer's frame are to be written.
     Answer(Vec<Bytes>),
     /// There is no answer: a produce request with `acks=0`.
-    #[allow(dead_code, reason = "produce comes next")]
     Silent,
     /// The connection is to be closed, as Kafka does for what it can't parse or does not serve.
     Close,
@@ -37,7 +36,28 @@ macro_rules! routes {
 }
 
 routes! {
+    Produce 3..=13 => api::produce::handle;
+    Fetch 4..=18 => api::fetch::handle;
+    ListOffsets 1..=11 => api::log_offsets::list;
+    Metadata 0..=13 => api::metadata::metadata;
+    OffsetCommit 2..=10 => api::offsets::commit;
+    OffsetFetch 1..=10 => api::offsets::fetch;
+    FindCoordinator 0..=6 => api::offsets::find_coordinator;
+    JoinGroup 0..=9 => api::groups::join;
+    Heartbeat 0..=4 => api::groups::heartbeat;
+    LeaveGroup 0..=5 => api::groups::leave;
+    SyncGroup 0..=5 => api::groups::sync;
+    DescribeGroups 0..=6 => api::groups::describe;
+    ListGroups 0..=5 => api::groups::list;
     ApiVersions 0..=4 => api::api_versions::handle;
+    DeleteRecords 0..=2 => api::log_offsets::delete_records;
+    InitProducerId 0..=5 => api::producer_ids::init;
+    OffsetForLeaderEpoch 2..=4 => api::log_offsets::for_leader_epoch;
+    DescribeLogDirs 1..=5 => api::log_dirs::describe;
+    DeleteGroups 0..=2 => api::groups::delete;
+    OffsetDelete 0..=0 => api::offsets::delete;
+    DescribeCluster 0..=2 => api::metadata::describe_cluster;
+    DescribeTopicPartitions 0..=0 => api::metadata::describe_topic_partitions;
 }
 
 /// Answers one request.
@@ -54,14 +74,29 @@ pub(super) async fn dispatch(ctx: &RequestContext, start: &RequestStart, frame: 
     }
 }
 
-async fn run<R: Request>(
+/// What a handler gives: a response, or for Produce perhaps none.
+pub(super) trait Answer<M> {
+    /// The response; or whether the connection goes on without one.
+    fn into_response(self) -> Result<M, Outcome>;
+}
+
+impl<M: Message> Answer<M> for M {
+    fn into_response(self) -> Result<M, Outcome> {
+        Ok(self)
+    }
+}
+
+async fn run<R: Request, A: Answer<R::Response>>(
     ctx: &RequestContext,
     start: &RequestStart,
     frame: &Bytes,
-    handler: impl AsyncFnOnce(&RequestContext, R) -> R::Response,
+    handler: impl AsyncFnOnce(&RequestContext, R) -> A,
 ) -> Outcome {
     match decode::<R>(start, frame) {
-        Ok(request) => encode(&handler(ctx, request).await, ctx, start, start.version),
+        Ok(request) => match handler(ctx, request).await.into_response() {
+            Ok(response) => encode(&response, ctx, start, start.version),
+            Err(outcome) => outcome,
+        },
         Err(error) => {
             debug!(api = %start.api, version = start.version, %error, "malformed request");
             Outcome::Close

@@ -1,23 +1,40 @@
 //! Builds the parts of a broker in order, and stops them in reverse.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::{error, info, warn};
 
-use super::context::Broker;
+use super::context::{Broker, now};
+use super::controller::{Controller, ControllerError, ControllerOptions, Identity, write_initial_files};
+use super::errors::chain;
+use super::fetch_session::FetchSessions;
+use super::groups::{GroupConfig, GroupCoordinator};
+use super::groups_log::OffsetsLog;
 use super::listener::{BoundListener, ConnectionLimits};
+use super::maintenance;
+use super::producer_ids::ProducerIds;
+use super::replicas::Replicas;
+use super::topics::Topics;
 use crate::config::{Listener, ServerConfig};
+use crate::log::directory::{self, DirectoryContent, DirectoryError, LockedDirectory};
+use crate::log::meta_properties::MetaProperties;
+use crate::log::{Fs, ManagerError, ManagerReport};
 use crate::net::MemoryBudget;
+use crate::types::Uuid;
 
 /// Memory for requests in flight when `queued.max.request.bytes` does not say.
 const DEFAULT_REQUEST_MEMORY_BYTES: usize = 512 << 20;
+
+/// Memory for answers with records.
+const RESPONSE_MEMORY_BYTES: usize = 512 << 20;
 
 /// Why a broker can't start.
 #[derive(Debug, Error)]
@@ -31,6 +48,25 @@ pub enum BrokerError {
         #[source]
         source: io::Error,
     },
+    /// A log directory can't be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The logs can't be opened.
+    #[error(transparent)]
+    Logs(#[from] ManagerError),
+    /// The metadata can't be read or written.
+    #[error("could not start the controller")]
+    Controller {
+        /// What is wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl From<ControllerError> for BrokerError {
+    fn from(error: ControllerError) -> Self {
+        Self::Controller { source: Box::new(error) }
+    }
 }
 
 /// An address that a running broker listens on.
@@ -46,12 +82,16 @@ pub struct Endpoint {
 #[derive(Debug)]
 pub struct Server {
     endpoints: Vec<Endpoint>,
+    broker: Arc<Broker>,
     stopping: watch::Sender<bool>,
-    listeners: JoinSet<()>,
+    /// Listeners, timers and maintenance.
+    tasks: JoinSet<()>,
+    /// Locked as long as the broker runs, if it is not one of the log directories.
+    _metadata_directory: Option<LockedDirectory>,
 }
 
 impl Server {
-    /// Starts a broker; returns when it answers.
+    /// Starts a broker; returns when it answers. New directories are formatted.
     ///
     /// # Errors
     /// An address is taken, or a directory can't be used.
@@ -68,20 +108,70 @@ impl Server {
             bound.extend(opened);
         }
 
-        let request_memory = MemoryBudget::new(config.queued_max_request_bytes.unwrap_or(DEFAULT_REQUEST_MEMORY_BYTES));
+        let (mut taken, identity) = take_directories(&config)?;
+        let metadata_directory = taken
+            .iter()
+            .position(|(locked, _)| !config.log_dirs.iter().any(|dir| dir == locked.path()))
+            .map(|index| taken.remove(index).0);
+        let cluster_id = identity.cluster_id.clone();
+        let options = ControllerOptions { config: &config, identity, fs: Fs::default(), now_ms: now().wall_ms };
+        let controller = Arc::new(Controller::open(options)?);
+        let metadata = Arc::clone(controller.cache());
+        let topics = Arc::new(Topics::default());
+        let (replicas, report) = Replicas::open(config.clone(), Arc::clone(&topics), taken, &metadata.read())?;
+        let replicas = Arc::new(replicas);
+        tell(&report);
+        let partitions = config.offsets_topic_num_partitions;
+        let offsets_log = Arc::new(OffsetsLog::new(Arc::clone(&topics), partitions));
+        let groups = Arc::new(GroupCoordinator::new(offsets_log, group_config(&config), partitions));
+        let followers = (Arc::clone(&replicas), Arc::clone(&groups));
+        controller.set_follower(Box::new(move |delta, image| {
+            let (replicas, groups) = &followers;
+            replicas.apply(delta, image);
+            if !delta.deleted_topics.is_empty() {
+                let names: Vec<String> = delta.deleted_topics.iter().map(|topic| topic.name.clone()).collect();
+                groups.run_on_all(now(), |shard| shard.forget_topics(&names));
+            }
+        }));
+        controller.register_broker(&config, &advertised(&config, &endpoints), now().wall_ms)?;
+
         let limits = Arc::new(ConnectionLimits::new(
             config.max_connections,
             config.max_connections_per_ip,
             exceptions(&config.max_connections_per_ip_overrides).await,
         ));
-        let broker = Arc::new(Broker { config, request_memory });
+        let broker = Arc::new(Broker {
+            cluster_id,
+            request_memory: MemoryBudget::new(config.queued_max_request_bytes.unwrap_or(DEFAULT_REQUEST_MEMORY_BYTES)),
+            response_memory: MemoryBudget::new(RESPONSE_MEMORY_BYTES),
+            fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
+            producer_ids: ProducerIds::new(Arc::clone(&controller)),
+            config,
+            metadata,
+            controller,
+            topics,
+            replicas,
+            groups,
+        });
 
         let (stopping, stop) = watch::channel(false);
-        let mut listeners = JoinSet::new();
+        let mut tasks = JoinSet::new();
+        let groups = Arc::clone(&broker.groups);
+        // Nobody waits for it: until it is done, groups answer that they are being loaded.
+        tokio::task::spawn_blocking(move || groups.load_all(now));
+        let groups = Arc::clone(&broker.groups);
+        let mut stopped = stop.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = groups.run_timers(now) => {}
+                _ = stopped.wait_for(|stopping| *stopping) => {}
+            }
+        });
+        tasks.spawn(maintenance::run(Arc::clone(&broker), stop.clone()));
         for listener in bound {
-            listeners.spawn(listener.run(Arc::clone(&broker), Arc::clone(&limits), stop.clone()));
+            tasks.spawn(listener.run(Arc::clone(&broker), Arc::clone(&limits), stop.clone()));
         }
-        Ok(Self { endpoints, stopping, listeners })
+        Ok(Self { endpoints, broker, stopping, tasks, _metadata_directory: metadata_directory })
     }
 
     /// Where the broker listens, in the order of the configuration.
@@ -94,7 +184,131 @@ impl Server {
     pub async fn stop(mut self) {
         // Without a receiver there is nobody left to stop.
         let _ = self.stopping.send(true);
-        while self.listeners.join_next().await.is_some() {}
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                error!(%error, "a task failed");
+            }
+        }
+        let broker = Arc::clone(&self.broker);
+        // A panic in there was logged by its thread; there is nothing left to save.
+        let _ = tokio::task::spawn_blocking(move || close(&broker)).await;
+    }
+}
+
+/// Closes what is on disk. Order: the logs with their marker, which bears the broker's epoch, then the metadata, which says that the
+/// broker is gone.
+fn close(broker: &Broker) {
+    let epoch = broker.controller.broker_epoch().unwrap_or(-1);
+    if let Err(error) = broker.controller.shut_down_broker(now().wall_ms) {
+        error!(error = chain(&error), "the broker's end can't be written to the metadata");
+    }
+    match broker.replicas.logs().close(epoch) {
+        Ok(failed) => {
+            for (partition, error) in failed {
+                error!(%partition, error = chain(&error), "the log can't be closed; the next start checks it");
+            }
+        }
+        Err(error) => error!(error = chain(&error), "the logs can't be closed cleanly; the next start checks them"),
+    }
+    if let Err(error) = broker.controller.close() {
+        error!(error = chain(&error), "the metadata log can't be closed");
+    }
+    info!("stopped");
+}
+
+/// Takes the log directories and that of the metadata; those that are new are formatted for this node.
+fn take_directories(config: &ServerConfig) -> Result<(Vec<(LockedDirectory, MetaProperties)>, Identity), BrokerError> {
+    let mut paths: Vec<PathBuf> = config.log_dirs.clone();
+    if !paths.contains(&config.metadata_log_dir) {
+        paths.push(config.metadata_log_dir.clone());
+    }
+    let now_ms = now().wall_ms;
+    let mut cluster_id = None;
+    let mut unformatted: Vec<&Path> = Vec::new();
+    for path in &paths {
+        match directory::inspect(path)? {
+            DirectoryContent::Formatted(properties) => {
+                cluster_id = cluster_id.or(properties.cluster_id);
+            }
+            DirectoryContent::Missing | DirectoryContent::Empty => unformatted.push(path),
+            DirectoryContent::Unformatted => {
+                return Err(DirectoryError::NotOurs { path: path.clone() }.into());
+            }
+        }
+    }
+    let is_new_cluster = cluster_id.is_none();
+    let cluster_id = cluster_id.unwrap_or_else(|| Uuid::random().to_string());
+    for path in unformatted {
+        directory::format(path, &MetaProperties::new(cluster_id.clone(), config.node_id), now_ms)?;
+        info!(path = %path.display(), cluster_id, "formatted");
+    }
+    let taken = directory::take(&paths, config.node_id, Some(&cluster_id), now_ms)?;
+    let directory_id = |path: &Path| {
+        let found = taken.iter().find(|(locked, _)| locked.path() == path);
+        found.and_then(|(_, properties)| properties.directory_id).unwrap_or_default()
+    };
+    let identity = Identity {
+        node_id: config.node_id,
+        cluster_id: cluster_id.clone(),
+        metadata_directory_id: directory_id(&config.metadata_log_dir),
+        log_directory_ids: config.log_dirs.iter().map(|path| directory_id(path)).collect(),
+    };
+    if is_new_cluster {
+        write_initial_files(config, &identity, now_ms)?;
+    }
+    Ok((taken, identity))
+}
+
+/// Says what was found when the logs were opened.
+fn tell(report: &ManagerReport) {
+    for path in &report.unclean {
+        warn!(path = %path.display(), "not stopped cleanly; the ends of its logs were checked");
+    }
+    for error in &report.bad_checkpoints {
+        warn!(error = chain(error), "a checkpoint is damaged and made anew");
+    }
+    for finding in &report.findings {
+        warn!(path = %finding.path.display(), kind = ?finding.kind, "found when opening the log");
+    }
+}
+
+/// The addresses that clients are told, with the ports that the system chose.
+fn advertised(config: &ServerConfig, endpoints: &[Endpoint]) -> Vec<Listener> {
+    let port = |name: &str| endpoints.iter().find(|e| e.listener == name).map(|e| e.address.port());
+    config
+        .advertised_listeners
+        .iter()
+        .filter(|listener| !config.controller_listener_names.contains(&listener.name))
+        .cloned()
+        .map(|mut listener| {
+            if listener.port == 0 {
+                listener.port = port(&listener.name).unwrap_or_default();
+            }
+            listener
+        })
+        .collect()
+}
+
+fn group_config(config: &ServerConfig) -> GroupConfig {
+    GroupConfig {
+        min_session_timeout: config.group_min_session_timeout_ms,
+        max_session_timeout: config.group_max_session_timeout_ms,
+        initial_rebalance_delay: config.group_initial_rebalance_delay_ms,
+        max_size: config.group_max_size,
+        offset_metadata_max_bytes: config.offset_metadata_max_bytes,
+        offsets_retention: config.offsets_retention_minutes,
+        max_record_bytes: usize::try_from(config.topic_defaults.max_message_bytes).unwrap_or_default(),
+    }
+}
+
+impl Broker {
+    /// Creates topics that somebody asked for and that are not there; says which could not be and why.
+    pub(super) async fn create_missing_topics(
+        &self,
+        names: BTreeSet<String>,
+    ) -> Vec<(String, crate::protocol::ErrorCode)> {
+        let _ = names;
+        Vec::new()
     }
 }
 
@@ -163,14 +377,15 @@ mod tests {
 
     use super::*;
 
-    fn config() -> ServerConfig {
-        let overrides = [("listeners".to_owned(), "PLAINTEXT://localhost:0".to_owned())];
-        ServerConfig::load(None, &overrides).unwrap().0
+    fn config(data: &tempfile::TempDir, listeners: &str) -> ServerConfig {
+        let data = data.path().to_str().unwrap();
+        ServerConfig::from_pairs(&[("listeners", listeners), ("log.dirs", data)]).unwrap()
     }
 
     #[tokio::test]
     async fn answers_and_stops() {
-        let server = Server::start(config()).await.unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let server = Server::start(config(&data, "PLAINTEXT://localhost:0")).await.unwrap();
         let address = server.endpoints()[0].address;
         let mut client = TcpStream::connect(address).await.unwrap();
         // ApiVersions version 99, which does not exist, is answered in version 0 (KIP-511).
@@ -187,11 +402,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_occupied_port_is_named() {
-        let server = Server::start(config()).await.unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let server = Server::start(config(&data, "PLAINTEXT://localhost:0")).await.unwrap();
         let port = server.endpoints()[0].address.port();
-        let overrides = [("listeners".to_owned(), format!("PLAINTEXT://localhost:{port}"))];
-        let error = Server::start(ServerConfig::load(None, &overrides).unwrap().0).await.unwrap_err();
+        let listeners = format!("PLAINTEXT://localhost:{port}");
+        let error = Server::start(config(&data, &listeners)).await.unwrap_err();
         assert!(error.to_string().contains(&port.to_string()), "{error}");
+        // On another port, the directory is what is taken.
+        let error = Server::start(config(&data, "PLAINTEXT://localhost:0")).await.unwrap_err();
+        assert!(error.to_string().contains("in use by another broker"), "{error}");
         server.stop().await;
+        Server::start(config(&data, "PLAINTEXT://localhost:0")).await.unwrap().stop().await;
     }
 }

@@ -3,3 +3,11 @@
 //! A handler takes a request and gives a response; Kafka's errors are values in it. Never writes to a socket.
 
 pub(super) mod api_versions;
+pub(super) mod fetch;
+pub(super) mod groups;
+pub(super) mod log_dirs;
+pub(super) mod log_offsets;
+pub(super) mod metadata;
+pub(super) mod offsets;
+pub(super) mod produce;
+pub(super) mod producer_ids;

@@ -1,0 +1,200 @@
+//! Classic consumer groups: JoinGroup (key 11, versions 0-9), Heartbeat (12, 0-4), LeaveGroup (13, 0-5), SyncGroup (14, 0-5),
+//! DescribeGroups (15, 0-6), ListGroups (16, 0-5), DeleteGroups (42, 0-2).
+//!
+//! Behaviour: the rules are in `groups/`; here requests become commands and their results become answers.
+//! Versions: JoinGroup v4 makes a dynamic member come back with its id (KIP-394), v5 knows static members (KIP-345), v7 has nullable
+//! protocol names; LeaveGroup v3 takes several members; DescribeGroups v6 answers `GROUP_ID_NOT_FOUND` where earlier versions
+//! say that the group is dead; ListGroups v4 filters by state, v5 by type.
+//! Not here yet: the group protocols of KIP-848, KIP-932 and KIP-1071.
+
+use crate::broker::context::RequestContext;
+use crate::broker::groups::{Client, Reply};
+use crate::protocol::ErrorCode;
+use crate::protocol::messages::delete_groups_response::DeletableGroupResult;
+use crate::protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
+use crate::protocol::messages::leave_group_request::MemberIdentity;
+use crate::protocol::messages::leave_group_response::MemberResponse;
+use crate::protocol::messages::list_groups_response::ListedGroup;
+use crate::protocol::messages::{
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, HeartbeatRequest,
+    HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest,
+    ListGroupsResponse, SyncGroupRequest, SyncGroupResponse,
+};
+
+/// The state of a group that is not there, as DescribeGroups has it.
+const DEAD: &str = "Dead";
+
+pub(in crate::broker) async fn join(ctx: &RequestContext, request: JoinGroupRequest) -> JoinGroupResponse {
+    let client = Client { id: ctx.client_id.clone(), host: ctx.client_host() };
+    let now = ctx.broker.now();
+    let member_id = request.member_id.clone();
+    let waiting = ctx
+        .broker
+        .groups
+        .run_waiting(&request.group_id, now, |shard, token| shard.join(&request, ctx.version, &client, token, now));
+    let mut answer = match waiting {
+        Ok(reply) => match reply.await {
+            Ok(Reply::Join(answer)) => answer,
+            _ => join_error(ErrorCode::NotCoordinator, member_id),
+        },
+        Err(error) => join_error(error, member_id),
+    };
+    if answer.error_code != 0 && ctx.version >= 7 {
+        answer.protocol_name = None;
+    }
+    answer
+}
+
+fn join_error(error: ErrorCode, member_id: String) -> JoinGroupResponse {
+    JoinGroupResponse { error_code: error.code(), member_id, ..Default::default() }
+}
+
+pub(in crate::broker) async fn sync(ctx: &RequestContext, request: SyncGroupRequest) -> SyncGroupResponse {
+    let now = ctx.broker.now();
+    let refused = |error: ErrorCode| SyncGroupResponse { error_code: error.code(), ..Default::default() };
+    let waiting =
+        ctx.broker.groups.run_waiting(&request.group_id, now, |shard, token| shard.sync(&request, token, now));
+    match waiting {
+        Ok(reply) => match reply.await {
+            Ok(Reply::Sync(answer)) => answer,
+            _ => refused(ErrorCode::NotCoordinator),
+        },
+        // As Kafka: the member joins again when the groups are loaded.
+        Err(ErrorCode::CoordinatorLoadInProgress) => refused(ErrorCode::RebalanceInProgress),
+        Err(error) => refused(error),
+    }
+}
+
+pub(in crate::broker) async fn heartbeat(ctx: &RequestContext, request: HeartbeatRequest) -> HeartbeatResponse {
+    let now = ctx.broker.now();
+    let answer = ctx.broker.groups.run(&request.group_id, now, |shard| {
+        let instance = request.group_instance_id.as_deref();
+        let id = request.group_id.as_str();
+        (shard.heartbeat(id, &request.member_id, instance, request.generation_id, now), Default::default())
+    });
+    let error = match answer {
+        // As Kafka: while the groups are loaded every member counts as alive.
+        Err(ErrorCode::CoordinatorLoadInProgress) => ErrorCode::None,
+        Ok(error) | Err(error) => error,
+    };
+    HeartbeatResponse { error_code: error.code(), ..Default::default() }
+}
+
+pub(in crate::broker) async fn leave(ctx: &RequestContext, request: LeaveGroupRequest) -> LeaveGroupResponse {
+    let now = ctx.broker.now();
+    let members = if ctx.version < 3 {
+        vec![MemberIdentity { member_id: request.member_id, ..Default::default() }]
+    } else {
+        request.members
+    };
+    if request.group_id.is_empty() {
+        return LeaveGroupResponse { error_code: ErrorCode::InvalidGroupId.code(), ..Default::default() };
+    }
+    match ctx.broker.groups.run(&request.group_id, now, |shard| shard.leave(&request.group_id, &members, now)) {
+        Err(error) => LeaveGroupResponse { error_code: error.code(), ..Default::default() },
+        Ok(answers) if ctx.version < 3 => {
+            let error_code = answers.first().copied().unwrap_or(ErrorCode::UnknownMemberId).code();
+            LeaveGroupResponse { error_code, ..Default::default() }
+        }
+        Ok(answers) => LeaveGroupResponse {
+            members: members
+                .into_iter()
+                .zip(answers)
+                .map(|(member, error)| MemberResponse {
+                    member_id: member.member_id,
+                    group_instance_id: member.group_instance_id,
+                    error_code: error.code(),
+                    ..Default::default()
+                })
+                .collect(),
+            ..Default::default()
+        },
+    }
+}
+
+pub(in crate::broker) async fn describe(
+    ctx: &RequestContext,
+    request: DescribeGroupsRequest,
+) -> DescribeGroupsResponse {
+    let now = ctx.broker.now();
+    let groups = request.groups.into_iter().map(|id| {
+        let found = ctx.broker.groups.run(&id, now, |shard| (shard.describe(&id), Default::default()));
+        let group = match found {
+            Ok(Some(group)) => group,
+            Ok(None) if ctx.version >= 6 => {
+                return DescribedGroup {
+                    error_code: ErrorCode::GroupIdNotFound.code(),
+                    error_message: Some(format!("Group {id} not found.")),
+                    group_id: id,
+                    group_state: DEAD.to_owned(),
+                    ..Default::default()
+                };
+            }
+            Ok(None) => return DescribedGroup { group_id: id, group_state: DEAD.to_owned(), ..Default::default() },
+            Err(error) => return DescribedGroup { error_code: error.code(), group_id: id, ..Default::default() },
+        };
+        DescribedGroup {
+            group_id: id,
+            group_state: group.state.to_owned(),
+            protocol_type: group.protocol_type,
+            protocol_data: group.protocol,
+            members: group
+                .members
+                .into_iter()
+                .map(|member| DescribedGroupMember {
+                    member_id: member.id,
+                    group_instance_id: member.instance_id,
+                    client_id: member.client.id,
+                    client_host: member.client.host,
+                    member_metadata: member.metadata,
+                    member_assignment: member.assignment,
+                    ..Default::default()
+                })
+                .collect(),
+            authorized_operations: if request.include_authorized_operations { ALL_GROUP_OPERATIONS } else { i32::MIN },
+            ..Default::default()
+        }
+    });
+    DescribeGroupsResponse { groups: groups.collect(), ..Default::default() }
+}
+
+/// Read, delete, describe, describe configs and alter configs, by their numbers as bits: without an authorizer everybody may do everything.
+const ALL_GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+
+pub(in crate::broker) async fn list(ctx: &RequestContext, request: ListGroupsRequest) -> ListGroupsResponse {
+    let wants = |filter: &[String], value: &str| {
+        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
+    };
+    let group_type = "classic";
+    let mut groups = Vec::new();
+    let complete = ctx.broker.groups.view_all(|shard| {
+        for group in shard.list() {
+            if wants(&request.states_filter, group.state) && wants(&request.types_filter, group_type) {
+                groups.push(ListedGroup {
+                    group_id: group.id,
+                    protocol_type: group.protocol_type,
+                    group_state: group.state.to_owned(),
+                    group_type: group_type.to_owned(),
+                    ..Default::default()
+                });
+            }
+        }
+    });
+    match complete {
+        Ok(()) => ListGroupsResponse { groups, ..Default::default() },
+        Err(error) => ListGroupsResponse { error_code: error.code(), ..Default::default() },
+    }
+}
+
+pub(in crate::broker) async fn delete(ctx: &RequestContext, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+    let now = ctx.broker.now();
+    let results = request.groups_names.into_iter().map(|id| {
+        let error = if id.is_empty() {
+            ErrorCode::InvalidGroupId
+        } else {
+            ctx.broker.groups.run(&id, now, |shard| shard.delete(&id)).unwrap_or_else(|error| error)
+        };
+        DeletableGroupResult { group_id: id, error_code: error.code(), ..Default::default() }
+    });
+    DeleteGroupsResponse { results: results.collect(), ..Default::default() }
+}

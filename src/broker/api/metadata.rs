@@ -1,0 +1,333 @@
+//! What there is: Metadata (key 3, versions 0-13), DescribeCluster (60, 0-2), DescribeTopicPartitions (75, 0).
+//!
+//! Behaviour: answers from the metadata image, with the addresses of the listener that the request came through. Metadata creates a
+//! missing topic if both sides want that, and answers `UNKNOWN_TOPIC_OR_PARTITION` meanwhile: the client asks again.
+//! Versions: Metadata v1 has null for all topics (in v0 the empty list means that), v4 may refuse creation, v10 gives topic ids,
+//! v12 takes them; v8-10 have the cluster's operations, which DescribeCluster has now. DescribeTopicPartitions pages through large
+//! topics (KIP-966).
+//! Not here yet: an authorizer, so everybody may do everything.
+
+use std::collections::BTreeSet;
+
+use crate::broker::context::RequestContext;
+use crate::broker::partition::is_internal;
+use crate::metadata::{MetadataImage, PartitionImage, TopicImage};
+use crate::protocol::ErrorCode;
+use crate::protocol::messages::describe_cluster_response::DescribeClusterBroker;
+use crate::protocol::messages::describe_topic_partitions_response::{
+    Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
+};
+use crate::protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use crate::protocol::messages::{
+    DescribeClusterRequest, DescribeClusterResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    MetadataRequest, MetadataResponse,
+};
+use crate::types::{NodeId, PartitionId, Uuid};
+
+/// Read, write, create, delete, alter, describe, describe configs and alter configs, by their numbers as bits.
+const ALL_TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
+/// Create, alter, describe, cluster action, describe configs, alter configs and idempotent write.
+const ALL_CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+/// Operations that were not asked for.
+const NOT_ASKED: i32 = i32::MIN;
+
+/// A broker's address for clients of one listener.
+pub(in crate::broker) struct Address {
+    pub(in crate::broker) node_id: NodeId,
+    pub(in crate::broker) host: String,
+    pub(in crate::broker) port: u16,
+    rack: Option<String>,
+    is_fenced: bool,
+}
+
+/// The addresses of the brokers that have such a listener.
+pub(in crate::broker) fn addresses(image: &MetadataImage, listener: &str) -> Vec<Address> {
+    image
+        .brokers()
+        .iter()
+        .filter_map(|(id, broker)| {
+            let end_point = broker.end_points.iter().find(|end_point| end_point.name == listener)?;
+            Some(Address {
+                node_id: *id,
+                host: end_point.host.clone(),
+                port: end_point.port,
+                rack: broker.rack.clone(),
+                is_fenced: broker.fenced,
+            })
+        })
+        .collect()
+}
+
+pub(in crate::broker) async fn metadata(ctx: &RequestContext, request: MetadataRequest) -> MetadataResponse {
+    let all = match &request.topics {
+        None => true,
+        Some(topics) => topics.is_empty() && ctx.version == 0,
+    };
+    // Ids and names can't be mixed up with what earlier versions meant (KIP-516).
+    let has_ids = request.topics.iter().flatten().any(|topic| !topic.topic_id.is_zero());
+    if has_ids && ctx.version < 12 {
+        let topics = request.topics.unwrap_or_default().into_iter().map(|topic| MetadataResponseTopic {
+            error_code: ErrorCode::InvalidRequest.code(),
+            name: Some(topic.name.unwrap_or_default()),
+            topic_id: topic.topic_id,
+            ..Default::default()
+        });
+        return MetadataResponse {
+            topics: topics.collect(),
+            ..cluster(ctx, &request_flags(&MetadataRequest::default()))
+        };
+    }
+    let flags = request_flags(&request);
+    let mut missing = BTreeSet::new();
+    let topics = {
+        let image = ctx.broker.metadata.read();
+        if all {
+            image.topics().values().map(|topic| described(topic, &flags)).collect()
+        } else {
+            let wanted = request.topics.unwrap_or_default().into_iter();
+            wanted.map(|topic| find(&image, topic.name, topic.topic_id, &flags, &mut missing)).collect()
+        }
+    };
+    let mut response = MetadataResponse { topics, ..cluster(ctx, &flags) };
+    if request.allow_auto_topic_creation
+        && ctx.broker.replicas.config().auto_create_topics_enable
+        && !missing.is_empty()
+    {
+        let refused = ctx.broker.create_missing_topics(missing).await;
+        for topic in &mut response.topics {
+            if let Some((_, error)) = refused.iter().find(|(name, _)| Some(name) == topic.name.as_ref()) {
+                topic.error_code = error.code();
+            }
+        }
+    }
+    response
+}
+
+struct Flags {
+    topic_operations: i32,
+    cluster_operations: i32,
+}
+
+fn request_flags(request: &MetadataRequest) -> Flags {
+    let asked = |flag: bool, operations: i32| if flag { operations } else { NOT_ASKED };
+    Flags {
+        topic_operations: asked(request.include_topic_authorized_operations, ALL_TOPIC_OPERATIONS),
+        cluster_operations: asked(request.include_cluster_authorized_operations, ALL_CLUSTER_OPERATIONS),
+    }
+}
+
+fn cluster(ctx: &RequestContext, flags: &Flags) -> MetadataResponse {
+    let addresses = addresses(&ctx.broker.metadata.read(), &ctx.peer.listener);
+    // As Kafka in KRaft mode: any live broker may be asked for what the controller does.
+    let controller = addresses.iter().find(|address| !address.is_fenced).map_or(-1, |address| address.node_id.get());
+    MetadataResponse {
+        brokers: addresses
+            .into_iter()
+            .filter(|address| !address.is_fenced)
+            .map(|address| MetadataResponseBroker {
+                node_id: address.node_id.get(),
+                host: address.host,
+                port: i32::from(address.port),
+                rack: address.rack,
+                ..Default::default()
+            })
+            .collect(),
+        cluster_id: Some(ctx.broker.cluster_id.clone()),
+        controller_id: controller,
+        cluster_authorized_operations: flags.cluster_operations,
+        ..Default::default()
+    }
+}
+
+fn find(
+    image: &MetadataImage,
+    name: Option<String>,
+    id: Uuid,
+    flags: &Flags,
+    missing: &mut BTreeSet<String>,
+) -> MetadataResponseTopic {
+    let refused = |error: ErrorCode, name: Option<String>| MetadataResponseTopic {
+        error_code: error.code(),
+        name,
+        topic_id: id,
+        topic_authorized_operations: NOT_ASKED,
+        ..Default::default()
+    };
+    match name {
+        None if id.is_zero() => refused(ErrorCode::InvalidRequest, Some(String::new())),
+        None => match image.topic_by_id(id) {
+            Some(topic) => described(topic, flags),
+            None => refused(ErrorCode::UnknownTopicId, None),
+        },
+        Some(name) => match image.topic(&name) {
+            Some(topic) => described(topic, flags),
+            None if !is_valid_name(&name) => refused(ErrorCode::InvalidTopicException, Some(name)),
+            None => {
+                missing.insert(name.clone());
+                MetadataResponseTopic {
+                    is_internal: is_internal(&name),
+                    ..refused(ErrorCode::UnknownTopicOrPartition, Some(name))
+                }
+            }
+        },
+    }
+}
+
+/// Kafka's rule for topic names: 1 to 249 letters, digits, dots, underscores and dashes, and neither `.` nor `..`.
+pub(in crate::broker) fn is_valid_name(name: &str) -> bool {
+    (1..=249).contains(&name.len())
+        && name != "."
+        && name != ".."
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+fn numbers(nodes: &[NodeId]) -> Vec<i32> {
+    nodes.iter().map(|node| node.get()).collect()
+}
+
+fn leader_error(partition: &PartitionImage) -> ErrorCode {
+    if partition.leader.get() < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None }
+}
+
+fn described(topic: &TopicImage, flags: &Flags) -> MetadataResponseTopic {
+    MetadataResponseTopic {
+        name: Some(topic.name.clone()),
+        topic_id: topic.id,
+        is_internal: is_internal(&topic.name),
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|(index, partition)| MetadataResponsePartition {
+                error_code: leader_error(partition).code(),
+                partition_index: index.get(),
+                leader_id: partition.leader.get(),
+                leader_epoch: partition.leader_epoch.get(),
+                replica_nodes: numbers(&partition.replicas),
+                isr_nodes: numbers(&partition.isr),
+                ..Default::default()
+            })
+            .collect(),
+        topic_authorized_operations: flags.topic_operations,
+        ..Default::default()
+    }
+}
+
+/// Kinds of endpoints in DescribeCluster.
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
+
+pub(in crate::broker) async fn describe_cluster(
+    ctx: &RequestContext,
+    request: DescribeClusterRequest,
+) -> DescribeClusterResponse {
+    let wanted = if ctx.broker.is_controller_listener(&ctx.peer.listener) { CONTROLLERS } else { BROKERS };
+    if request.endpoint_type != wanted {
+        let (error, message) = match request.endpoint_type {
+            BROKERS | CONTROLLERS => {
+                (ErrorCode::MismatchedEndpointType, "The request was sent to an endpoint of the wrong type.")
+            }
+            _ => (ErrorCode::UnsupportedEndpointType, "Unsupported endpoint type"),
+        };
+        return DescribeClusterResponse {
+            error_code: error.code(),
+            error_message: Some(message.to_owned()),
+            ..Default::default()
+        };
+    }
+    let addresses = addresses(&ctx.broker.metadata.read(), &ctx.peer.listener);
+    let controller = addresses.iter().find(|address| !address.is_fenced).map_or(-1, |address| address.node_id.get());
+    DescribeClusterResponse {
+        endpoint_type: request.endpoint_type,
+        cluster_id: ctx.broker.cluster_id.clone(),
+        controller_id: controller,
+        brokers: addresses
+            .into_iter()
+            .filter(|address| !address.is_fenced || request.include_fenced_brokers)
+            .map(|address| DescribeClusterBroker {
+                broker_id: address.node_id.get(),
+                host: address.host,
+                port: i32::from(address.port),
+                rack: address.rack,
+                is_fenced: address.is_fenced,
+                ..Default::default()
+            })
+            .collect(),
+        cluster_authorized_operations: if request.include_cluster_authorized_operations {
+            ALL_CLUSTER_OPERATIONS
+        } else {
+            NOT_ASKED
+        },
+        ..Default::default()
+    }
+}
+
+pub(in crate::broker) async fn describe_topic_partitions(
+    ctx: &RequestContext,
+    request: DescribeTopicPartitionsRequest,
+) -> DescribeTopicPartitionsResponse {
+    let most = ctx.broker.replicas.config().max_request_partition_size_limit;
+    let mut left = usize::try_from(request.response_partition_limit).unwrap_or_default().clamp(1, most.max(1));
+    let first = request.cursor.map(|cursor| (cursor.topic_name, cursor.partition_index.max(0)));
+    let image = ctx.broker.metadata.read();
+    let mut names: BTreeSet<String> = request.topics.into_iter().map(|topic| topic.name).collect();
+    if names.is_empty() {
+        names = image.topics().keys().cloned().collect();
+    }
+    if let Some((name, _)) = &first {
+        names.retain(|candidate| candidate >= name);
+    }
+    let mut topics = Vec::new();
+    for name in names {
+        if left == 0 {
+            let next_cursor = Some(Cursor { topic_name: name, partition_index: 0, ..Default::default() });
+            return DescribeTopicPartitionsResponse { topics, next_cursor, ..Default::default() };
+        }
+        let Some(topic) = image.topic(&name) else {
+            let error = if is_valid_name(&name) {
+                ErrorCode::UnknownTopicOrPartition
+            } else {
+                ErrorCode::InvalidTopicException
+            };
+            topics.push(DescribeTopicPartitionsResponseTopic {
+                error_code: error.code(),
+                is_internal: is_internal(&name),
+                name: Some(name),
+                ..Default::default()
+            });
+            continue;
+        };
+        let from = first.as_ref().filter(|(first, _)| *first == name).map_or(0, |(_, partition)| *partition);
+        let mut partitions = topic.partitions.range(PartitionId::new(from)..);
+        let page: Vec<_> = partitions.by_ref().take(left).map(|(index, p)| partition_described(*index, p)).collect();
+        left -= page.len();
+        topics.push(DescribeTopicPartitionsResponseTopic {
+            name: Some(name.clone()),
+            topic_id: topic.id,
+            is_internal: is_internal(&name),
+            partitions: page,
+            topic_authorized_operations: ALL_TOPIC_OPERATIONS,
+            ..Default::default()
+        });
+        if let Some((index, _)) = partitions.next() {
+            let next_cursor = Some(Cursor { topic_name: name, partition_index: index.get(), ..Default::default() });
+            return DescribeTopicPartitionsResponse { topics, next_cursor, ..Default::default() };
+        }
+    }
+    DescribeTopicPartitionsResponse { topics, ..Default::default() }
+}
+
+fn partition_described(index: PartitionId, partition: &PartitionImage) -> DescribeTopicPartitionsResponsePartition {
+    DescribeTopicPartitionsResponsePartition {
+        error_code: leader_error(partition).code(),
+        partition_index: index.get(),
+        leader_id: partition.leader.get(),
+        leader_epoch: partition.leader_epoch.get(),
+        replica_nodes: numbers(&partition.replicas),
+        isr_nodes: numbers(&partition.isr),
+        eligible_leader_replicas: Some(numbers(&partition.eligible_leader_replicas)),
+        last_known_elr: Some(numbers(&partition.last_known_elr)),
+        ..Default::default()
+    }
+}

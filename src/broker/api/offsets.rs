@@ -1,0 +1,360 @@
+//! Committed offsets: OffsetCommit (key 8, versions 2-10), OffsetFetch (9, 1-10), OffsetDelete (47, 0); and FindCoordinator (10, 0-6), which
+//! tells where to send them.
+//!
+//! Behaviour: an offset is answered when its record is committed to `__consumer_offsets`. OffsetFetch gives -1 for what was never committed.
+//! Versions: OffsetCommit v2-4 may bring a retention time, v6 brings leader epochs, v9 a member epoch, v10 topic ids; OffsetFetch v2 may ask
+//! for all topics, v8 for several groups, v10 by topic id; FindCoordinator v4 takes several keys.
+//! Not here yet: offsets of open transactions (`require_stable` has nothing to wait for), coordinators of transactions
+//! and share groups.
+
+use std::sync::Arc;
+
+use super::metadata::addresses;
+use crate::broker::context::RequestContext;
+use crate::broker::groups::{Commit, Committed, Committer};
+use crate::broker::groups_log::OFFSETS_TOPIC;
+use crate::protocol::ErrorCode;
+use crate::protocol::messages::find_coordinator_response::Coordinator;
+use crate::protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
+use crate::protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
+use crate::protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
+    OffsetFetchResponseTopics,
+};
+use crate::protocol::messages::{
+    FindCoordinatorRequest, FindCoordinatorResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
+    OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
+};
+use crate::types::{PartitionId, Uuid};
+
+/// First version of OffsetCommit that may answer with errors of the newer group protocols.
+const FIRST_VERSION_WITH_MEMBER_EPOCH: i16 = 9;
+/// First version of OffsetCommit and OffsetFetch that names topics by their ids.
+const FIRST_VERSION_WITH_TOPIC_IDS: i16 = 10;
+
+pub(in crate::broker) async fn commit(ctx: &RequestContext, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let now = ctx.broker.now();
+    let expires_ms = (request.retention_time_ms >= 0).then(|| now.wall_ms.saturating_add(request.retention_time_ms));
+    let mut topics = Vec::with_capacity(request.topics.len());
+    let mut commits = Vec::new();
+    for topic in &request.topics {
+        let by_id = ctx.version >= FIRST_VERSION_WITH_TOPIC_IDS;
+        let (name, topic_id) = if by_id {
+            (ctx.broker.topics.name_of(topic.topic_id), topic.topic_id)
+        } else {
+            let id = ctx.broker.topics.id_of(&topic.name);
+            (Some(Arc::from(topic.name.as_str())), id.unwrap_or(Uuid::ZERO))
+        };
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for partition in &topic.partitions {
+            let index = partition.partition_index;
+            let error = match &name {
+                None => ErrorCode::UnknownTopicId,
+                Some(name) if ctx.broker.topics.has_partition(name, index) => {
+                    commits.push(Commit {
+                        topic: name.to_string(),
+                        partition: index,
+                        committed: Committed {
+                            offset: partition.committed_offset,
+                            leader_epoch: partition.committed_leader_epoch,
+                            metadata: partition.committed_metadata.clone().unwrap_or_default(),
+                            committed_ms: now.wall_ms,
+                            expires_ms,
+                            topic_id,
+                        },
+                    });
+                    ErrorCode::None
+                }
+                Some(_) => ErrorCode::UnknownTopicOrPartition,
+            };
+            partitions.push(OffsetCommitResponsePartition {
+                partition_index: index,
+                error_code: error.code(),
+                ..Default::default()
+            });
+        }
+        topics.push(OffsetCommitResponseTopic {
+            name: topic.name.clone(),
+            topic_id: topic.topic_id,
+            partitions,
+            ..Default::default()
+        });
+    }
+    let committer = Committer {
+        member_id: &request.member_id,
+        instance_id: request.group_instance_id.as_deref(),
+        generation: request.generation_id_or_member_epoch,
+    };
+    let id = request.group_id.as_str();
+    let answers = if id.is_empty() && committer.generation >= 0 {
+        Err(ErrorCode::InvalidGroupId)
+    } else if commits.is_empty() {
+        Ok(Vec::new())
+    } else {
+        let result = ctx.broker.groups.run(id, now, |shard| match shard.commit(id, committer, commits, now) {
+            Ok((answers, effects)) => (Ok(answers), effects),
+            Err(error) => (Err(error), Default::default()),
+        });
+        result.unwrap_or_else(Err).map_err(|error| match error {
+            // Versions before the newer group protocols have no word for it.
+            ErrorCode::GroupIdNotFound if ctx.version < FIRST_VERSION_WITH_MEMBER_EPOCH => ErrorCode::IllegalGeneration,
+            error => error,
+        })
+    };
+    let accepted = topics.iter_mut().flat_map(|topic| &mut topic.partitions).filter(|p| p.error_code == 0);
+    match answers {
+        Ok(answers) => accepted.zip(answers).for_each(|(partition, error)| partition.error_code = error.code()),
+        Err(error) => accepted.for_each(|partition| partition.error_code = error.code()),
+    }
+    OffsetCommitResponse { topics, ..Default::default() }
+}
+
+/// Whose offsets are wanted, and of which partitions; no topics means all.
+struct Wanted {
+    group: String,
+    topics: Option<Vec<WantedTopic>>,
+}
+
+struct WantedTopic {
+    name: Option<Arc<str>>,
+    id: Uuid,
+    partitions: Vec<i32>,
+}
+
+/// One offset of the answer.
+struct Found {
+    partition: i32,
+    committed: Option<Committed>,
+    error: ErrorCode,
+}
+
+struct FoundTopic {
+    name: String,
+    id: Uuid,
+    partitions: Vec<Found>,
+}
+
+pub(in crate::broker) async fn fetch(ctx: &RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse {
+    if ctx.version < 8 {
+        let topics = request.topics.map(|topics| {
+            topics
+                .into_iter()
+                .map(|t| WantedTopic { name: Some(t.name.into()), id: Uuid::ZERO, partitions: t.partition_indexes })
+                .collect()
+        });
+        return match offsets_of(ctx, &Wanted { group: request.group_id, topics }) {
+            Ok(found) => {
+                OffsetFetchResponse { topics: found.into_iter().map(classic_topic).collect(), ..Default::default() }
+            }
+            Err(error) => OffsetFetchResponse { error_code: error.code(), ..Default::default() },
+        };
+    }
+    let mut groups = Vec::with_capacity(request.groups.len());
+    for group in request.groups {
+        let by_id = ctx.version >= FIRST_VERSION_WITH_TOPIC_IDS;
+        let topics = group.topics.map(|topics| {
+            topics
+                .into_iter()
+                .map(|t| WantedTopic {
+                    name: if by_id { ctx.broker.topics.name_of(t.topic_id) } else { Some(t.name.into()) },
+                    id: t.topic_id,
+                    partitions: t.partition_indexes,
+                })
+                .collect()
+        });
+        let wanted = Wanted { group: group.group_id, topics };
+        let (topics, error) = match offsets_of(ctx, &wanted) {
+            Ok(found) => (found.into_iter().map(topic_of_group).collect(), ErrorCode::None),
+            Err(error) => (Vec::new(), error),
+        };
+        groups.push(OffsetFetchResponseGroup {
+            group_id: wanted.group,
+            topics,
+            error_code: error.code(),
+            ..Default::default()
+        });
+    }
+    OffsetFetchResponse { groups, ..Default::default() }
+}
+
+fn offsets_of(ctx: &RequestContext, wanted: &Wanted) -> Result<Vec<FoundTopic>, ErrorCode> {
+    let now = ctx.broker.now();
+    let id = wanted.group.as_str();
+    ctx.broker.groups.run(id, now, |shard| {
+        let found = match &wanted.topics {
+            Some(topics) => topics
+                .iter()
+                .map(|topic| FoundTopic {
+                    name: topic.name.as_deref().unwrap_or_default().to_owned(),
+                    id: topic.id,
+                    partitions: topic
+                        .partitions
+                        .iter()
+                        .map(|partition| Found {
+                            partition: *partition,
+                            committed: topic.name.as_ref().and_then(|name| shard.offset(id, name, *partition).cloned()),
+                            error: if topic.name.is_some() { ErrorCode::None } else { ErrorCode::UnknownTopicId },
+                        })
+                        .collect(),
+                })
+                .collect(),
+            None => {
+                let mut topics: Vec<FoundTopic> = Vec::new();
+                for (name, partition, committed) in shard.offsets(id) {
+                    let found = Found { partition, committed: Some(committed), error: ErrorCode::None };
+                    match topics.last_mut() {
+                        Some(topic) if topic.name == name => topic.partitions.push(found),
+                        _ => {
+                            let id = ctx.broker.topics.id_of(&name);
+                            if id.is_none() && ctx.version >= FIRST_VERSION_WITH_TOPIC_IDS {
+                                continue; // There is no way to name it.
+                            }
+                            let id = id.unwrap_or(Uuid::ZERO);
+                            topics.push(FoundTopic { name, id, partitions: vec![found] });
+                        }
+                    }
+                }
+                topics
+            }
+        };
+        (found, Default::default())
+    })
+}
+
+fn classic_topic(topic: FoundTopic) -> OffsetFetchResponseTopic {
+    let partitions = topic.partitions.into_iter().map(|found| {
+        let (committed_offset, committed_leader_epoch, metadata) = told(found.committed);
+        OffsetFetchResponsePartition {
+            partition_index: found.partition,
+            committed_offset,
+            committed_leader_epoch,
+            metadata: Some(metadata),
+            error_code: found.error.code(),
+            ..Default::default()
+        }
+    });
+    OffsetFetchResponseTopic { name: topic.name, partitions: partitions.collect(), ..Default::default() }
+}
+
+fn topic_of_group(topic: FoundTopic) -> OffsetFetchResponseTopics {
+    let partitions = topic.partitions.into_iter().map(|found| {
+        let (committed_offset, committed_leader_epoch, metadata) = told(found.committed);
+        OffsetFetchResponsePartitions {
+            partition_index: found.partition,
+            committed_offset,
+            committed_leader_epoch,
+            metadata: Some(metadata),
+            error_code: found.error.code(),
+            ..Default::default()
+        }
+    });
+    OffsetFetchResponseTopics {
+        name: topic.name,
+        topic_id: topic.id,
+        partitions: partitions.collect(),
+        ..Default::default()
+    }
+}
+
+fn told(committed: Option<Committed>) -> (i64, i32, String) {
+    committed.map_or((-1, -1, String::new()), |c| (c.offset, c.leader_epoch, c.metadata))
+}
+
+pub(in crate::broker) async fn delete(ctx: &RequestContext, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+    let now = ctx.broker.now();
+    let id = request.group_id.as_str();
+    let partitions: Vec<(String, i32)> = request
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|p| (topic.name.clone(), p.partition_index)))
+        .collect();
+    let answers = ctx.broker.groups.run(id, now, |shard| match shard.delete_offsets(id, &partitions) {
+        Ok((answers, effects)) => (Ok(answers), effects),
+        Err(error) => (Err(error), Default::default()),
+    });
+    match answers.unwrap_or_else(Err) {
+        Err(error) => OffsetDeleteResponse { error_code: error.code(), ..Default::default() },
+        Ok(answers) => {
+            let mut answers = answers.into_iter();
+            let topics = request.topics.into_iter().map(|topic| OffsetDeleteResponseTopic {
+                partitions: topic
+                    .partitions
+                    .iter()
+                    .map(|partition| {
+                        let known = ctx.broker.topics.has_partition(&topic.name, partition.partition_index);
+                        let answer = answers.next().unwrap_or(ErrorCode::UnknownServerError);
+                        OffsetDeleteResponsePartition {
+                            partition_index: partition.partition_index,
+                            error_code: if known { answer } else { ErrorCode::UnknownTopicOrPartition }.code(),
+                            ..Default::default()
+                        }
+                    })
+                    .collect(),
+                name: topic.name,
+                ..Default::default()
+            });
+            OffsetDeleteResponse { topics: topics.collect(), ..Default::default() }
+        }
+    }
+}
+
+/// Kinds of keys in FindCoordinator.
+const GROUP_KEY: i8 = 0;
+
+pub(in crate::broker) async fn find_coordinator(
+    ctx: &RequestContext,
+    request: FindCoordinatorRequest,
+) -> FindCoordinatorResponse {
+    if ctx.version < 4 {
+        let found = coordinator_of(ctx, request.key_type, request.key).await;
+        return FindCoordinatorResponse {
+            error_code: found.error_code,
+            error_message: found.error_message,
+            node_id: found.node_id,
+            host: found.host,
+            port: found.port,
+            ..Default::default()
+        };
+    }
+    let mut coordinators = Vec::with_capacity(request.coordinator_keys.len());
+    for key in request.coordinator_keys {
+        coordinators.push(coordinator_of(ctx, request.key_type, key).await);
+    }
+    FindCoordinatorResponse { coordinators, ..Default::default() }
+}
+
+async fn coordinator_of(ctx: &RequestContext, key_type: i8, key: String) -> Coordinator {
+    let refused = |key, error: ErrorCode, message: Option<&str>| Coordinator {
+        key,
+        node_id: -1,
+        port: -1,
+        error_code: error.code(),
+        error_message: message.map(str::to_owned),
+        ..Default::default()
+    };
+    if key_type != GROUP_KEY {
+        let message = "only group coordinators are served by this broker so far";
+        return refused(key, ErrorCode::InvalidRequest, Some(message));
+    }
+    if ctx.broker.topics.by_name(OFFSETS_TOPIC).is_none() {
+        ctx.broker.create_missing_topics([OFFSETS_TOPIC.to_owned()].into()).await;
+    }
+    let partition = PartitionId::new(ctx.broker.groups.partition_of(&key));
+    let address = {
+        let image = ctx.broker.metadata.read();
+        let leader = image.partition(OFFSETS_TOPIC, partition).map(|partition| partition.leader);
+        addresses(&image, &ctx.peer.listener).into_iter().find(|address| Some(address.node_id) == leader)
+    };
+    match address {
+        Some(address) => Coordinator {
+            key,
+            node_id: address.node_id.get(),
+            host: address.host,
+            port: i32::from(address.port),
+            // Kafka says so in words too.
+            error_message: Some("NONE".to_owned()),
+            ..Default::default()
+        },
+        None => refused(key, ErrorCode::CoordinatorNotAvailable, None),
+    }
+}

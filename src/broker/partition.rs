@@ -1,0 +1,318 @@
+//! One partition as this broker leads it: its log, its leadership, who waits for it.
+
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tracing::error;
+
+use super::errors::{chain, read_error};
+use super::wait::{Awaited, WaitList, Waiter};
+use crate::config::TopicConfig;
+use crate::log::{AppendContext, AppendError, AppendOrigin, LeaderBatch, Log, LogOffsets, ReadLimits};
+use crate::protocol::ErrorCode;
+use crate::record::{RecordBatch, ValidateOptions, ValidatedBatch};
+use crate::types::{LeaderEpoch, Offset, TopicPartition};
+
+/// How far a reader may read (KIP-98).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Isolation {
+    /// To the high watermark.
+    ReadUncommitted,
+    /// To the last stable offset.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// From a request's number; what is not 1 reads everything, as in Kafka.
+    pub(super) fn from_wire(level: i8) -> Self {
+        if level == 1 { Self::ReadCommitted } else { Self::ReadUncommitted }
+    }
+
+    /// Where such a reader's log ends.
+    pub(super) fn end(self, offsets: &LogOffsets) -> Offset {
+        match self {
+            Self::ReadUncommitted => offsets.high_watermark,
+            Self::ReadCommitted => offsets.last_stable_offset,
+        }
+    }
+}
+
+/// What a read gives.
+#[derive(Debug)]
+pub(super) struct PartitionRead {
+    /// Whole batches, but for the last one, which may be cut.
+    pub(super) records: Bytes,
+    /// The offsets at that moment.
+    pub(super) offsets: LogOffsets,
+}
+
+/// Where appended records are.
+#[derive(Debug)]
+pub(super) struct Appended {
+    partition: Arc<Partition>,
+    pub(super) first_offset: Offset,
+    last_offset: Offset,
+    /// -1 if the records keep their own times.
+    pub(super) log_append_time_ms: i64,
+    pub(super) log_start_offset: Offset,
+}
+
+impl Appended {
+    /// Returns when all in-sync replicas have the records.
+    ///
+    /// # Errors
+    /// `REQUEST_TIMED_OUT` if they don't in time; the records stay in the log.
+    pub(super) async fn committed(&self, deadline: Instant) -> Result<(), ErrorCode> {
+        let is_committed = || self.partition.log.high_watermark() > self.last_offset;
+        if is_committed() {
+            return Ok(());
+        }
+        let waiter = Waiter::register([Arc::clone(&self.partition)]);
+        loop {
+            if is_committed() {
+                return Ok(());
+            }
+            if tokio::time::timeout_at(deadline.into(), waiter.woken()).await.is_err() {
+                return Err(ErrorCode::RequestTimedOut);
+            }
+        }
+    }
+}
+
+/// A partition of this broker.
+#[derive(Debug)]
+pub(super) struct Partition {
+    name: TopicPartition,
+    log: Arc<Log>,
+    leader_epoch: AtomicI32,
+    /// How many replicas are in sync: this one so far.
+    in_sync: AtomicUsize,
+    replicas: AtomicUsize,
+    config: RwLock<Arc<TopicConfig>>,
+    waiting: WaitList,
+}
+
+impl Awaited for Partition {
+    fn wait_list(&self) -> &WaitList {
+        &self.waiting
+    }
+}
+
+impl Partition {
+    pub(super) fn new(name: TopicPartition, log: Arc<Log>, config: Arc<TopicConfig>) -> Self {
+        Self {
+            name,
+            log,
+            leader_epoch: AtomicI32::new(LeaderEpoch::NONE.get()),
+            in_sync: AtomicUsize::new(1),
+            replicas: AtomicUsize::new(1),
+            config: RwLock::new(config),
+            waiting: WaitList::default(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    pub(super) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// Whether clients may not write to it.
+    pub(super) fn is_internal(&self) -> bool {
+        is_internal(&self.name.topic)
+    }
+
+    /// The topic's settings.
+    pub(super) fn config(&self) -> Arc<TopicConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the topic's settings; they hold from the next request on.
+    pub(super) fn set_config(&self, config: Arc<TopicConfig>) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// Begins to lead in this epoch, with these replicas.
+    pub(super) fn lead(&self, epoch: LeaderEpoch, in_sync: usize, replicas: usize) {
+        self.in_sync.store(in_sync, Ordering::Release);
+        self.replicas.store(replicas, Ordering::Release);
+        if self.leader_epoch.swap(epoch.get(), Ordering::AcqRel) != epoch.get() {
+            self.log.begin_leader_epoch(epoch);
+        }
+        self.advance_high_watermark();
+    }
+
+    /// The epoch that this broker leads in.
+    pub(super) fn leader_epoch(&self) -> LeaderEpoch {
+        LeaderEpoch::new(self.leader_epoch.load(Ordering::Acquire))
+    }
+
+    /// Compares the epoch that a client knows with the one that holds (KIP-320).
+    ///
+    /// # Errors
+    /// The client's is older, or newer than what this broker knows.
+    pub(super) fn check_leader_epoch(&self, known: LeaderEpoch) -> Result<(), ErrorCode> {
+        let current = self.leader_epoch();
+        if known == LeaderEpoch::NONE || known == current {
+            Ok(())
+        } else if known < current {
+            Err(ErrorCode::FencedLeaderEpoch)
+        } else {
+            Err(ErrorCode::UnknownLeaderEpoch)
+        }
+    }
+
+    /// Whether enough replicas are in sync for `acks=all`. More than there are replicas can't be asked for: as in Kafka, the setting is
+    /// lowered to their number.
+    ///
+    /// # Errors
+    /// `NOT_ENOUGH_REPLICAS`
+    pub(super) fn check_min_isr(&self, min_insync_replicas: i32) -> Result<(), ErrorCode> {
+        let replicas = self.replicas.load(Ordering::Acquire);
+        let wanted = usize::try_from(min_insync_replicas).unwrap_or_default().min(replicas);
+        if self.in_sync.load(Ordering::Acquire) < wanted { Err(ErrorCode::NotEnoughReplicas) } else { Ok(()) }
+    }
+
+    /// Appends a client's batch.
+    ///
+    /// # Errors
+    /// Nothing is in the log then.
+    pub(super) fn append(
+        self: &Arc<Self>,
+        validated: &ValidatedBatch<'_>,
+        options: &ValidateOptions,
+    ) -> Result<Appended, AppendError> {
+        let stamp = validated.stamp(Offset::ZERO, LeaderEpoch::NONE, options);
+        let batch = LeaderBatch { batch: validated.batch, timestamps: stamp.timestamps };
+        self.append_batches(&[batch], AppendOrigin::Client, options.now_ms)
+    }
+
+    /// Appends batches that the broker itself has made.
+    ///
+    /// # Errors
+    /// Nothing is in the log then.
+    pub(super) fn append_own(self: &Arc<Self>, batch: RecordBatch<'_>, now_ms: i64) -> Result<Appended, AppendError> {
+        self.append_batches(&[batch.into()], AppendOrigin::Coordinator, now_ms)
+    }
+
+    fn append_batches(
+        self: &Arc<Self>,
+        batches: &[LeaderBatch<'_>],
+        origin: AppendOrigin,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        let context = AppendContext { leader_epoch: self.leader_epoch(), origin, now_ms };
+        let info = self.log.append_as_leader(batches, &context)?;
+        if info.flush_is_due {
+            self.log.flush()?;
+        } else if let Some(offset) = info.rolled_at {
+            self.flush_in_background(offset);
+        }
+        self.advance_high_watermark();
+        self.waiting.wake_all();
+        Ok(Appended {
+            partition: Arc::clone(self),
+            first_offset: info.first_offset,
+            last_offset: info.last_offset,
+            log_append_time_ms: info.log_append_time_ms,
+            log_start_offset: info.log_start_offset,
+        })
+    }
+
+    /// Makes a completed segment durable. A failure is remembered by the log: nothing is acknowledged after it.
+    fn flush_in_background(self: &Arc<Self>, offset: Offset) {
+        let partition = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = partition.log.flush_up_to(offset) {
+                error!(partition = %partition.name, error = chain(&error), "a completed segment can't be flushed");
+            }
+        });
+    }
+
+    /// Wakes requests that wait for this partition: it is gone.
+    pub(super) fn wake_waiting(&self) {
+        self.waiting.wake_all();
+    }
+
+    /// Raises the high watermark to what all in-sync replicas have. With this broker alone in sync that is the log's end.
+    fn advance_high_watermark(&self) {
+        if self.in_sync.load(Ordering::Acquire) == 1
+            && self.log.advance_high_watermark(self.log.log_end_offset()).is_some()
+        {
+            self.waiting.wake_all();
+        }
+    }
+
+    /// Reads from `from` on, at most `max_bytes`, but one whole batch at least if that is asked for.
+    ///
+    /// # Errors
+    /// The offset is outside of the log, or its batch can't be read.
+    pub(super) fn read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+        at_least_one_batch: bool,
+    ) -> Result<PartitionRead, ErrorCode> {
+        let offsets = self.log.offsets();
+        let end = isolation.end(&offsets);
+        check_range(from, &offsets)?;
+        if from >= end || max_bytes == 0 && !at_least_one_batch {
+            return Ok(PartitionRead { records: Bytes::new(), offsets });
+        }
+        match self.log.read(from, ReadLimits { end, max_bytes, at_least_one_batch }) {
+            Ok(read) => Ok(PartitionRead { records: read.bytes, offsets }),
+            Err(error) => {
+                let code = read_error(&error);
+                if code != ErrorCode::OffsetOutOfRange {
+                    error!(partition = %self.name, %from, error = chain(&error), "records can't be read");
+                }
+                Err(code)
+            }
+        }
+    }
+
+    /// How many bytes a read from `from` could give, without reading them.
+    ///
+    /// # Errors
+    /// The offset is outside of the log, or the log can't be read.
+    pub(super) fn readable_bytes(&self, from: Offset, isolation: Isolation) -> Result<usize, ErrorCode> {
+        let offsets = self.log.offsets();
+        let end = isolation.end(&offsets);
+        check_range(from, &offsets)?;
+        if from >= end {
+            return Ok(0);
+        }
+        let bytes = self.log.readable_bytes(from, end);
+        Ok(usize::try_from(bytes).unwrap_or(usize::MAX).max(1))
+    }
+
+    /// Where the log of a reader that last read a record of `epoch` and is now at `offset` is no longer the same as this one
+    /// (KIP-595); `None` if it is.
+    pub(super) fn divergence(&self, epoch: LeaderEpoch, offset: Offset) -> Option<(LeaderEpoch, Offset)> {
+        if epoch == LeaderEpoch::NONE {
+            return None;
+        }
+        match self.log.end_offset_for_epoch(epoch) {
+            Some(end) if end.epoch < epoch || end.end_offset < offset => Some((end.epoch, end.end_offset)),
+            _ => None,
+        }
+    }
+}
+
+/// An offset below the log or beyond its end is an error; between a reader's end and the log's there is nothing yet.
+fn check_range(from: Offset, offsets: &LogOffsets) -> Result<(), ErrorCode> {
+    if from < offsets.log_start_offset || from > offsets.log_end_offset {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
+    Ok(())
+}
+
+/// The topics that the broker writes for itself.
+pub(super) fn is_internal(topic: &str) -> bool {
+    matches!(topic, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
+}

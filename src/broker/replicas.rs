@@ -1,0 +1,207 @@
+//! Follows the metadata: makes the partitions that this broker is to hold, ends those that are gone, hands on settings.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tracing::{error, info, warn};
+
+use super::context::now;
+use super::errors::chain;
+use super::log_config::log_config;
+use super::partition::Partition;
+use super::topics::Topics;
+use crate::config::{ServerConfig, Settings, TopicConfig};
+use crate::log::directory::LockedDirectory;
+use crate::log::meta_properties::MetaProperties;
+use crate::log::{LogConfig, LogManager, ManagerError, ManagerOptions, ManagerReport};
+use crate::metadata::{ConfigResource, ConfigResourceType, MetadataDelta, MetadataImage, PartitionImage, TopicImage};
+use crate::types::{NodeId, PartitionId, TopicPartition};
+
+/// The partitions of this broker, as the metadata has them.
+#[derive(Debug)]
+pub(super) struct Replicas {
+    node_id: NodeId,
+    topics: Arc<Topics>,
+    logs: LogManager,
+    /// With what was set at run time.
+    config: RwLock<Arc<ServerConfig>>,
+    /// One change of the metadata at a time.
+    applying: Mutex<()>,
+}
+
+impl Replicas {
+    /// Opens the logs in the directories, puts those of unknown topics aside, and makes the partitions of the image.
+    ///
+    /// # Errors
+    /// What the directories or the disk say.
+    pub(super) fn open(
+        config: ServerConfig,
+        topics: Arc<Topics>,
+        directories: Vec<(LockedDirectory, MetaProperties)>,
+        image: &MetadataImage,
+    ) -> Result<(Self, ManagerReport), ManagerError> {
+        let now_ms = now().wall_ms;
+        let base = effective(&config, config.node_id, image);
+        let configs: HashMap<&str, Arc<LogConfig>> = image
+            .topics()
+            .keys()
+            .map(|name| (name.as_str(), Arc::new(log_config(&resolve(&base, image, name), &base))))
+            .collect();
+        let default = Arc::new(log_config(&base.topic_defaults, &base));
+        let options = ManagerOptions {
+            config: &|partition| Arc::clone(configs.get(partition.topic.as_str()).unwrap_or(&default)),
+            threads: config.num_recovery_threads_per_data_dir,
+            now_ms,
+        };
+        let (logs, report) = LogManager::open(directories, &options)?;
+        let is_known = |partition: &TopicPartition| image.partition(&partition.topic, partition.partition).is_some();
+        for (partition, path) in logs.put_strays_aside(is_known)? {
+            warn!(%partition, path = %path.display(), "no topic owns this log; it is kept aside");
+        }
+        let replicas = Self {
+            node_id: config.node_id,
+            topics,
+            logs,
+            config: RwLock::new(Arc::new(config)),
+            applying: Mutex::new(()),
+        };
+        replicas.load(image);
+        Ok((replicas, report))
+    }
+
+    /// The broker's settings with what was set at run time.
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The logs of this broker.
+    pub(super) fn logs(&self) -> &LogManager {
+        &self.logs
+    }
+
+    /// Takes over a whole image.
+    fn load(&self, image: &MetadataImage) {
+        let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        self.update_broker_config(image);
+        for topic in image.topics().values() {
+            let config = self.topic_config(image, &topic.name);
+            for (id, partition) in &topic.partitions {
+                self.follow(topic, *id, partition, &config);
+            }
+        }
+    }
+
+    /// Takes over what one commit changed.
+    pub(super) fn apply(&self, delta: &MetadataDelta, image: &MetadataImage) {
+        let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        for topic in &delta.deleted_topics {
+            self.delete(topic);
+        }
+        let broker = [ConfigResource::all_brokers(), ConfigResource::broker(self.node_id)];
+        if broker.iter().any(|resource| delta.changed_configs.contains(resource)) {
+            self.update_broker_config(image);
+            // What is set for all topics may have changed.
+            for topic in self.topics.all() {
+                self.update_topic_config(image, &topic.name);
+            }
+        }
+        for resource in &delta.changed_configs {
+            if resource.kind == ConfigResourceType::TOPIC {
+                self.update_topic_config(image, &resource.name);
+            }
+        }
+        for (id, partition) in &delta.changed_partitions {
+            let Some(topic) = image.topic_by_id(*id) else { continue };
+            let Some(found) = topic.partitions.get(partition) else { continue };
+            let config = self.topic_config(image, &topic.name);
+            self.follow(topic, *partition, found, &config);
+        }
+    }
+
+    /// Makes a partition what the metadata says that it is.
+    fn follow(&self, topic: &TopicImage, index: PartitionId, found: &PartitionImage, config: &Arc<TopicConfig>) {
+        if !found.replicas.contains(&self.node_id) {
+            return;
+        }
+        let partition = match self.topics.by_id(topic.id).and_then(|t| t.partition(index.get())) {
+            Some(partition) => partition,
+            None => {
+                let name = TopicPartition { topic: topic.name.clone(), partition: index };
+                let log_config = self.log_config(config);
+                match self.logs.get_or_create(&name, topic.id, log_config, now().wall_ms) {
+                    Ok(log) => {
+                        let partition = Arc::new(Partition::new(name, log, Arc::clone(config)));
+                        self.topics.insert(&topic.name, topic.id, index.get(), Arc::clone(&partition));
+                        partition
+                    }
+                    Err(error) => {
+                        error!(partition = %name, error = chain(&error), "the partition can't be opened");
+                        return;
+                    }
+                }
+            }
+        };
+        if found.leader == self.node_id {
+            partition.lead(found.leader_epoch, found.isr.len(), found.replicas.len());
+        }
+    }
+
+    fn delete(&self, topic: &TopicImage) {
+        let Some(removed) = self.topics.remove(topic.id) else { return };
+        for partition in removed.all() {
+            partition.wake_waiting();
+            if let Err(error) = self.logs.delete_async(partition.name(), now().wall_ms) {
+                error!(partition = %partition.name(), error = chain(&error), "the partition's files can't be deleted");
+            }
+        }
+        info!(topic = topic.name, "topic deleted");
+    }
+
+    fn topic_config(&self, image: &MetadataImage, topic: &str) -> Arc<TopicConfig> {
+        Arc::new(resolve(&self.config(), image, topic))
+    }
+
+    fn log_config(&self, topic: &TopicConfig) -> Arc<LogConfig> {
+        Arc::new(log_config(topic, &self.config()))
+    }
+
+    fn update_topic_config(&self, image: &MetadataImage, name: &str) {
+        let Some(topic) = self.topics.by_name(name) else { return };
+        let config = self.topic_config(image, name);
+        let log_config = self.log_config(&config);
+        for partition in topic.all() {
+            partition.set_config(Arc::clone(&config));
+            partition.log().set_config(Arc::clone(&log_config));
+        }
+    }
+
+    fn update_broker_config(&self, image: &MetadataImage) {
+        let config = effective(&self.config(), self.node_id, image);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+}
+
+/// The settings of a topic: its own over the broker's.
+fn resolve(broker: &ServerConfig, image: &MetadataImage, topic: &str) -> TopicConfig {
+    let overrides = settings(image, &ConfigResource::topic(topic));
+    TopicConfig::resolve(&broker.layers, &overrides).unwrap_or_else(|error| {
+        // They were checked when they were set; a newer Kafka may know values that this broker does not.
+        warn!(topic, error = chain(&error), "the topic's settings can't be used, the broker's are");
+        broker.topic_defaults.clone()
+    })
+}
+
+/// The broker's settings with what was set at run time.
+fn effective(config: &ServerConfig, node_id: NodeId, image: &MetadataImage) -> ServerConfig {
+    let all = settings(image, &ConfigResource::all_brokers());
+    let own = settings(image, &ConfigResource::broker(node_id));
+    config.with_dynamic(all, own).unwrap_or_else(|error| {
+        warn!(error = chain(&error), "settings that were made at run time can't be used");
+        config.clone()
+    })
+}
+
+/// What is set for a resource.
+fn settings(image: &MetadataImage, resource: &ConfigResource) -> Settings {
+    image.configs(resource).map(|configs| configs.clone().into_iter().collect()).unwrap_or_default()
+}
