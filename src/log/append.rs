@@ -15,7 +15,8 @@ use super::segment::{AppendFailure, Appended, RollCheck, Segment, is_full};
 use super::transactions::EndMarker;
 use super::txn_index::{self, AbortedTransaction};
 use crate::record::{
-    BatchHeader, HEADER_LEN, NO_TIMESTAMP, RecordBatch, Stamp, TimestampType, batches, patched_header,
+    BatchHeader, HEADER_LEN, NO_TIMESTAMP, RecordBatch, Stamp, TimestampType, ValidateOptions, ValidatedBatch, batches,
+    patched_header,
 };
 use crate::types::{LeaderEpoch, Offset};
 
@@ -26,6 +27,16 @@ pub struct LeaderBatch<'a> {
     pub batch: RecordBatch<'a>,
     /// Timestamp type and largest timestamp, if they are to be other than in the batch.
     pub timestamps: Option<(TimestampType, i64)>,
+}
+
+impl<'a> LeaderBatch<'a> {
+    /// A client's batch, after validation with `options`.
+    #[must_use]
+    pub fn validated(batch: &ValidatedBatch<'a>, options: &ValidateOptions) -> Self {
+        // Offset and epoch of this stamp are not used: the log gives them.
+        let stamp = batch.stamp(Offset::ZERO, LeaderEpoch::NONE, options);
+        Self { batch: batch.batch, timestamps: stamp.timestamps }
+    }
 }
 
 impl<'a> From<RecordBatch<'a>> for LeaderBatch<'a> {

@@ -9,7 +9,7 @@ use crate::types::Offset;
 /// As many readers of one partition at different places are served without a look-up.
 const PLACES: usize = 16;
 
-/// The first batch with offsets from `offset` on starts at `position` of the segment at `base_offset`.
+/// The batch at `position` of the segment at `base_offset` is the first with offsets from `offset` on, and has none below.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) offset: Offset,
@@ -38,7 +38,7 @@ impl PositionCache {
         self.places().generation
     }
 
-    /// Where the batch with `offset` starts, if that is known, in the segment at `base_offset`.
+    /// Where the first batch from `offset` on starts, if that is known, in the segment at `base_offset`.
     pub(super) fn get(&self, offset: Offset, base_offset: i64) -> Option<u64> {
         let places = self.places();
         let found = places.positions.iter().find(|place| place.offset == offset && place.base_offset == base_offset);

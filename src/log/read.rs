@@ -54,6 +54,8 @@ const MAX_DECOMPRESSED_BYTES: usize = 1 << 28;
 struct Place {
     segment: Arc<Segment>,
     position: u64,
+    /// The batch there has no offsets below this.
+    min_offset: Offset,
     /// Bytes of the segment at the time of the look-up.
     size: u64,
 }
@@ -88,7 +90,7 @@ impl Log {
         while let Some(place) = self.locate(next, config)? {
             let file = place.segment.file().map_err(|error| self.retry(&place.segment, error))?;
             let mut bytes = read_bytes(&file, &place, &limits).map_err(ReadError::from)?;
-            match self.whole_batches(&place, &bytes, end) {
+            match self.whole_batches(&place, &bytes, next..end, config) {
                 Piece::Nothing => return Ok(nothing),
                 Piece::Batches { length, next_offset } => {
                     bytes.truncate(length);
@@ -142,13 +144,16 @@ impl Log {
                 self.positions.get(offset, segment.base_offset())
             };
             if let Some(position) = known {
-                return Ok(Some(Place { segment, position, size }));
+                return Ok(Some(Place { segment, position, min_offset: offset, size }));
             }
             match segment.find(offset.0, config).map_err(|error| self.retry(&segment, error))? {
                 Some(batch) if batch.position < size => {
-                    let base_offset = segment.base_offset();
-                    self.positions.put(Position { offset, base_offset, position: batch.position }, generation);
-                    return Ok(Some(Place { segment, position: batch.position, size }));
+                    let (base_offset, position) = (segment.base_offset(), batch.position);
+                    if batch.base_offset >= offset.0 {
+                        self.positions.put(Position { offset, base_offset, position }, generation);
+                    }
+                    let min_offset = Offset(base_offset);
+                    return Ok(Some(Place { segment, position, min_offset, size }));
                 }
                 _ if is_active => return Ok(None),
                 _ => {}
@@ -165,10 +170,11 @@ impl Log {
         view.segments.get(after).map(|next| Offset(next.base_offset()))
     }
 
-    /// What of the bytes read at a place may be returned: whole batches below `end`, up to the first that is damaged.
-    fn whole_batches(&self, place: &Place, bytes: &[u8], end: Offset) -> Piece {
+    /// What of the bytes read at a place may be returned: whole batches with offsets in `range`, up to the first that is
+    /// damaged.
+    fn whole_batches(&self, place: &Place, bytes: &[u8], range: Range<Offset>, config: &LogConfig) -> Piece {
         let check = place.segment.needs_check(&(place.position..place.position + bytes.len() as u64));
-        let (mut length, mut next_offset) = (0, Offset::ZERO);
+        let (mut length, mut next_offset) = (0, place.min_offset);
         let stop = loop {
             let rest = bytes.get(length..).unwrap_or_default();
             let position = place.position + length as u64;
@@ -176,7 +182,14 @@ impl Log {
                 break Piece::EndOfSegment;
             }
             let batch = match BatchInfo::parse(rest, position) {
-                Ok(batch) if batch.base_offset >= end.0 => break Piece::Nothing,
+                // The checksum leaves out the base offset; one that leaps where nothing was compacted is looked into.
+                Ok(batch) if check && (batch.base_offset < next_offset.0 || batch.last_offset < range.start.0) => {
+                    break Piece::Damage { position, reason: "offsets go back" };
+                }
+                Ok(batch) if check && batch.base_offset > next_offset.max(range.start).0 && !config.cleanup_compact => {
+                    break Piece::Damage { position, reason: "wrong base offset" };
+                }
+                Ok(batch) if batch.base_offset >= range.end.0 => break Piece::Nothing,
                 Ok(batch) if batch.end() <= place.size => batch,
                 // The limit has cut the header.
                 Err(_) if rest.len() < HEADER_LEN && position + (rest.len() as u64) < place.size => {

@@ -102,6 +102,8 @@ pub(super) struct Scanner<'f> {
     end: u64,
     /// Offsets below this would go back.
     next_offset: i64,
+    /// Whether nothing was left out before that.
+    is_exact: bool,
     block: Vec<u8>,
     block_start: u64,
     block_size: usize,
@@ -110,7 +112,8 @@ pub(super) struct Scanner<'f> {
 impl<'f> Scanner<'f> {
     /// A walk from `position`, where a batch must start, to `end`; no batch may hold offsets below `min_offset`.
     pub(super) fn new(file: &'f LogFile, position: u64, end: u64, min_offset: i64, block_size: usize) -> Self {
-        Self { file, position, end, next_offset: min_offset, block: Vec::new(), block_start: 0, block_size }
+        let is_exact = position == 0;
+        Self { file, position, end, next_offset: min_offset, is_exact, block: Vec::new(), block_start: 0, block_size }
     }
 
     /// Where the walk is.
@@ -123,10 +126,16 @@ impl<'f> Scanner<'f> {
         self.next_offset
     }
 
-    /// Goes on behind damage, where no offset may be below `min_offset`.
+    /// The offset that the next batch has where none is missing, if the walk has seen the one before it.
+    pub(super) fn expected_offset(&self) -> Option<i64> {
+        self.is_exact.then_some(self.next_offset)
+    }
+
+    /// Goes on elsewhere, where no offset may be below `min_offset`.
     pub(super) fn seek(&mut self, position: u64, min_offset: i64) {
         self.position = position;
         self.next_offset = min_offset;
+        self.is_exact = true;
     }
 
     /// The next batch; `None` at the end.
@@ -147,6 +156,7 @@ impl<'f> Scanner<'f> {
         }
         self.position = info.end();
         self.next_offset = info.next_offset();
+        self.is_exact = true;
         Ok(Some(info))
     }
 

@@ -1,5 +1,10 @@
 //! Tests of whole logs.
 
 mod basics;
+mod damage;
 mod faults;
+mod model;
+mod offsets;
 mod producers;
+mod recovery;
+mod retention;

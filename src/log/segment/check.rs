@@ -62,6 +62,7 @@ impl Segment {
     pub(super) fn examine(&self, state: &mut State, config: &LogConfig) -> Result<(), LogError> {
         tracing::info!(segment = %self.path().display(), "checking all batches and building both indexes anew");
         let damage = self.check(state, Tail::Keep, config, |_| {})?.damage;
+        finish_indexes(state)?;
         for damage in &damage {
             tracing::error!(
                 segment = %self.path().display(), position = damage.start, bytes = damage.end - damage.start,

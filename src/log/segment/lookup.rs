@@ -54,36 +54,53 @@ impl Segment {
             return Ok(None);
         }
         let file = self.open_file(state)?;
-        let start = if target <= self.base_offset { 0 } else { self.position_before(state, &file, target, config)? };
+        let mut entry = self.entry_before(state, &file, target, config)?;
         let lost = state.damage.iter().find(|damage| (damage.from_offset..damage.to_offset).contains(&target));
         if let Some(damage) = lost {
             return Err(self.corrupt(damage, target));
         }
-        let mut scanner = Scanner::new(&file, start, state.end, 0, LOOKUP_BLOCK);
+        let start = entry.map_or(0, |entry| u64::from(entry.position));
+        let mut scanner = Scanner::new(&file, start, state.end, self.base_offset, LOOKUP_BLOCK);
         loop {
-            match self.next_sound(state, &mut scanner, config)? {
-                Some(batch) if batch.last_offset < target => {}
-                found => return Ok(found),
+            let found = self.next_sound(state, &mut scanner, config)?;
+            let Some(batch) = found else { return Ok(None) };
+            // The batch of the entry, or one soon after it (older Kafkas had one entry for several batches appended
+            // together), ends at the entry's offset. If none does, one of the two is wrong.
+            if let Some(expected) = entry.filter(|expected| batch.last_offset >= expected.offset) {
+                if batch.last_offset > expected.offset && !state.examined {
+                    tracing::warn!(segment = %self.path().display(), "an offset index entry fits no batch");
+                    self.examine(state, config)?;
+                    return self.try_find(state, target, config);
+                }
+                entry = None;
+            }
+            if batch.last_offset >= target {
+                return Ok(found);
             }
         }
     }
 
-    /// Where a walk to `target` starts: the batch of an index entry, or 0.
-    fn position_before(
+    /// The index entry at which a walk to `target` starts; without one it starts at the beginning.
+    fn entry_before(
         &self,
         state: &mut State,
         file: &LogFile,
         target: i64,
         config: &LogConfig,
-    ) -> Result<u64, LogError> {
-        self.load_indexes(state, config)?;
-        let Some(entry) = lookup(state, target)? else { return Ok(0) };
-        if points_to_batch(file, &entry, state.end)? {
-            return Ok(u64::from(entry.position));
+    ) -> Result<Option<OffsetPosition>, LogError> {
+        if target <= self.base_offset {
+            return Ok(None);
         }
-        tracing::warn!(segment = %self.path().display(), "an offset index entry points to no batch");
-        self.examine(state, config)?;
-        Ok(lookup(state, target)?.map_or(0, |entry| u64::from(entry.position)))
+        self.load_indexes(state, config)?;
+        let entry = lookup(state, target)?;
+        if let Some(entry) = &entry
+            && !points_to_batch(file, entry, state.end)?
+        {
+            tracing::warn!(segment = %self.path().display(), "an offset index entry points to no batch");
+            self.examine(state, config)?;
+            return lookup(state, target);
+        }
+        Ok(entry)
     }
 
     /// The next batch of a walk, which leaps over damage.
@@ -97,7 +114,18 @@ impl Segment {
             if let Some(damage) = state.damage.iter().find(|damage| damage.start == scanner.position()) {
                 scanner.seek(damage.end, damage.to_offset);
             }
+            let (min_offset, expected) = (scanner.next_offset(), scanner.expected_offset());
             match scanner.next() {
+                // No checksum covers the base offset. One that leaps ahead where nothing was compacted is looked into.
+                Ok(Some(batch))
+                    if expected.is_some_and(|expected| batch.base_offset > expected)
+                        && !config.cleanup_compact
+                        && !state.examined
+                        && state.unverified.contains(&batch.position) =>
+                {
+                    self.examine(state, config)?;
+                    scanner.seek(batch.position, min_offset);
+                }
                 Ok(batch) => return Ok(batch),
                 Err(ScanError::Io(error)) => return Err(error),
                 Err(ScanError::Damaged { .. }) if !state.examined => self.examine(state, config)?,
@@ -128,7 +156,7 @@ impl Segment {
             Err(error) => return Err(error),
         };
         let file = self.file()?;
-        let mut scanner = Scanner::new(&file, start, self.state().end, 0, LOOKUP_BLOCK);
+        let mut scanner = Scanner::new(&file, start, self.state().end, self.base_offset, LOOKUP_BLOCK);
         loop {
             let next = self.next_sound(&mut self.state(), &mut scanner, config)?;
             let Some(batch) = next else { return Ok(()) };
@@ -207,21 +235,23 @@ impl Segment {
         }
         self.load_indexes(state, config)?;
         let mut largest = state.time_index.as_ref().and_then(TimeIndex::last);
-        if let Some(entry) = largest
-            && state.max_timestamp.is_none()
-            && !self.has_timestamp(state, &entry, config)?
-        {
-            tracing::warn!(segment = %self.path().display(), "the time index does not fit the log");
-            self.examine(state, config)?;
+        let mut start = 0;
+        if let Some(entry) = largest.filter(|_| state.max_timestamp.is_none()) {
+            match self.batch_of(state, &entry, config)? {
+                Some(position) => start = position,
+                None => {
+                    tracing::warn!(segment = %self.path().display(), "the time index does not fit the log");
+                    self.examine(state, config)?;
+                }
+            }
         }
         if let Some(known) = state.max_timestamp {
             return Ok(known); // The indexes were built anew.
         }
-        // The last entry tells the largest timestamp of a segment that was closed well. What comes after the last entry
-        // of the offset index is looked at all the same, since that is little.
+        // The last entry tells the largest timestamp of a segment that was closed well. What comes after is looked at all
+        // the same: that is little where time goes forward, and an index that lost its end must not make a segment old.
         let file = self.open_file(state)?;
-        let start = state.offset_index.as_ref().and_then(OffsetIndex::last).map_or(0, |last| u64::from(last.position));
-        let mut scanner = Scanner::new(&file, start, state.end, 0, LOOKUP_BLOCK);
+        let mut scanner = Scanner::new(&file, start, state.end, self.base_offset, LOOKUP_BLOCK);
         while let Some(batch) = self.next_sound(state, &mut scanner, config)? {
             if batch.max_timestamp > largest.map_or(-1, |entry| entry.timestamp) {
                 largest = Some(TimestampOffset { timestamp: batch.max_timestamp, offset: batch.last_offset });
@@ -231,16 +261,20 @@ impl Segment {
         Ok(*state.max_timestamp.get_or_insert(largest))
     }
 
-    /// Whether the batch of a time index entry has the timestamp that it should have. The index has no checksum of its
-    /// own, and retention deletes by it.
-    fn has_timestamp(&self, state: &mut State, entry: &TimestampOffset, config: &LogConfig) -> Result<bool, LogError> {
+    /// Where the batch of a time index entry starts, if there is one with the timestamp that it should have. The index
+    /// has no checksum of its own, and retention deletes by it.
+    fn batch_of(
+        &self,
+        state: &mut State,
+        entry: &TimestampOffset,
+        config: &LogConfig,
+    ) -> Result<Option<u64>, LogError> {
         match self.find_in(state, entry.offset, config) {
-            Ok(batch) => {
-                Ok(batch
-                    .is_some_and(|batch| batch.base_offset <= entry.offset && batch.max_timestamp == entry.timestamp))
-            }
+            Ok(batch) => Ok(batch
+                .filter(|batch| batch.base_offset <= entry.offset && batch.max_timestamp == entry.timestamp)
+                .map(|batch| batch.position)),
             // The entry may be all that is left of the batch.
-            Err(LogError::Corrupt { .. }) => Ok(true),
+            Err(LogError::Corrupt { position, .. }) => Ok(Some(position)),
             Err(error) => Err(error),
         }
     }
@@ -255,7 +289,7 @@ impl Segment {
                 None => None,
             };
             let Some(entry) = entry else { break };
-            if self.has_timestamp(&mut state, &entry, config)? {
+            if self.batch_of(&mut state, &entry, config)?.is_some() {
                 return Ok(entry.offset);
             }
             tracing::warn!(segment = %self.path().display(), "a time index entry fits no batch");
