@@ -83,8 +83,11 @@ pub(super) fn review(layers: &Layers) -> Result<Vec<Warning>, ConfigError> {
                 // Settings of one listener, which are all about TLS, SASL and quotas.
                 _ if key.starts_with("listener.name.") => warn(WarningKind::NotYetInEffect),
                 Some(_) if key == "zookeeper.connect" => {
-                    let advice = "there is no ZooKeeper to connect to; remove the line, a broker is its own controller";
-                    return Err(ConfigError::unsupported(key, text, advice).at(Some(&place)));
+                    let message = format!(
+                        "{key}={text}: there is no ZooKeeper to connect to since Kafka 4.0; remove the line, a broker \
+                         is its own controller"
+                    );
+                    return Err(ConfigError::rule(key, message).at(Some(&place)));
                 }
                 Some(advice) => warn(WarningKind::Gone { advice }),
                 None => warn(WarningKind::Unknown { meant: table(Scope::Broker).nearest(key) }),
