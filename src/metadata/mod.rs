@@ -9,6 +9,7 @@ pub mod bootstrap;
 pub mod checkpoint;
 pub mod features;
 pub mod fuzz;
+pub mod topic_name;
 
 mod apply;
 mod control;

@@ -8,12 +8,16 @@
 //!
 //! Start reading at `runtime.rs`; `metadata_log.rs` is what is on disk.
 
+mod configs;
 mod error;
 mod metadata_log;
+mod placement;
 mod quorum_state;
 mod registration;
+mod requests;
 mod runtime;
 mod snapshots;
+mod topics;
 
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,8 @@ pub(super) struct Plan<R> {
 /// The one writer of cluster metadata.
 pub(in crate::broker) struct Controller {
     identity: Identity,
+    /// The settings that the node was started with.
+    config: ServerConfig,
     cache: Arc<MetadataCache>,
     follower: OnceLock<Follower>,
     writer: Mutex<Writer>,
@@ -117,7 +119,8 @@ impl Controller {
         let fresh = image.metadata_version().is_none();
         let cache = Arc::new(MetadataCache::new(identity.cluster_id.clone(), image));
         let writer = Writer { log, quorum, epoch, broker_epoch: None, stopped: false };
-        let controller = Self { identity, cache, follower: OnceLock::new(), writer: Mutex::new(writer) };
+        let controller =
+            Self { identity, config: config.clone(), cache, follower: OnceLock::new(), writer: Mutex::new(writer) };
         let mut writer = controller.writer();
         controller.begin_epoch(&mut writer, config, now_ms)?;
         if open_transaction {
@@ -144,6 +147,14 @@ impl Controller {
         if self.follower.set(follower).is_err() {
             warn!("the controller is followed already");
         }
+    }
+
+    pub(super) fn node_id(&self) -> NodeId {
+        self.identity.node_id
+    }
+
+    pub(super) fn config(&self) -> &ServerConfig {
+        &self.config
     }
 
     /// The epoch of this leadership.
