@@ -50,10 +50,13 @@ routes! {
     DescribeGroups 0..=6 => api::groups::describe;
     ListGroups 0..=5 => api::groups::list;
     ApiVersions 0..=4 => api::api_versions::handle;
+    CreateTopics 2..=7 => api::topics::create;
+    DeleteTopics 1..=6 => api::topics::delete;
     DeleteRecords 0..=2 => api::log_offsets::delete_records;
     InitProducerId 0..=5 => api::producer_ids::init;
     OffsetForLeaderEpoch 2..=4 => api::log_offsets::for_leader_epoch;
     DescribeLogDirs 1..=5 => api::log_dirs::describe;
+    CreatePartitions 0..=3 => api::topics::create_partitions;
     DeleteGroups 0..=2 => api::groups::delete;
     OffsetDelete 0..=0 => api::offsets::delete;
     DescribeCluster 0..=2 => api::metadata::describe_cluster;

@@ -1,6 +1,6 @@
 //! Builds the parts of a broker in order, and stops them in reverse.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -298,17 +298,6 @@ fn group_config(config: &ServerConfig) -> GroupConfig {
         offset_metadata_max_bytes: config.offset_metadata_max_bytes,
         offsets_retention: config.offsets_retention_minutes,
         max_record_bytes: usize::try_from(config.topic_defaults.max_message_bytes).unwrap_or_default(),
-    }
-}
-
-impl Broker {
-    /// Creates topics that somebody asked for and that are not there; says which could not be and why.
-    pub(super) async fn create_missing_topics(
-        &self,
-        names: BTreeSet<String>,
-    ) -> Vec<(String, crate::protocol::ErrorCode)> {
-        let _ = names;
-        Vec::new()
     }
 }
 

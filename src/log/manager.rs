@@ -173,7 +173,7 @@ impl LogManager {
             if clean {
                 // Order: the marker goes before any log is touched. A crash from here on means recovery.
                 CleanShutdown::remove(&path)?;
-            } else if !directory::list(&path)?.is_empty() {
+            } else if directory::list(&path)?.iter().any(|entry| matches!(entry.kind, DirectoryKind::Partition(_))) {
                 report.unclean.push(path.clone());
             }
             let mut rebuilt = |name: &str| {

@@ -69,7 +69,8 @@ pub(in crate::broker) async fn list(ctx: &RequestContext, request: ListOffsetsRe
                 Ok(found) => ListOffsetsPartitionResponse {
                     offset: found.offset,
                     timestamp: found.timestamp,
-                    leader_epoch: found.epoch,
+                    // Earlier versions have no word for it.
+                    leader_epoch: if ctx.version >= 4 { found.epoch } else { -1 },
                     ..answer
                 },
                 Err(error) => ListOffsetsPartitionResponse { error_code: error.code(), ..answer },
