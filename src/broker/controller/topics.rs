@@ -111,10 +111,9 @@ fn create_topic(
     }
     let invalid = |message: String| ApiError::new(ErrorCode::InvalidTopicException, message);
     topic_name::check(name).map_err(|error| invalid(error.to_string()))?;
-    if name.contains(['.', '_']) {
-        if let Some(other) = image.topics().keys().find(|other| topic_name::collide(name, other)) {
-            return Err(invalid(format!("Topic '{name}' collides with existing topic: {other}")));
-        }
+    let mut others = image.topics().keys().filter(|_| name.contains(['.', '_']));
+    if let Some(other) = others.find(|other| topic_name::collide(name, other)) {
+        return Err(invalid(format!("Topic '{name}' collides with existing topic: {other}")));
     }
     let mut wanted: Vec<(String, Option<String>)> = Vec::new();
     for config in &topic.configs {
