@@ -96,7 +96,8 @@ impl Driver {
         assert_eq!(codes[name], 0, "{}: create_topics {name}", self.library.name());
         let start = Instant::now();
         while self.try_call(&json!({"op": "describe_topic", "name": name})).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(10), "{}: {name} does not appear", self.library.name());
+            assert!(start.elapsed() < Duration::from_secs(30), "{}: {name} does not appear", self.library.name());
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

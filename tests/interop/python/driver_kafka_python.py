@@ -63,6 +63,9 @@ class Member:
             partition_assignment_strategy=(ASSIGNORS[request.get("assignor") or "range"],),
             session_timeout_ms=request.get("session_timeout_ms", 10000),
             heartbeat_interval_ms=500,
+            # Version 3.0 can take the answer to a metadata request without topics for that of its subscription, and is
+            # then assigned nothing until it looks again; by default that is after five minutes.
+            metadata_max_age_ms=2000,
             **config,
         )
         self.lock = threading.Lock()
