@@ -10,10 +10,11 @@
 use std::time::Duration;
 
 use kafka_rs::client::admin::{
-    AlterConfig, ConfigChange, ConfigResource, GroupOffset, IsolationLevel, MorePartitions, NewTopic, NewTopicLayout,
-    OffsetSpec, TopicName,
+    AlterConfig, ConfigChange, ConfigResource, GroupOffset, MorePartitions, NewTopic, NewTopicLayout, OffsetSpec,
+    TopicName,
 };
 use kafka_rs::client::{Admin, ApiError, ClientError, ClientOptions, TopicMetadata};
+use kafka_rs::config::IsolationLevel;
 use kafka_rs::protocol::ErrorCode;
 use kafka_rs::types::{NodeId, Offset, TopicPartition, Uuid};
 

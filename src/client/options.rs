@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Address;
+use crate::config::{AdminConfig, CommonClientConfig, HostPort};
 
 /// How a client reaches its cluster. The defaults are Kafka's; each field says its key.
 #[derive(Debug, Clone)]
@@ -27,8 +28,8 @@ pub struct ClientOptions {
     pub reconnect_backoff_max: Duration,
     /// `socket.connection.setup.timeout.ms`: until a broker has taken the connection and said what it speaks.
     pub connection_setup_timeout: Duration,
-    /// `connections.max.idle.ms`: unused connections are closed after this.
-    pub connections_max_idle: Duration,
+    /// `connections.max.idle.ms`: unused connections are closed after this; `None`: never.
+    pub connections_max_idle: Option<Duration>,
     /// `metadata.max.age.ms`: leaders are looked up anew at least this often.
     pub metadata_max_age: Duration,
     /// How long to look for a first broker when none takes a connection. Not a key of Kafka's, whose tools wait for
@@ -54,7 +55,7 @@ impl Default for ClientOptions {
             reconnect_backoff: Duration::from_millis(50),
             reconnect_backoff_max: Duration::from_secs(1),
             connection_setup_timeout: Duration::from_secs(10),
-            connections_max_idle: Duration::from_secs(300),
+            connections_max_idle: Some(Duration::from_secs(300)),
             metadata_max_age: Duration::from_secs(300),
             bootstrap_patience: Duration::from_secs(3),
             max_response_bytes: MAX_RESPONSE_BYTES,
@@ -67,5 +68,38 @@ impl ClientOptions {
     #[must_use]
     pub fn for_servers(bootstrap_servers: Vec<Address>) -> Self {
         Self { bootstrap_servers, ..Self::default() }
+    }
+}
+
+impl From<&HostPort> for Address {
+    fn from(server: &HostPort) -> Self {
+        Self::new(server.host.as_str(), server.port)
+    }
+}
+
+impl From<&CommonClientConfig> for ClientOptions {
+    fn from(config: &CommonClientConfig) -> Self {
+        Self {
+            bootstrap_servers: config.bootstrap_servers.iter().map(Address::from).collect(),
+            client_id: config.client_id.clone(),
+            request_timeout: config.request_timeout_ms,
+            retry_backoff: config.retry_backoff_ms,
+            retry_backoff_max: config.retry_backoff_max_ms,
+            reconnect_backoff: config.reconnect_backoff_ms,
+            reconnect_backoff_max: config.reconnect_backoff_max_ms,
+            connection_setup_timeout: config.socket_connection_setup_timeout_ms,
+            connections_max_idle: config.connections_max_idle_ms,
+            metadata_max_age: config.metadata_max_age_ms,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<&AdminConfig> for ClientOptions {
+    fn from(config: &AdminConfig) -> Self {
+        let mut options = Self { api_timeout: config.default_api_timeout_ms, ..Self::from(&config.common) };
+        // A controller answers administrative requests as a broker does.
+        options.bootstrap_servers.extend(config.bootstrap_controllers.iter().map(Address::from));
+        options
     }
 }

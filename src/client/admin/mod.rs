@@ -23,7 +23,7 @@ pub use cluster::{ClusterDescription, ClusterNode};
 pub use configs::{AlterConfig, ConfigChange, ConfigEntry, ConfigResource, ConfigSynonym, ResourceType};
 pub use groups::{DescribedMember, GroupDescription, GroupListing, GroupOffset, RemovedMember};
 pub use log_dirs::{LogDir, LogDirReplica};
-pub use offsets::{IsolationLevel, ListedOffset, OffsetSpec};
+pub use offsets::{ListedOffset, OffsetSpec};
 pub use reassignments::Reassignment;
 pub use topics::{
     CreatedTopic, DescribedPartition, MorePartitions, NewTopic, NewTopicLayout, TopicDescription, TopicName,

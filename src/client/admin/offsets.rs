@@ -5,6 +5,7 @@ use crate::client::cluster::{Cluster, Lane};
 use crate::client::leaders::{Outcome, Part, ask_leaders, by_topic};
 use crate::client::retry::Deadline;
 use crate::client::{ApiError, ClientError};
+use crate::config::IsolationLevel;
 use crate::protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use crate::protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use crate::protocol::messages::{DeleteRecordsRequest, ListOffsetsRequest, ListOffsetsResponse};
@@ -42,22 +43,6 @@ impl OffsetSpec {
             Self::EarliestPendingUpload => -6,
             Self::Timestamp(timestamp) => timestamp,
         }
-    }
-}
-
-/// Whether records of transactions that are not committed count.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub enum IsolationLevel {
-    /// They do.
-    #[default]
-    ReadUncommitted,
-    /// They do not.
-    ReadCommitted,
-}
-
-impl IsolationLevel {
-    pub(crate) const fn code(self) -> i8 {
-        self as i8
     }
 }
 

@@ -16,6 +16,9 @@ use crate::client::{Address, ClientError, lock};
 use crate::net::{FrameError, FrameReader, write_pieces};
 use crate::protocol::frame::peek_correlation_id;
 
+/// A wait that ends only in theory.
+const NEVER: Duration = Duration::from_secs(1 << 30);
+
 /// What callers and the task share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -116,7 +119,7 @@ impl Shared {
 }
 
 /// Serves the connection until it ends, for whatever reason.
-pub(super) async fn run(mut stream: TcpStream, shared: Arc<Shared>, max_response: usize, max_idle: Duration) {
+pub(super) async fn run(mut stream: TcpStream, shared: Arc<Shared>, max_response: usize, max_idle: Option<Duration>) {
     let (reading, mut writing) = stream.split();
     // Cancelling either loop loses at most a part of a frame, and the connection with it.
     let reason = tokio::select! {
@@ -126,7 +129,11 @@ pub(super) async fn run(mut stream: TcpStream, shared: Arc<Shared>, max_response
     shared.close(reason);
 }
 
-async fn write_requests(to: &mut (impl AsyncWrite + Unpin), shared: &Shared, max_idle: Duration) -> ClientError {
+async fn write_requests(
+    to: &mut (impl AsyncWrite + Unpin),
+    shared: &Shared,
+    max_idle: Option<Duration>,
+) -> ClientError {
     let mut pieces = Vec::new();
     let mut written = Vec::new();
     loop {
@@ -141,7 +148,8 @@ async fn write_requests(to: &mut (impl AsyncWrite + Unpin), shared: &Shared, max
             }
         }
         if pieces.is_empty() {
-            if tokio::time::timeout(max_idle, shared.work.notified()).await.is_err() {
+            let idle = tokio::time::timeout(max_idle.unwrap_or(NEVER), shared.work.notified()).await.is_err();
+            if idle && max_idle.is_some() {
                 let mut queues = lock(&shared.queues);
                 if queues.waiting.is_empty() && queues.outgoing.is_empty() {
                     // Set under the lock: a request that comes now learns that the connection is gone.

@@ -139,7 +139,7 @@ async fn one_way_requests_wait_for_no_answer() {
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let broker = FakeBroker::start(|_| Reply::Default).await;
-    let options = ClientOptions { connections_max_idle: Duration::from_millis(10), ..broker.options() };
+    let options = ClientOptions { connections_max_idle: Some(Duration::from_millis(10)), ..broker.options() };
     let connection = Connection::open(&broker.address, &options).await.unwrap();
     let closed = async {
         while !connection.is_closed() {

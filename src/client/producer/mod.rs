@@ -28,7 +28,7 @@ use crate::types::PartitionId;
 use accumulator::{Accumulator, Appended, QueueId};
 
 pub use delivery::{BatchReport, Delivery, DeliveryObserver, ProduceError, RecordMetadata};
-pub use options::{Acks, Partitioning, ProducerOptions};
+pub use options::{Partitioning, ProducerOptions};
 pub use partitioner::{PartitionChoice, Partitioner};
 
 /// A record to send. What is absent is null; without a partition the partitioner chooses, without a timestamp it is now.

@@ -6,30 +6,8 @@ use std::time::Duration;
 use super::delivery::DeliveryObserver;
 use super::partitioner::Partitioner;
 use crate::client::ClientOptions;
-use crate::record::Compression;
-
-/// Whose confirmation a record needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Acks {
-    /// Nobody's: a record counts as sent when it has left.
-    None,
-    /// The leader's.
-    Leader,
-    /// All in-sync replicas'.
-    All,
-}
-
-impl Acks {
-    /// The number that stands for it in requests.
-    #[must_use]
-    pub const fn code(self) -> i16 {
-        match self {
-            Self::None => 0,
-            Self::Leader => 1,
-            Self::All => -1,
-        }
-    }
-}
+use crate::config::{Acks, CompressionType, Partitioner as PartitionerClass, ProducerConfig};
+use crate::record::{Codec, Compression};
 
 /// Who chooses the partition of a record that names none.
 #[derive(Debug, Clone)]
@@ -83,7 +61,7 @@ pub struct ProducerOptions {
 impl Default for ProducerOptions {
     fn default() -> Self {
         Self {
-            client: ClientOptions { connections_max_idle: Duration::from_secs(540), ..ClientOptions::default() },
+            client: ClientOptions { connections_max_idle: Some(Duration::from_secs(540)), ..ClientOptions::default() },
             acks: Acks::All,
             idempotence: true,
             batch_size: 16 << 10,
@@ -96,6 +74,40 @@ impl Default for ProducerOptions {
             retries: i32::MAX.unsigned_abs(),
             compression: Compression::NONE,
             partitioning: Partitioning::Default { ignore_keys: false, adaptive: true },
+            observer: None,
+        }
+    }
+}
+
+impl From<&ProducerConfig> for ProducerOptions {
+    fn from(config: &ProducerConfig) -> Self {
+        let (codec, level) = match config.compression_type {
+            CompressionType::Gzip => (Codec::Gzip, Some(config.compression_gzip_level)),
+            CompressionType::Snappy => (Codec::Snappy, None),
+            CompressionType::Lz4 => (Codec::Lz4, Some(config.compression_lz4_level)),
+            CompressionType::Zstd => (Codec::Zstd, Some(config.compression_zstd_level)),
+            CompressionType::Producer | CompressionType::Uncompressed => (Codec::None, None),
+        };
+        Self {
+            client: ClientOptions { api_timeout: config.max_block_ms, ..ClientOptions::from(&config.common) },
+            acks: config.acks,
+            idempotence: config.enable_idempotence,
+            batch_size: config.batch_size,
+            linger: config.linger_ms,
+            buffer_memory: config.buffer_memory,
+            max_block: config.max_block_ms,
+            max_request_size: config.max_request_size,
+            max_in_flight: config.max_in_flight_requests_per_connection,
+            delivery_timeout: config.delivery_timeout_ms,
+            retries: u32::try_from(config.retries).unwrap_or(u32::MAX),
+            compression: Compression { codec, level },
+            partitioning: match config.partitioner_class {
+                PartitionerClass::Default => Partitioning::Default {
+                    ignore_keys: config.partitioner_ignore_keys,
+                    adaptive: config.partitioner_adaptive_partitioning_enable,
+                },
+                PartitionerClass::RoundRobin => Partitioning::RoundRobin,
+            },
             observer: None,
         }
     }

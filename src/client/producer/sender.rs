@@ -14,7 +14,6 @@ use super::Shared;
 use super::accumulator::{Harvest, IdentityState, QueueId, Ready};
 use super::batch::{Batch, Identity};
 use super::delivery::{BatchReport, Outcome, ProduceError};
-use super::options::Acks;
 use super::request::{self, Part};
 use super::verdict::{Answer, ApiOrClient, Circumstances, Verdict, judge};
 use crate::client::admin::millis;
@@ -22,6 +21,7 @@ use crate::client::cluster::{AutoCreate, Lane, TopicScope};
 use crate::client::connection::CallOptions;
 use crate::client::retry::{Backoff, Deadline};
 use crate::client::{ApiError, ClientError, Metadata, lock};
+use crate::config::Acks;
 use crate::protocol::messages::{InitProducerIdRequest, ProduceRequest, ProduceResponse};
 use crate::types::{NodeId, ProducerId, TopicPartition};
 

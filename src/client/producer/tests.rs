@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::client::testing::{FakeBroker, Incoming, Reply};
 use crate::client::{Address, ApiError};
+use crate::config::Acks;
 use crate::protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
