@@ -7,29 +7,24 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod client_support;
+
 use std::time::Duration;
+
+use client_support::fresh;
 
 use kafka_rs::client::admin::{
     AlterConfig, ConfigChange, ConfigResource, GroupOffset, MorePartitions, NewTopic, NewTopicLayout, OffsetSpec,
     TopicName,
 };
-use kafka_rs::client::{Admin, ApiError, ClientError, ClientOptions, TopicMetadata};
+use kafka_rs::client::{Admin, ApiError, ClientError, TopicMetadata};
 use kafka_rs::config::IsolationLevel;
 use kafka_rs::protocol::ErrorCode;
 use kafka_rs::types::{NodeId, Offset, TopicPartition, Uuid};
 
 /// A client of the cluster to test with, if there is one.
 fn admin(test: &str) -> Option<Admin> {
-    let Ok(servers) = std::env::var("KAFKA_RS_TEST_BOOTSTRAP") else {
-        eprintln!("{test} skipped: KAFKA_RS_TEST_BOOTSTRAP names no cluster");
-        return None;
-    };
-    let servers = servers.split(',').map(|server| server.parse().unwrap()).collect();
-    Some(Admin::new(ClientOptions { api_timeout: Duration::from_secs(15), ..ClientOptions::for_servers(servers) }))
-}
-
-fn fresh(name: &str) -> String {
-    format!("{name}-{}", Uuid::random())
+    client_support::cluster(test).map(Admin::new)
 }
 
 fn new_topic(name: &str, partitions: i32) -> NewTopic {

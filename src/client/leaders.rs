@@ -46,7 +46,7 @@ where
         if let Err(error) = know_topics(cluster, &open, refresh, deadline).await {
             failed.extend(open.iter().map(|(partition, _)| (partition.clone(), error.clone())));
         } else {
-            for (partition, result) in ask_once(cluster, lane, &open, &build, &read, deadline).await {
+            for (partition, result) in ask_leaders_once(cluster, lane, &open, &build, &read, deadline).await {
                 match result {
                     Err(error) if error.is_retriable() => {
                         failed.insert(partition, error);
@@ -93,7 +93,8 @@ async fn know_topics<T>(
     Ok(())
 }
 
-async fn ask_once<R, T, O>(
+/// As [`ask_leaders`], with one attempt, and with the leaders that are known.
+pub(super) async fn ask_leaders_once<R, T, O>(
     cluster: &Cluster,
     lane: Lane,
     open: &[(TopicPartition, T)],

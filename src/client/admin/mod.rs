@@ -5,9 +5,9 @@
 
 mod cluster;
 mod configs;
-mod groups;
+pub(in crate::client) mod groups;
 mod log_dirs;
-mod offsets;
+pub(in crate::client) mod offsets;
 mod reassignments;
 mod topics;
 

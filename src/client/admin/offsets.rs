@@ -2,7 +2,7 @@
 
 use super::{Admin, millis};
 use crate::client::cluster::{Cluster, Lane};
-use crate::client::leaders::{Outcome, Part, ask_leaders, by_topic};
+use crate::client::leaders::{Outcome, Part, ask_leaders, ask_leaders_once, by_topic};
 use crate::client::retry::Deadline;
 use crate::client::{ApiError, ClientError};
 use crate::config::IsolationLevel;
@@ -57,7 +57,49 @@ pub struct ListedOffset {
     pub leader_epoch: LeaderEpoch,
 }
 
-/// Looks offsets up at the partitions' leaders.
+fn list_request(
+    parts: &[Part<OffsetSpec>],
+    isolation: IsolationLevel,
+    timeout_ms: i32,
+    version: i16,
+) -> ListOffsetsRequest {
+    let partition = |part: &Part<OffsetSpec>| ListOffsetsPartition {
+        partition_index: part.partition.partition.get(),
+        current_leader_epoch: part.leader_epoch.get(),
+        timestamp: part.wanted.timestamp(),
+        ..Default::default()
+    };
+    let topic = |(name, parts): (&str, Vec<&Part<OffsetSpec>>)| ListOffsetsTopic {
+        name: name.to_owned(),
+        partitions: parts.into_iter().map(partition).collect(),
+        ..Default::default()
+    };
+    ListOffsetsRequest {
+        replica_id: -1,
+        isolation_level: if version >= 2 { isolation.code() } else { 0 },
+        topics: by_topic(parts).into_iter().map(topic).collect(),
+        timeout_ms,
+        ..Default::default()
+    }
+}
+
+fn list_results(response: ListOffsetsResponse) -> Vec<(TopicPartition, Result<ListedOffset, ApiError>)> {
+    let mut told = Vec::new();
+    for topic in response.topics {
+        for partition in topic.partitions {
+            let listed = ListedOffset {
+                offset: (partition.offset >= 0).then_some(Offset(partition.offset)),
+                timestamp: partition.timestamp,
+                leader_epoch: LeaderEpoch(partition.leader_epoch),
+            };
+            let key = TopicPartition::new(topic.name.as_str(), partition.partition_index);
+            told.push((key, ApiError::check(partition.error_code, None).map(|()| listed)));
+        }
+    }
+    told
+}
+
+/// Looks offsets up at the partitions' leaders, until the deadline.
 pub(in crate::client) async fn list_offsets(
     cluster: &Cluster,
     wanted: Vec<(TopicPartition, OffsetSpec)>,
@@ -65,44 +107,20 @@ pub(in crate::client) async fn list_offsets(
     deadline: Deadline,
 ) -> Outcome<ListedOffset> {
     let timeout_ms = millis(cluster.options().request_timeout);
-    let build = |parts: &[Part<OffsetSpec>], version: i16| ListOffsetsRequest {
-        replica_id: -1,
-        isolation_level: if version >= 2 { isolation.code() } else { 0 },
-        topics: by_topic(parts)
-            .into_iter()
-            .map(|(name, parts)| ListOffsetsTopic {
-                name: name.to_owned(),
-                partitions: parts
-                    .into_iter()
-                    .map(|part| ListOffsetsPartition {
-                        partition_index: part.partition.partition.get(),
-                        current_leader_epoch: part.leader_epoch.get(),
-                        timestamp: part.wanted.timestamp(),
-                        ..Default::default()
-                    })
-                    .collect(),
-                ..Default::default()
-            })
-            .collect(),
-        timeout_ms,
-        ..Default::default()
-    };
-    let read = |response: ListOffsetsResponse| {
-        let mut told = Vec::new();
-        for topic in response.topics {
-            for partition in topic.partitions {
-                let listed = ListedOffset {
-                    offset: (partition.offset >= 0).then_some(Offset(partition.offset)),
-                    timestamp: partition.timestamp,
-                    leader_epoch: LeaderEpoch(partition.leader_epoch),
-                };
-                let key = TopicPartition::new(topic.name.as_str(), partition.partition_index);
-                told.push((key, ApiError::check(partition.error_code, None).map(|()| listed)));
-            }
-        }
-        told
-    };
-    ask_leaders(cluster, Lane::General, wanted, build, read, deadline).await
+    let build = |parts: &[Part<OffsetSpec>], version: i16| list_request(parts, isolation, timeout_ms, version);
+    ask_leaders(cluster, Lane::General, wanted, build, list_results, deadline).await
+}
+
+/// Looks offsets up once, at the leaders that are known.
+pub(in crate::client) async fn list_offsets_once(
+    cluster: &Cluster,
+    wanted: &[(TopicPartition, OffsetSpec)],
+    isolation: IsolationLevel,
+    deadline: Deadline,
+) -> Vec<(TopicPartition, Result<ListedOffset, ClientError>)> {
+    let timeout_ms = millis(cluster.options().request_timeout);
+    let build = |parts: &[Part<OffsetSpec>], version: i16| list_request(parts, isolation, timeout_ms, version);
+    ask_leaders_once(cluster, Lane::General, wanted, &build, &list_results, deadline).await
 }
 
 impl Admin {
