@@ -286,12 +286,10 @@ pub(in crate::broker) async fn delete(ctx: &RequestContext, request: OffsetDelet
                         OffsetDeleteResponsePartition {
                             partition_index: partition.partition_index,
                             error_code: if known { answer } else { ErrorCode::UnknownTopicOrPartition }.code(),
-                            ..Default::default()
                         }
                     })
                     .collect(),
                 name: topic.name,
-                ..Default::default()
             });
             OffsetDeleteResponse { topics: topics.collect(), ..Default::default() }
         }

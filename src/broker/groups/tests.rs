@@ -288,7 +288,8 @@ fn a_member_that_never_syncs_is_out() {
     let (a, ta) = world.join_new();
     let (b, tb) = world.join_new();
     world.pass(Duration::from_secs(7));
-    (world.joined(ta), world.joined(tb));
+    world.joined(ta);
+    world.joined(tb);
     let ta = world.sync(&a, 1, &[(&a, "x")]);
     assert!(world.synced(ta).is_some());
     for _ in 0..8 {
@@ -436,7 +437,8 @@ fn offsets_expire_when_the_group_is_empty_for_long() {
     let now = world.now();
     let effects = world.shard.expire(now);
     assert!(effects.records.is_empty(), "a group in use keeps its offsets");
-    (world.leave(&a), world.leave(&b));
+    world.leave(&a);
+    world.leave(&b);
     world.pass(week - Duration::from_secs(1));
     let now = world.now();
     assert!(world.shard.expire(now).records.is_empty());
@@ -498,22 +500,19 @@ fn any_interleaving_keeps_the_promises() {
                 _ => {
                     // The coordinator is lost, and another one takes over what is in the log.
                     if random.u8(0..10) == 0 {
-                        let now = world.now();
                         let effects = world.shard.resign(ErrorCode::NotCoordinator);
                         assert!(effects.records.is_empty());
                         world.take(effects);
                         world.shard = world.replayed();
-                        let _ = now;
                     }
                 }
             }
             for token in joins.keys().copied().collect::<Vec<_>>() {
                 let Some(answer) = world.joined(token) else { continue };
                 joins.remove(&token);
-                if answer.error_code == 0 || answer.error_code == ErrorCode::MemberIdRequired.code() {
-                    if !members.contains(&answer.member_id) {
-                        members.push(answer.member_id.clone());
-                    }
+                let has_id = [0, ErrorCode::MemberIdRequired.code()].contains(&answer.error_code);
+                if has_id && !members.contains(&answer.member_id) {
+                    members.push(answer.member_id.clone());
                 }
                 if answer.error_code == 0 {
                     generations.insert(answer.member_id.clone(), answer.generation_id);
