@@ -13,6 +13,7 @@ use super::replicas::Replicas;
 use super::topics::Topics;
 use crate::config::ServerConfig;
 use crate::net::{MemoryBudget, MemoryGrant};
+use crate::protocol::ApiKey;
 use crate::protocol::frame::RequestStart;
 
 /// The parts of a running broker.
@@ -93,6 +94,12 @@ impl RequestContext {
             version: start.version,
             response_memory: Mutex::default(),
         }
+    }
+
+    /// Whether an API belongs on the listener that the request came through.
+    pub(super) fn is_served_here(&self, api: ApiKey) -> bool {
+        let info = api.info();
+        if self.broker.is_controller_listener(&self.peer.listener) { info.on_controller } else { info.on_broker }
     }
 
     /// The client's address as Kafka writes it: `/127.0.0.1`.

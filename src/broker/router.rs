@@ -67,7 +67,9 @@ routes! {
 pub(super) async fn dispatch(ctx: &RequestContext, start: &RequestStart, frame: &Bytes) -> Outcome {
     let served = SERVED.iter().find(|(api, _)| *api == start.api).map(|(_, versions)| *versions);
     match served {
-        Some(versions) if versions.contains(start.version) => call(ctx, start, frame).await,
+        Some(versions) if versions.contains(start.version) && ctx.is_served_here(start.api) => {
+            call(ctx, start, frame).await
+        }
         // The client learns from this answer which versions there are (KIP-511).
         _ if start.api == ApiKey::ApiVersions => encode(&api::api_versions::unsupported(), ctx, start, 0),
         _ => {

@@ -8,7 +8,10 @@
 
 use crate::broker::context::RequestContext;
 use crate::broker::router::SERVED;
-use crate::protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponse};
+use crate::metadata::features::FEATURES;
+use crate::protocol::messages::api_versions_response::{
+    ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use crate::protocol::messages::{ApiKey, ApiVersionsRequest};
 use crate::protocol::{ErrorCode, VersionRange};
 
@@ -18,8 +21,32 @@ pub(in crate::broker) async fn handle(ctx: &RequestContext, request: ApiVersions
     {
         return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
     }
+    let on_listener = SERVED.iter().filter(|(api, _)| ctx.is_served_here(*api));
+    let image = ctx.broker.metadata.read();
     ApiVersionsResponse {
-        api_keys: SERVED.iter().map(|(api, versions)| advertised(*api, *versions)).collect(),
+        api_keys: on_listener.map(|(api, versions)| advertised(*api, *versions)).collect(),
+        supported_features: FEATURES
+            .iter()
+            // Clients of version 3 refuse a feature that begins at 0 (KAFKA-17011).
+            .filter(|feature| feature.min > 0 || ctx.version >= 4)
+            .map(|feature| SupportedFeatureKey {
+                name: feature.name.to_owned(),
+                min_version: feature.min,
+                max_version: feature.max,
+                ..Default::default()
+            })
+            .collect(),
+        finalized_features_epoch: image.position().offset.get(),
+        finalized_features: image
+            .features()
+            .iter()
+            .map(|(name, level)| FinalizedFeatureKey {
+                name: name.clone(),
+                max_version_level: *level,
+                min_version_level: *level,
+                ..Default::default()
+            })
+            .collect(),
         ..Default::default()
     }
 }
