@@ -153,6 +153,23 @@ impl Wire {
         }
     }
 
+    /// Reads a partition from offset 0 on without looking at the records; gives how many bytes there were.
+    pub fn read_bytes(&mut self, topic: &str, partition: i32) -> usize {
+        let id = self.topic_id(topic);
+        let (mut offset, mut bytes) = (0, 0);
+        loop {
+            let wanted =
+                FetchPartition { partition, fetch_offset: offset, partition_max_bytes: 1 << 20, ..Default::default() };
+            let topic = FetchTopic { topic_id: id, partitions: vec![wanted], ..Default::default() };
+            let request = FetchRequest { max_wait_ms: 0, topics: vec![topic], ..Default::default() };
+            let answer = self.call(&request, 17).unwrap();
+            let records = answer.responses[0].partitions[0].records.clone().unwrap_or_default();
+            let Some(last) = batches(&records).map_while(Result::ok).last() else { return bytes };
+            offset = last.header().next_offset().get();
+            bytes += batches(&records).map_while(Result::ok).map(|batch| batch.bytes().len()).sum::<usize>();
+        }
+    }
+
     fn topic_id(&mut self, topic: &str) -> kafka_rs::types::Uuid {
         let wanted = kafka_rs::protocol::messages::metadata_request::MetadataRequestTopic {
             name: Some(topic.into()),
