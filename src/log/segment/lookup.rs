@@ -166,7 +166,7 @@ impl Segment {
         }
     }
 
-    /// The offset after the last batch of a last segment that was closed well; the inner error says what contradicts
+    /// The offset after the last batch of a last segment that was closed well; opens its files. The inner error says what contradicts
     /// that. The last batch is checked whole, the others behind the last index entry by their headers.
     pub(in crate::log) fn find_end(&self) -> Result<Result<i64, &'static str>, LogError> {
         let mut state = self.state();
@@ -174,8 +174,7 @@ impl Segment {
             return Ok(Ok(self.base_offset));
         }
         let offsets = OffsetIndex::load(self.place.clone(), self.base_offset, state.end_offset, state.end)?;
-        let times = TimeIndex::load(self.place.clone(), self.base_offset, state.end_offset)?;
-        let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(Err("an index is no good")) };
+        let Some(offsets) = offsets else { return Ok(Err("the offset index is no good")) };
         let file = self.open_file(&mut state)?;
         let mut start = 0;
         if let Some(entry) = offsets.last() {
@@ -198,8 +197,7 @@ impl Segment {
         if !scanner.verify(&last)? {
             return Ok(Err("wrong checksum"));
         }
-        state.offset_index = Some(offsets);
-        state.time_index = Some(times);
+        // The index is not kept: most logs that are opened are not used soon.
         Ok(Ok(last.next_offset()))
     }
 
