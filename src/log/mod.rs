@@ -7,6 +7,7 @@
 pub mod checkpoint;
 pub mod directory;
 pub mod directory_name;
+pub mod fuzz;
 pub mod meta_properties;
 pub mod partition_metadata;
 
@@ -42,14 +43,13 @@ mod tests;
 
 pub use append::{AppendContext, AppendInfo, LeaderBatch};
 pub use config::LogConfig;
-pub use epoch_cache::{EpochEnd, EpochEntry, fuzz_epoch_checkpoint};
+pub use epoch_cache::{EpochEnd, EpochEntry};
 pub use error::{AppendError, LogError, ReadError};
 pub use fs::{Fault, Faults, Fs, Operation};
 pub use log::{CloseMode, Log, LogOffsets, LogOptions, Shutdown};
 pub use manager::{DirectorySize, LogManager, LogSize, ManagerError, ManagerOptions, ManagerReport};
-pub use producer_snapshot::fuzz_producer_snapshot;
 pub use producer_state::{AppendOrigin, ProducerBatch, ProducerEntry};
 pub use read::{LogRead, ReadLimits, TimestampedOffset};
 pub use recovery::{Finding, FindingKind, OpenReport};
 pub use retention::{DeletedFiles, RetentionOutcome};
-pub use txn_index::{AbortedTransaction, fuzz_txn_index};
+pub use txn_index::AbortedTransaction;

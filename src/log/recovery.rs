@@ -277,8 +277,10 @@ impl Loader<'_> {
         }
         let path = self.place.path(epoch_cache::FILE_NAME);
         let bytes = self.place.fs.read_small(&path, epoch_cache::MAX_FILE_BYTES);
-        match bytes.map(|bytes| EpochCache::parse(&bytes.unwrap_or_default())) {
-            Ok(Ok(cache)) => epochs.cache = cache,
+        match bytes.map(|bytes| bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| EpochCache::parse(&bytes))) {
+            Ok(Some(Ok(cache))) => epochs.cache = cache,
+            // Kafka makes the file before it has anything to say; of a log with records it says something.
+            Ok(None) => epochs.unsaved = !names.logs.is_empty(),
             // What the file should say is in the batches; a disk that can't be read will be noticed there as well.
             _ => {
                 self.find(path, FindingKind::EpochsRebuilt);
