@@ -9,19 +9,13 @@ use crate::metadata::{ApplyError, LogPosition, MetadataDelta, MetadataImage, Met
 /// A guard is held for a look-up and never across an await: what is needed longer is cloned out (topics are `Arc`s).
 #[derive(Debug)]
 pub(super) struct MetadataCache {
-    cluster_id: String,
     image: RwLock<MetadataImage>,
 }
 
 impl MetadataCache {
     /// A cache that knows this image.
-    pub(super) fn new(cluster_id: String, image: MetadataImage) -> Self {
-        Self { cluster_id, image: RwLock::new(image) }
-    }
-
-    /// The cluster's id.
-    pub(super) fn cluster_id(&self) -> &str {
-        &self.cluster_id
+    pub(super) fn new(image: MetadataImage) -> Self {
+        Self { image: RwLock::new(image) }
     }
 
     /// The image as it is now.

@@ -9,7 +9,6 @@
 mod api;
 mod connection;
 mod context;
-#[allow(dead_code, unused_imports, reason = "the handlers that use it come next")]
 mod controller;
 mod errors;
 mod fetch_session;
@@ -18,7 +17,6 @@ mod groups_log;
 mod listener;
 mod log_config;
 mod maintenance;
-#[allow(dead_code, reason = "the handlers that use it come next")]
 mod metadata_cache;
 mod partition;
 mod producer_ids;

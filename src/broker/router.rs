@@ -55,10 +55,17 @@ routes! {
     DeleteRecords 0..=2 => api::log_offsets::delete_records;
     InitProducerId 0..=5 => api::producer_ids::init;
     OffsetForLeaderEpoch 2..=4 => api::log_offsets::for_leader_epoch;
+    DescribeConfigs 1..=4 => api::configs::describe;
+    AlterConfigs 0..=2 => api::configs::alter;
     DescribeLogDirs 1..=5 => api::log_dirs::describe;
     CreatePartitions 0..=3 => api::topics::create_partitions;
     DeleteGroups 0..=2 => api::groups::delete;
+    ElectLeaders 0..=2 => api::cluster::elect_leaders;
+    IncrementalAlterConfigs 0..=1 => api::configs::incremental_alter;
+    AlterPartitionReassignments 0..=1 => api::cluster::alter_reassignments;
+    ListPartitionReassignments 0..=0 => api::cluster::list_reassignments;
     OffsetDelete 0..=0 => api::offsets::delete;
+    DescribeQuorum 0..=2 => api::cluster::describe_quorum;
     DescribeCluster 0..=2 => api::metadata::describe_cluster;
     DescribeTopicPartitions 0..=0 => api::metadata::describe_topic_partitions;
 }

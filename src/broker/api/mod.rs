@@ -3,6 +3,8 @@
 //! A handler takes a request and gives a response; Kafka's errors are values in it. Never writes to a socket.
 
 pub(super) mod api_versions;
+pub(super) mod cluster;
+pub(super) mod configs;
 pub(super) mod fetch;
 pub(super) mod groups;
 pub(super) mod log_dirs;

@@ -90,6 +90,7 @@ pub(super) fn incremental_alter(
         let mut response = incremental_alter_configs_response::AlterConfigsResourceResponse {
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
+            error_message: None,
             ..Default::default()
         };
         match altered {
@@ -133,6 +134,7 @@ pub(super) fn alter_all(
         let mut response = alter_configs_response::AlterConfigsResourceResponse {
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
+            error_message: None,
             ..Default::default()
         };
         match altered {
@@ -430,9 +432,9 @@ mod tests {
             change(&[("cleanup.policy", 3, Some("delete")), ("retention.ms", 1, None)]),
             pairs(&[("cleanup.policy", "compact")])
         );
-        let before = controller.end_offset();
+        let before = controller.quorum().end_offset;
         change(&[("no.such", 1, None), ("cleanup.policy", 0, Some("compact"))]);
-        assert_eq!(controller.end_offset(), before, "what changes nothing is not written");
+        assert_eq!(controller.quorum().end_offset, before, "what changes nothing is not written");
     }
 
     #[test]

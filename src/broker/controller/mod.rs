@@ -23,4 +23,4 @@ mod topics;
 mod tests;
 
 pub(super) use error::{ApiError, ControllerError};
-pub(super) use runtime::{Controller, ControllerOptions, Follower, Identity, write_initial_files};
+pub(super) use runtime::{Controller, ControllerOptions, Identity, write_initial_files};

@@ -56,6 +56,19 @@ pub(in crate::broker) struct ControllerOptions<'a> {
     pub(in crate::broker) now_ms: i64,
 }
 
+/// Where the quorum stands.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::broker) struct Quorum {
+    /// Who leads: this node.
+    pub(in crate::broker) leader: NodeId,
+    /// The directory that it votes with; zero where voters are known by their ids alone.
+    pub(in crate::broker) directory_id: Uuid,
+    /// The epoch of this leadership.
+    pub(in crate::broker) epoch: LeaderEpoch,
+    /// The offset behind the last record, which is durable.
+    pub(in crate::broker) end_offset: Offset,
+}
+
 /// Takes over what a commit changed, before its answer goes out.
 pub(in crate::broker) type Follower = Box<dyn Fn(&MetadataDelta, &MetadataImage) + Send + Sync>;
 
@@ -117,7 +130,7 @@ impl Controller {
         state.write(&dir)?;
         let Loaded { image, quorum, open_transaction, .. } = loaded;
         let fresh = image.metadata_version().is_none();
-        let cache = Arc::new(MetadataCache::new(identity.cluster_id.clone(), image));
+        let cache = Arc::new(MetadataCache::new(image));
         let writer = Writer { log, quorum, epoch, broker_epoch: None, stopped: false };
         let controller =
             Self { identity, config: config.clone(), cache, follower: OnceLock::new(), writer: Mutex::new(writer) };
@@ -157,14 +170,16 @@ impl Controller {
         &self.config
     }
 
-    /// The epoch of this leadership.
-    pub(in crate::broker) fn epoch(&self) -> LeaderEpoch {
-        self.writer().epoch
-    }
-
-    /// The offset behind the last record of the metadata log.
-    pub(in crate::broker) fn end_offset(&self) -> Offset {
-        self.writer().log.end_offset()
+    /// Where the quorum stands.
+    pub(in crate::broker) fn quorum(&self) -> Quorum {
+        let writer = self.writer();
+        let dynamic = writer.quorum.kraft_version > 0;
+        Quorum {
+            leader: self.identity.node_id,
+            directory_id: if dynamic { self.identity.metadata_directory_id } else { Uuid::ZERO },
+            epoch: writer.epoch,
+            end_offset: writer.log.end_offset(),
+        }
     }
 
     /// Registers this node's broker and lets it lead. `listeners` are the addresses that clients are told, with the ports

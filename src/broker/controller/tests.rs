@@ -135,7 +135,7 @@ fn a_new_directory_begins_as_kafkas() {
     assert_eq!(cache.read().live_brokers().map(|(id, _)| id).collect::<Vec<_>>(), [NodeId(1)]);
     // Leader change, kraft.version, voters; eight of the bootstrap; the controller; the broker, whose epoch that is.
     assert_eq!(controller.broker_epoch(), Some(13));
-    assert_eq!(controller.epoch(), LeaderEpoch(1));
+    assert_eq!(controller.quorum().epoch, LeaderEpoch(1));
     let state = fs::read_to_string(node.file("quorum-state")).unwrap();
     assert_eq!(
         state,
@@ -197,7 +197,7 @@ fn a_killed_broker_leads_in_a_new_epoch() {
     drop(controller);
     let controller = node.start();
     assert_eq!(leader(&controller, "a"), (NodeId(1), LeaderEpoch(1)));
-    assert_eq!(controller.epoch(), LeaderEpoch(2));
+    assert_eq!(controller.quorum().epoch, LeaderEpoch(2));
 }
 
 #[test]
@@ -362,9 +362,9 @@ fn a_garbled_quorum_state_is_made_anew_in_a_higher_epoch() {
     let node = Node::new(&[]);
     drop(node.start());
     fs::write(node.file("quorum-state"), "{").unwrap();
-    assert_eq!(node.start().epoch(), LeaderEpoch(2));
+    assert_eq!(node.start().quorum().epoch, LeaderEpoch(2));
     fs::remove_file(node.file("quorum-state")).unwrap();
-    assert_eq!(node.start().epoch(), LeaderEpoch(3));
+    assert_eq!(node.start().quorum().epoch, LeaderEpoch(3));
 }
 
 #[test]
@@ -439,7 +439,7 @@ fn kafkas_directories_are_taken_over() {
         );
         fs::write(node.file("quorum-state"), state).unwrap();
         let controller = node.start();
-        assert_eq!(controller.epoch(), LeaderEpoch(kafka_epoch + 1));
+        assert_eq!(controller.quorum().epoch, LeaderEpoch(kafka_epoch + 1));
         assert_eq!(topic_names(controller.cache()), ["__consumer_offsets", "t1", "t3"]);
         assert_eq!(leader(&controller, "t1"), (NodeId(1), LeaderEpoch(partition_epoch)), "{name}");
         create(&controller, "ours");

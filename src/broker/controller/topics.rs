@@ -72,6 +72,7 @@ pub(super) fn create_topics(
                     num_partitions: created.partitions,
                     replication_factor: created.replication_factor,
                     configs: Some(shown_configs(layers, &created.settings)),
+                    error_message: None,
                     ..Default::default()
                 }
             }
@@ -275,7 +276,8 @@ pub(super) fn create_partitions(
         } else {
             grow(image, &mut placement, topic)
         };
-        let mut result = CreatePartitionsTopicResult { name: topic.name.clone(), ..Default::default() };
+        let mut result =
+            CreatePartitionsTopicResult { name: topic.name.clone(), error_message: None, ..Default::default() };
         match grown {
             Ok(grown) if !request.validate_only => records.extend(grown),
             Ok(_) => {}
@@ -351,7 +353,12 @@ pub(super) fn delete_topics(
             continue; // Answered with the first of them.
         }
         let is_twice = wanted.iter().skip(at + 1).any(count);
-        let mut result = DeletableTopicResult { name: name.map(str::to_owned), topic_id: *id, ..Default::default() };
+        let mut result = DeletableTopicResult {
+            name: name.map(str::to_owned),
+            topic_id: *id,
+            error_message: None,
+            ..Default::default()
+        };
         match find_to_delete(image, config, *name, *id, is_twice, version) {
             Ok(topic) if !removed.insert(topic.id) => {
                 let message = "The provided topic name maps to an ID that was already supplied.";
@@ -574,12 +581,12 @@ mod tests {
     fn validating_changes_nothing() {
         let node = Node::new(&[]);
         let controller = node.start();
-        let before = controller.end_offset();
+        let before = controller.quorum().end_offset;
         let mut wanted = request(&[topic("a", 3, 1)]);
         wanted.validate_only = true;
         let response = controller.create_topics(&wanted, NOW);
         assert_eq!((response.topics[0].error_code, response.topics[0].num_partitions), (0, 3));
-        assert_eq!(controller.end_offset(), before);
+        assert_eq!(controller.quorum().end_offset, before);
     }
 
     fn partitions(name: &str, count: i32, assignments: Option<&[&[i32]]>) -> CreatePartitionsRequest {
