@@ -77,8 +77,11 @@ pub(in crate::broker) async fn alter_reassignments(
     for topic in request.topics {
         let mut partitions = Vec::new();
         for wanted in topic.partitions {
-            let mut response =
-                ReassignablePartitionResponse { partition_index: wanted.partition_index, ..Default::default() };
+            let mut response = ReassignablePartitionResponse {
+                partition_index: wanted.partition_index,
+                error_message: None,
+                ..Default::default()
+            };
             let index = PartitionId(wanted.partition_index);
             if let Err(ApiError { code, message }) = reassigned(&image, &topic.name, index, wanted.replicas) {
                 response.error_code = code.code();

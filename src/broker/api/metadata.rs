@@ -11,9 +11,10 @@ use std::collections::BTreeSet;
 
 use crate::broker::context::RequestContext;
 use crate::broker::partition::is_internal;
-use crate::metadata::{MetadataImage, PartitionImage, TopicImage};
+use crate::metadata::{MetadataImage, PartitionImage, TopicImage, topic_name};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::describe_cluster_response::DescribeClusterBroker;
+use crate::protocol::messages::describe_topic_partitions_request as request;
 use crate::protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
@@ -22,7 +23,7 @@ use crate::protocol::messages::metadata_response::{
 };
 use crate::protocol::messages::{
     DescribeClusterRequest, DescribeClusterResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
-    MetadataRequest, MetadataResponse,
+    MetadataRequest, MetadataResponse, RegisterControllerRecord,
 };
 use crate::types::{NodeId, PartitionId, Uuid};
 
@@ -60,41 +61,33 @@ pub(in crate::broker) fn addresses(image: &MetadataImage, listener: &str) -> Vec
         .collect()
 }
 
-pub(in crate::broker) async fn metadata(ctx: &RequestContext, request: MetadataRequest) -> MetadataResponse {
-    let all = match &request.topics {
-        None => true,
-        Some(topics) => topics.is_empty() && ctx.version == 0,
+/// The addresses of the controllers that have such a listener.
+fn controller_addresses(image: &MetadataImage, listener: &str) -> Vec<Address> {
+    let address = |(id, controller): (&NodeId, &RegisterControllerRecord)| {
+        let end_point = controller.end_points.iter().find(|end_point| end_point.name == listener)?;
+        let (host, port) = (end_point.host.clone(), end_point.port);
+        Some(Address { node_id: *id, host, port, rack: None, is_fenced: false })
     };
-    // Ids and names can't be mixed up with what earlier versions meant (KIP-516).
-    let has_ids = request.topics.iter().flatten().any(|topic| !topic.topic_id.is_zero());
-    if has_ids && ctx.version < 12 {
-        let topics = request.topics.unwrap_or_default().into_iter().map(|topic| MetadataResponseTopic {
-            error_code: ErrorCode::InvalidRequest.code(),
-            name: Some(topic.name.unwrap_or_default()),
-            topic_id: topic.topic_id,
-            ..Default::default()
-        });
-        return MetadataResponse {
-            topics: topics.collect(),
-            ..cluster(ctx, &request_flags(&MetadataRequest::default()))
-        };
-    }
+    image.controllers().iter().filter_map(address).collect()
+}
+
+pub(in crate::broker) async fn metadata(ctx: &RequestContext, request: MetadataRequest) -> MetadataResponse {
     let flags = request_flags(&request);
+    let Some(wanted) = wanted(&request, ctx.version) else { return refused_whole(request) };
     let mut missing = BTreeSet::new();
     let topics = {
         let image = ctx.broker.metadata.read();
-        if all {
-            image.topics().values().map(|topic| described(topic, &flags)).collect()
-        } else {
-            let wanted = request.topics.unwrap_or_default().into_iter();
-            wanted.map(|topic| find(&image, topic.name, topic.topic_id, &flags, &mut missing)).collect()
+        match wanted {
+            Wanted::All => image.topics().values().map(|topic| described(topic, &flags)).collect(),
+            Wanted::Ids(ids) => ids.into_iter().map(|id| find_by_id(&image, id, &flags)).collect(),
+            Wanted::Names(names) => {
+                names.into_iter().map(|name| find_by_name(&image, name, &flags, &mut missing)).collect()
+            }
         }
     };
     let mut response = MetadataResponse { topics, ..cluster(ctx, &flags) };
-    if request.allow_auto_topic_creation
-        && ctx.broker.replicas.config().auto_create_topics_enable
-        && !missing.is_empty()
-    {
+    let may_create = request.allow_auto_topic_creation && ctx.broker.replicas.config().auto_create_topics_enable;
+    if may_create && !missing.is_empty() {
         let refused = ctx.broker.create_missing_topics(missing).await;
         for topic in &mut response.topics {
             if let Some((_, error)) = refused.iter().find(|(name, _)| Some(name) == topic.name.as_ref()) {
@@ -103,6 +96,52 @@ pub(in crate::broker) async fn metadata(ctx: &RequestContext, request: MetadataR
         }
     }
     response
+}
+
+/// Which topics a request is about; each is answered once.
+enum Wanted {
+    All,
+    Ids(Vec<Uuid>),
+    Names(Vec<String>),
+}
+
+/// `None` for what a version can't ask.
+fn wanted(request: &MetadataRequest, version: i16) -> Option<Wanted> {
+    let Some(topics) = &request.topics else { return Some(Wanted::All) };
+    if topics.is_empty() && version == 0 {
+        return Some(Wanted::All);
+    }
+    let has_ids = topics.iter().any(|topic| !topic.topic_id.is_zero());
+    // Topics are named until version 12, which takes ids as well (KIP-516); with ids, names do not count.
+    if has_ids && version < 12 {
+        return None;
+    }
+    if has_ids {
+        let mut seen = BTreeSet::new();
+        let ids = topics.iter().map(|topic| topic.topic_id).filter(|id| !id.is_zero() && seen.insert(*id));
+        return Some(Wanted::Ids(ids.collect()));
+    }
+    let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect::<Option<_>>()?;
+    let mut seen = BTreeSet::new();
+    Some(Wanted::Names(names.into_iter().filter(|name| seen.insert(name.clone())).collect()))
+}
+
+/// The answer to what can't be asked: nothing but the error, topic by topic.
+fn refused_whole(request: MetadataRequest) -> MetadataResponse {
+    let topics = request.topics.unwrap_or_default().into_iter().map(|topic| MetadataResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(topic.name.unwrap_or_default()),
+        topic_id: topic.topic_id,
+        topic_authorized_operations: NOT_ASKED,
+        ..Default::default()
+    });
+    MetadataResponse {
+        topics: topics.collect(),
+        cluster_id: None,
+        controller_id: -1,
+        cluster_authorized_operations: NOT_ASKED,
+        ..Default::default()
+    }
 }
 
 struct Flags {
@@ -141,46 +180,38 @@ fn cluster(ctx: &RequestContext, flags: &Flags) -> MetadataResponse {
     }
 }
 
-fn find(
-    image: &MetadataImage,
-    name: Option<String>,
-    id: Uuid,
-    flags: &Flags,
-    missing: &mut BTreeSet<String>,
-) -> MetadataResponseTopic {
-    let refused = |error: ErrorCode, name: Option<String>| MetadataResponseTopic {
+fn refused(error: ErrorCode, name: Option<String>, topic_id: Uuid) -> MetadataResponseTopic {
+    MetadataResponseTopic {
         error_code: error.code(),
+        is_internal: name.as_deref().is_some_and(is_internal),
         name,
-        topic_id: id,
+        topic_id,
         topic_authorized_operations: NOT_ASKED,
         ..Default::default()
-    };
-    match name {
-        None if id.is_zero() => refused(ErrorCode::InvalidRequest, Some(String::new())),
-        None => match image.topic_by_id(id) {
-            Some(topic) => described(topic, flags),
-            None => refused(ErrorCode::UnknownTopicId, None),
-        },
-        Some(name) => match image.topic(&name) {
-            Some(topic) => described(topic, flags),
-            None if !is_valid_name(&name) => refused(ErrorCode::InvalidTopicException, Some(name)),
-            None => {
-                missing.insert(name.clone());
-                MetadataResponseTopic {
-                    is_internal: is_internal(&name),
-                    ..refused(ErrorCode::UnknownTopicOrPartition, Some(name))
-                }
-            }
-        },
     }
 }
 
-/// Kafka's rule for topic names: 1 to 249 letters, digits, dots, underscores and dashes, and neither `.` nor `..`.
-pub(in crate::broker) fn is_valid_name(name: &str) -> bool {
-    (1..=249).contains(&name.len())
-        && name != "."
-        && name != ".."
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+fn find_by_id(image: &MetadataImage, id: Uuid, flags: &Flags) -> MetadataResponseTopic {
+    match image.topic_by_id(id) {
+        Some(topic) => described(topic, flags),
+        None => refused(ErrorCode::UnknownTopicId, None, id),
+    }
+}
+
+fn find_by_name(
+    image: &MetadataImage,
+    name: String,
+    flags: &Flags,
+    missing: &mut BTreeSet<String>,
+) -> MetadataResponseTopic {
+    match image.topic(&name) {
+        Some(topic) => described(topic, flags),
+        None if topic_name::check(&name).is_err() => refused(ErrorCode::InvalidTopicException, Some(name), Uuid::ZERO),
+        None => {
+            missing.insert(name.clone());
+            refused(ErrorCode::UnknownTopicOrPartition, Some(name), Uuid::ZERO)
+        }
+    }
 }
 
 fn numbers(nodes: &[NodeId]) -> Vec<i32> {
@@ -224,21 +255,35 @@ pub(in crate::broker) async fn describe_cluster(
 ) -> DescribeClusterResponse {
     let wanted = if ctx.broker.is_controller_listener(&ctx.peer.listener) { CONTROLLERS } else { BROKERS };
     if request.endpoint_type != wanted {
+        let name = |kind| if kind == BROKERS { "BROKER" } else { "CONTROLLER" };
         let (error, message) = match request.endpoint_type {
-            BROKERS | CONTROLLERS => {
-                (ErrorCode::MismatchedEndpointType, "The request was sent to an endpoint of the wrong type.")
-            }
-            _ => (ErrorCode::UnsupportedEndpointType, "Unsupported endpoint type"),
+            BROKERS | CONTROLLERS => (
+                ErrorCode::MismatchedEndpointType,
+                format!(
+                    "The request was sent to an endpoint of type {}, but we wanted an endpoint of type {}",
+                    name(wanted),
+                    name(request.endpoint_type)
+                ),
+            ),
+            other => (ErrorCode::UnsupportedEndpointType, format!("Unsupported endpoint type {other}")),
         };
         return DescribeClusterResponse {
             error_code: error.code(),
-            error_message: Some(message.to_owned()),
+            error_message: Some(message),
             ..Default::default()
         };
     }
-    let addresses = addresses(&ctx.broker.metadata.read(), &ctx.peer.listener);
+    let addresses = {
+        let image = ctx.broker.metadata.read();
+        if wanted == BROKERS {
+            addresses(&image, &ctx.peer.listener)
+        } else {
+            controller_addresses(&image, &ctx.peer.listener)
+        }
+    };
     let controller = addresses.iter().find(|address| !address.is_fenced).map_or(-1, |address| address.node_id.get());
     DescribeClusterResponse {
+        error_message: None,
         endpoint_type: request.endpoint_type,
         cluster_id: ctx.broker.cluster_id.clone(),
         controller_id: controller,
@@ -269,7 +314,20 @@ pub(in crate::broker) async fn describe_topic_partitions(
 ) -> DescribeTopicPartitionsResponse {
     let most = ctx.broker.replicas.config().max_request_partition_size_limit;
     let mut left = usize::try_from(request.response_partition_limit).unwrap_or_default().clamp(1, most.max(1));
-    let first = request.cursor.map(|cursor| (cursor.topic_name, cursor.partition_index.max(0)));
+    // A cursor stands at a partition of a topic that was asked for.
+    let misplaced = |cursor: &request::Cursor| {
+        let named = |topic: &request::TopicRequest| topic.name == cursor.topic_name;
+        cursor.partition_index < 0 || !request.topics.is_empty() && !request.topics.iter().any(named)
+    };
+    if request.cursor.as_ref().is_some_and(misplaced) {
+        let topics = request.topics.into_iter().map(|topic| DescribeTopicPartitionsResponseTopic {
+            error_code: ErrorCode::InvalidRequest.code(),
+            name: Some(topic.name),
+            ..Default::default()
+        });
+        return DescribeTopicPartitionsResponse { topics: topics.collect(), ..Default::default() };
+    }
+    let first = request.cursor.map(|cursor| (cursor.topic_name, cursor.partition_index));
     let image = ctx.broker.metadata.read();
     let mut names: BTreeSet<String> = request.topics.into_iter().map(|topic| topic.name).collect();
     if names.is_empty() {
@@ -285,7 +343,7 @@ pub(in crate::broker) async fn describe_topic_partitions(
             return DescribeTopicPartitionsResponse { topics, next_cursor, ..Default::default() };
         }
         let Some(topic) = image.topic(&name) else {
-            let error = if is_valid_name(&name) {
+            let error = if topic_name::check(&name).is_ok() {
                 ErrorCode::UnknownTopicOrPartition
             } else {
                 ErrorCode::InvalidTopicException
@@ -294,6 +352,7 @@ pub(in crate::broker) async fn describe_topic_partitions(
                 error_code: error.code(),
                 is_internal: is_internal(&name),
                 name: Some(name),
+                topic_authorized_operations: ALL_TOPIC_OPERATIONS,
                 ..Default::default()
             });
             continue;
