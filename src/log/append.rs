@@ -239,8 +239,11 @@ impl Log {
         if !active.should_roll(&RollCheck { jitter_ms, ..check }, config)? {
             return Ok((active, None));
         }
-        let segment = self.roll(writer, config, &active, first_offset, check.now_ms)?;
-        Ok((segment, Some(first_offset)))
+        match self.roll(writer, config, &active, first_offset, check.now_ms) {
+            Ok(segment) => Ok((segment, Some(first_offset))),
+            Err(LogError::Full { path, .. }) => Err(LogError::Full { path, needed: check.bytes }),
+            Err(error) => Err(error),
+        }
     }
 
     /// Completes the active segment and begins a new one at `base_offset`, the log end or, after a gap, above it.
@@ -275,13 +278,14 @@ impl Log {
         active.finish(config)?;
         // The state at the end of the old segment, so that the new one can be recovered without it.
         let entries = writer.producers.entries().map(ProducerEntry::to_snapshot);
-        let snapshot = producer_snapshot::write(&self.place, base_offset.0, entries)?;
+        producer_snapshot::write(&self.place, base_offset.0, entries)?;
         let segment = Arc::new(Segment::create(self.place.clone(), base_offset.0, config, now_ms)?);
         writer.snapshots.insert(base_offset.0);
-        writer.unsynced_snapshots.push(snapshot);
+        writer.unsynced_snapshots.push(base_offset.0);
         writer.directory_changed = true;
         active.set_end_offset(base_offset.0);
         self.view_mut().segments.push(segment.clone());
+        self.open_segments.touch(active)?;
         tracing::debug!(log = %self.name, base_offset = base_offset.0, "rolled a new segment");
         Ok(segment)
     }

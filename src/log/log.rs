@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use super::config::LogConfig;
 use super::epoch_cache::{self, EpochCache, EpochEnd, EpochEntry};
 use super::error::LogError;
-use super::fs::{Fs, LogFile};
+use super::fs::{Create, Fs};
+use super::open_segments::OpenSegments;
 use super::place::{Place, extension, file_name};
 use super::position_cache::PositionCache;
 use super::producer_snapshot;
@@ -93,6 +94,7 @@ pub struct Log {
     view: RwLock<View>,
     epochs: Mutex<Epochs>,
     pub(super) positions: PositionCache,
+    pub(super) open_segments: OpenSegments,
     /// What made the log unusable.
     failed: OnceLock<LogError>,
 }
@@ -103,8 +105,8 @@ pub(super) struct Writer {
     pub(super) producers: ProducerState,
     /// Offsets of the snapshots on disk.
     pub(super) snapshots: BTreeSet<i64>,
-    /// Snapshots that are not durable yet.
-    pub(super) unsynced_snapshots: Vec<LogFile>,
+    /// Those of them that are not durable yet.
+    pub(super) unsynced_snapshots: Vec<i64>,
     /// Records appended since the last flush.
     pub(super) unflushed_records: i64,
     /// When the first of them was appended.
@@ -193,6 +195,7 @@ impl Log {
             view: RwLock::new(loaded.view),
             epochs: Mutex::new(loaded.epochs),
             positions: PositionCache::default(),
+            open_segments: OpenSegments::default(),
             failed: OnceLock::new(),
         };
         Ok((log, loaded.report))
@@ -453,7 +456,7 @@ impl Log {
         Ok(end)
     }
 
-    fn sync(&self, segments: &[Arc<Segment>], snapshots: &[LogFile], directory: bool) -> Result<(), LogError> {
+    fn sync(&self, segments: &[Arc<Segment>], snapshots: &[i64], directory: bool) -> Result<(), LogError> {
         // Order: what the recovery point promises is durable before it moves: batches, indexes, epochs, producers.
         for segment in segments {
             match segment.sync() {
@@ -463,7 +466,10 @@ impl Log {
             }
         }
         for snapshot in snapshots {
-            snapshot.sync()?;
+            match self.place.open(&file_name(*snapshot, extension::SNAPSHOT), Create::No) {
+                Err(error) if error.is_not_found() => {} // Deleted in the meantime.
+                file => file?.sync()?,
+            }
         }
         self.save_epochs(CloseMode::Sync)?;
         if directory { self.place.fs.sync_dir(&self.place.dir()) } else { Ok(()) }
@@ -571,8 +577,8 @@ impl Log {
             return Ok(());
         }
         let entries = writer.producers.entries().map(ProducerEntry::to_snapshot);
-        let file = producer_snapshot::write(&self.place, offset.0, entries)?;
-        writer.unsynced_snapshots.push(file);
+        producer_snapshot::write(&self.place, offset.0, entries)?;
+        writer.unsynced_snapshots.push(offset.0);
         writer.snapshots.insert(offset.0);
         writer.directory_changed = true;
         Ok(())

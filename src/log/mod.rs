@@ -21,6 +21,7 @@ mod index_file;
 mod log;
 mod manager;
 mod offset_index;
+mod open_segments;
 mod place;
 mod position_cache;
 mod producer_snapshot;

@@ -12,6 +12,7 @@ use super::log::Log;
 use super::position_cache::Position;
 use super::scan::{self, BatchInfo};
 use super::segment::Segment;
+use super::time_index::TimestampOffset;
 use super::txn_index::{self, AbortedTransaction};
 use crate::record::{HEADER_LEN, LogEntry};
 use crate::types::{LeaderEpoch, Offset};
@@ -136,6 +137,9 @@ impl Log {
                 let Some(segment) = view.segments.get(at) else { return Ok(None) };
                 (segment.clone(), segment.size(), at + 1 == view.segments.len(), view.log_end_offset)
             };
+            if !is_active {
+                self.open_segments.touch(&segment).map_err(ReadError::from)?;
+            }
             let known = if offset.0 == segment.base_offset() && size > 0 {
                 Some(0)
             } else if is_active && offset == log_end {
@@ -256,7 +260,7 @@ impl Log {
             (view.segments.clone(), view.log_start_offset)
         };
         for segment in segments {
-            let largest = segment.max_timestamp(&config)?;
+            let largest = self.newest_in(&segment, &config)?;
             if largest.is_none_or(|largest| largest.timestamp < timestamp) {
                 continue;
             }
@@ -285,7 +289,7 @@ impl Log {
         let segments = self.view().segments.clone();
         let mut newest: Option<(Arc<Segment>, i64, i64)> = None;
         for segment in segments {
-            if let Some(largest) = segment.max_timestamp(&config)?
+            if let Some(largest) = self.newest_in(&segment, &config)?
                 && newest.as_ref().is_none_or(|(_, timestamp, _)| largest.timestamp > *timestamp)
             {
                 newest = Some((segment, largest.timestamp, largest.offset));
@@ -297,6 +301,18 @@ impl Log {
         let mut bytes = Vec::new();
         file.read_append(&mut bytes, batch.size as usize, batch.position)?;
         Ok(first_record(&bytes, |record, _| record >= timestamp))
+    }
+
+    /// The largest timestamp in a segment.
+    pub(super) fn newest_in(
+        &self,
+        segment: &Arc<Segment>,
+        config: &LogConfig,
+    ) -> Result<Option<TimestampOffset>, LogError> {
+        if self.next_base(segment).is_some() {
+            self.open_segments.touch(segment)?;
+        }
+        segment.max_timestamp(config)
     }
 
     /// The aborted transactions that a reader of committed data must know of for the records in `range`.

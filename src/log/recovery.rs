@@ -207,13 +207,9 @@ impl Loader<'_> {
         let high_watermark = self.options.high_watermark.unwrap_or(start).clamp(start, end);
         let (producers, mut transactions) = self.load_producers(&segments, &mut names, start, end)?;
         transactions.high_watermark_moved(high_watermark);
-        if segments.recovered_from.is_some() {
-            // What was opened for the check may rest for a long time.
-            for segment in &segments.all {
-                segment.close_files()?;
-            }
-        } else if let Some(active) = segments.all.last() {
-            active.close_files()?;
+        // What was opened to look at it may rest for a long time.
+        for segment in &segments.all {
+            segment.close_files()?;
         }
         let view = View {
             segments: segments.all,
@@ -367,6 +363,8 @@ impl Loader<'_> {
             let recovered = segment.recover(tail, self.config, |batch| {
                 assigned |= epochs.cache.assign(batch.leader_epoch(), Offset(batch.base_offset));
             })?;
+            // One after another: a log may have more segments than a process may have files.
+            segment.close_files()?;
             epochs.unsaved |= assigned;
             for damage in &recovered.damage {
                 let kind = FindingKind::Damaged {
@@ -404,6 +402,7 @@ impl Loader<'_> {
                 epochs.cache.assign(batch.leader_epoch(), Offset(batch.base_offset));
                 Ok(ControlFlow::Continue(()))
             })?;
+            segment.close_files()?;
         }
         for entry in later.entries() {
             epochs.cache.assign(entry.epoch, entry.start_offset);
@@ -548,6 +547,7 @@ pub(super) fn load_producers(
         let ends_before = segments.get(at + 1).is_some_and(|next| next.base_offset() <= replayed.from.0);
         if !ends_before && segment.size() > 0 && replayed.from < end {
             replay(place, config, segment, &mut replayed)?;
+            segment.close_files()?;
         }
     }
     replayed.producers.expire(now_ms, config.producer_id_expiration_ms);

@@ -118,8 +118,8 @@ impl Log {
     }
 
     /// The newest timestamp in a segment; without any, when its file was last written.
-    fn newest_ms(&self, segment: &Segment, config: &LogConfig) -> Result<i64, LogError> {
-        match segment.max_timestamp(config)? {
+    fn newest_ms(&self, segment: &Arc<Segment>, config: &LogConfig) -> Result<i64, LogError> {
+        match self.newest_in(segment, config)? {
             Some(largest) => Ok(largest.timestamp),
             None => Ok(self.place.fs.metadata(&segment.path())?.modified_ms),
         }
@@ -161,6 +161,7 @@ impl Log {
         }
         let mut view = self.view_mut();
         let gone: Vec<_> = view.segments.drain(..count).collect();
+        self.open_segments.clear();
         let first = view.segments.first().map_or(log_end_offset, |segment| Offset(segment.base_offset()));
         view.log_start_offset = view.log_start_offset.max(first);
         let mut epochs = self.epochs();
@@ -197,7 +198,7 @@ impl Log {
 
 /// A segment that may be deleted.
 struct Candidate<'a> {
-    segment: &'a Segment,
+    segment: &'a Arc<Segment>,
     next_base: Option<Offset>,
     log_start_offset: Offset,
 }

@@ -45,6 +45,7 @@ impl Log {
         let Some(last) = last else { return Err(LogError::Closed { dir: self.dir() }) };
         last.truncate_to(offset.0, &config, now_ms)?;
         self.positions.clear();
+        self.open_segments.clear();
         {
             // Order: the offsets fall once no byte above them is left; a reader in between finds nothing there.
             let mut view = self.view_mut();
@@ -98,6 +99,7 @@ impl Log {
         self.remove_snapshots(writer, |_| true)?;
         let segment = Arc::new(Segment::create(self.place.clone(), offset.0, &config, now_ms)?);
         self.positions.clear();
+        self.open_segments.clear();
         {
             let mut view = self.view_mut();
             view.segments = vec![segment];

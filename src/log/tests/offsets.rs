@@ -297,6 +297,32 @@ fn idle_logs_hold_no_file() {
 }
 
 #[test]
+fn many_segments_need_few_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig { segment_bytes: 300, index_interval_bytes: 1, ..LogConfig::default() };
+    let open_files = || {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|e| std::fs::read_link(e.ok()?.path()).ok());
+        links.filter(|target| target.starts_with(dir.path())).count()
+    };
+    let (mut log, _) = open(dir.path(), &config);
+    for at in 0..120 {
+        append(&log, &sized(NOW + at, 100)).unwrap();
+    }
+    assert_eq!(log.segment_count(), 40);
+    // Eight completed ones and the active one, three files each.
+    assert!(open_files() <= 27, "{} after appending", open_files());
+    for reopen in [reopen_killed, reopen_clean] {
+        log = reopen(&log, dir.path()).0;
+        assert_eq!(open_files(), 0);
+        assert_eq!(log.offset_for_timestamp(NOW + 119).unwrap().unwrap().offset, Offset(119));
+        assert!(open_files() <= 27, "{} after looking for a time", open_files());
+        assert_eq!(read_all(&log, 0, 1).len(), 120);
+        (0..120).rev().for_each(|at| assert!(!read(&log, at, 1).unwrap().bytes.is_empty()));
+        assert!(open_files() <= 27, "{} after reading", open_files());
+    }
+}
+
+#[test]
 fn flushes_are_due_as_configured() {
     let dir = tempfile::tempdir().unwrap();
     let config = LogConfig { flush_messages: 3, flush_ms: 1000, ..LogConfig::default() };
