@@ -1,4 +1,4 @@
-//! Administrative calls of the client against a running cluster: `KAFKA_RS_TEST_BOOTSTRAP=host:port`.
+//! Administrative calls of the client against a broker.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,11 +21,6 @@ use kafka_rs::client::{Admin, ApiError, ClientError, TopicMetadata};
 use kafka_rs::config::IsolationLevel;
 use kafka_rs::protocol::ErrorCode;
 use kafka_rs::types::{NodeId, Offset, TopicPartition, Uuid};
-
-/// A client of the cluster to test with, if there is one.
-fn admin(test: &str) -> Option<Admin> {
-    client_support::cluster(test).map(Admin::new)
-}
 
 fn new_topic(name: &str, partitions: i32) -> NewTopic {
     NewTopic {
@@ -53,7 +48,8 @@ fn code<T: std::fmt::Debug>(result: &Result<T, ApiError>) -> ErrorCode {
 
 #[tokio::test]
 async fn topics_come_grow_and_go() {
-    let Some(admin) = admin("topics_come_grow_and_go") else { return };
+    let cluster = client_support::cluster();
+    let admin = Admin::new(cluster.options.clone());
     let name = fresh("admin.topics");
     let created = admin.create_topics(&[new_topic(&name, 2), new_topic("a b", 1)], true).await.unwrap();
     assert_eq!([code(&created[0].1), code(&created[1].1)], [ErrorCode::None, ErrorCode::InvalidTopicException]);
@@ -93,7 +89,8 @@ async fn topics_come_grow_and_go() {
 
 #[tokio::test]
 async fn settings_are_told_and_changed() {
-    let Some(admin) = admin("settings_are_told_and_changed") else { return };
+    let cluster = client_support::cluster();
+    let admin = Admin::new(cluster.options.clone());
     let name = fresh("admin-configs");
     admin.create_topics(&[new_topic(&name, 1)], false).await.unwrap();
     let node = admin.describe_cluster(true).await.unwrap().nodes[0].id;
@@ -130,7 +127,8 @@ async fn settings_are_told_and_changed() {
 
 #[tokio::test]
 async fn offsets_and_groups_without_members() {
-    let Some(admin) = admin("offsets_and_groups_without_members") else { return };
+    let cluster = client_support::cluster();
+    let admin = Admin::new(cluster.options.clone());
     let name = fresh("admin-offsets");
     admin.create_topics(&[new_topic(&name, 2)], false).await.unwrap();
     let partitions = [TopicPartition::new(name.as_str(), 0), TopicPartition::new(name.as_str(), 1)];
@@ -169,7 +167,8 @@ async fn offsets_and_groups_without_members() {
 
 #[tokio::test]
 async fn brokers_are_described() {
-    let Some(admin) = admin("brokers_are_described") else { return };
+    let cluster = client_support::cluster();
+    let admin = Admin::new(cluster.options.clone());
     let cluster = admin.describe_cluster(true).await.unwrap();
     assert!(cluster.cluster_id.is_some_and(|id| !id.is_empty()));
     let versions = admin.api_versions().await.unwrap();

@@ -1,4 +1,4 @@
-//! Records from our producer to our consumer through a running cluster: `KAFKA_RS_TEST_BOOTSTRAP=host:port`.
+//! Records from our producer to our consumer through a broker.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -35,7 +35,8 @@ async fn read(consumer: &mut Consumer, count: usize) -> Vec<ConsumerRecord> {
 
 #[tokio::test]
 async fn every_codec_and_acks_comes_back() {
-    let Some(client) = cluster("every_codec_and_acks_comes_back") else { return };
+    let cluster = cluster();
+    let client = cluster.options.clone();
     let topic = fresh("client-codecs");
     make_topic(&client, &topic, 1, &[]).await;
     let mut expected = Vec::new();
@@ -85,7 +86,8 @@ async fn every_codec_and_acks_comes_back() {
 
 #[tokio::test]
 async fn many_small_records_keep_their_order_per_partition() {
-    let Some(client) = cluster("many_small_records_keep_their_order_per_partition") else { return };
+    let cluster = cluster();
+    let client = cluster.options.clone();
     let topic = fresh("client-many");
     make_topic(&client, &topic, 3, &[]).await;
     let count = 200_000;
@@ -117,7 +119,8 @@ async fn many_small_records_keep_their_order_per_partition() {
 
 #[tokio::test]
 async fn offsets_by_time_and_round_robin() {
-    let Some(client) = cluster("offsets_by_time_and_round_robin") else { return };
+    let cluster = cluster();
+    let client = cluster.options.clone();
     let topic = fresh("client-time");
     make_topic(&client, &topic, 2, &[]).await;
     let options =

@@ -1,4 +1,4 @@
-//! What the tests of the client against a running cluster share: `KAFKA_RS_TEST_BOOTSTRAP=host:port` names it.
+//! What the tests of the client share: a cluster. Our own broker, unless `KAFKA_RS_TEST_BOOTSTRAP=host:port` names another.
 #![allow(dead_code, reason = "each test file compiles this module for itself and uses its own part of it")]
 #![allow(unreachable_pub, reason = "a module of test binaries has no outside")]
 
@@ -8,14 +8,26 @@ use kafka_rs::client::admin::{NewTopic, NewTopicLayout};
 use kafka_rs::client::{Admin, ClientOptions};
 use kafka_rs::types::Uuid;
 
-/// How to reach the cluster to test with, if there is one.
-pub fn cluster(test: &str) -> Option<ClientOptions> {
-    let Ok(servers) = std::env::var("KAFKA_RS_TEST_BOOTSTRAP") else {
-        eprintln!("{test} skipped: KAFKA_RS_TEST_BOOTSTRAP names no cluster");
-        return None;
-    };
+#[path = "../support/mod.rs"]
+mod support;
+
+/// A cluster for the length of a test.
+pub struct TestCluster {
+    /// How to reach it.
+    pub options: ClientOptions,
+    /// Ends when dropped.
+    _broker: Option<support::Broker>,
+}
+
+/// The cluster to test with.
+pub fn cluster() -> TestCluster {
+    let named = std::env::var("KAFKA_RS_TEST_BOOTSTRAP").ok();
+    // So that what is measured in seconds takes milliseconds.
+    let broker = named.is_none().then(|| support::Broker::start_with(&["group.initial.rebalance.delay.ms=50"]));
+    let servers = named.or_else(|| Some(broker.as_ref()?.address().to_owned())).unwrap();
     let servers = servers.split(',').map(|server| server.parse().unwrap()).collect();
-    Some(ClientOptions { api_timeout: Duration::from_secs(20), ..ClientOptions::for_servers(servers) })
+    let options = ClientOptions { api_timeout: Duration::from_secs(20), ..ClientOptions::for_servers(servers) };
+    TestCluster { options, _broker: broker }
 }
 
 /// A name that no other test uses.

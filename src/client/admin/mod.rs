@@ -160,7 +160,7 @@ impl Admin {
 }
 
 /// Sends the request that `build` makes for the version that is in use with the broker.
-pub(super) async fn call<R: Request>(
+pub(in crate::client) async fn call<R: Request>(
     connection: &Connection,
     build: impl Fn(i16) -> R,
 ) -> Result<R::Response, ClientError> {
@@ -168,7 +168,7 @@ pub(super) async fn call<R: Request>(
 }
 
 /// As [`call`], in no version above `max_version`.
-pub(super) async fn call_up_to<R: Request>(
+pub(in crate::client) async fn call_up_to<R: Request>(
     max_version: i16,
     connection: &Connection,
     build: impl Fn(i16) -> R,
@@ -178,7 +178,7 @@ pub(super) async fn call_up_to<R: Request>(
 }
 
 /// A connection to the coordinator of a group. Asked once: who calls tries again.
-pub(super) async fn find_coordinator(
+pub(in crate::client) async fn find_coordinator(
     cluster: &Cluster,
     group: &str,
     lane: Lane,

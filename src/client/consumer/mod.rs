@@ -6,10 +6,12 @@
 mod chunk;
 mod engine;
 mod error;
+mod group;
 mod lookup;
 mod options;
 mod session;
 mod state;
+mod subscribe;
 #[cfg(test)]
 mod tests;
 
@@ -28,11 +30,13 @@ use crate::config::OffsetReset;
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 use chunk::Chunk;
 use state::{Need, Partitions};
+use subscribe::{LOOK_AT_GROUP, Subscription};
 
 pub use chunk::ConsumerRecord;
 pub use error::ConsumeError;
 pub use options::{ConsumerOptions, GroupOptions};
 pub use state::Position;
+pub use subscribe::RebalanceListener;
 
 /// Where to begin with a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +53,6 @@ pub enum Start {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Interest {
     Topics(BTreeSet<String>),
-    #[expect(dead_code, reason = "subscriptions by pattern follow")]
     All,
 }
 
@@ -86,6 +89,8 @@ struct Current {
 pub struct Consumer {
     shared: Arc<Shared>,
     current: Option<Current>,
+    subscription: Option<Subscription>,
+    next_auto_commit: Option<tokio::time::Instant>,
 }
 
 impl Drop for Consumer {
@@ -112,7 +117,7 @@ impl Consumer {
         });
         // Owned by the consumer: it ends when `closed` is set.
         tokio::spawn(engine::run(Arc::clone(&shared)));
-        Self { shared, current: None }
+        Self { shared, current: None, subscription: None, next_auto_commit: None }
     }
 
     /// The cluster, for other calls over the same connections.
@@ -129,6 +134,8 @@ impl Consumer {
 
     /// As [`Consumer::assign`], and says where to begin with each partition that was not read before.
     pub fn assign_from(&mut self, partitions: impl IntoIterator<Item = (TopicPartition, Start)>) {
+        // Who names partitions is no member of the group any more; its session ends by itself.
+        self.subscription = None;
         let partitions: Vec<_> = partitions.into_iter().collect();
         let topics = partitions.iter().map(|(partition, _)| partition.topic.clone()).collect();
         lock(&self.shared.partitions).assign(partitions);
@@ -151,6 +158,7 @@ impl Consumer {
     pub async fn poll(&mut self, timeout: Duration) -> Result<Vec<ConsumerRecord>, ConsumeError> {
         let deadline = Deadline::after(timeout);
         loop {
+            let look_again = self.take_part().await?;
             let records = self.take()?;
             if !records.is_empty() {
                 return Ok(records);
@@ -158,7 +166,13 @@ impl Consumer {
             if lock(&self.shared.partitions).has_news() {
                 continue;
             }
-            if deadline.limit(self.shared.news.notified()).await.is_none() {
+            let mut until = deadline.at();
+            if self.subscription.is_some() {
+                until = until.min(tokio::time::Instant::now() + LOOK_AT_GROUP);
+            }
+            until = look_again.map_or(until, |at| until.min(at));
+            let nothing = tokio::time::timeout_at(until, self.shared.news.notified()).await.is_err();
+            if nothing && deadline.is_over() {
                 return Ok(Vec::new());
             }
         }
@@ -386,12 +400,15 @@ impl Consumer {
         offsets.into_iter().map(|(key, result)| Ok((key, result?))).collect()
     }
 
-    /// Stops reading and disconnects.
+    /// Commits if that is automatic, leaves the group, and disconnects.
     ///
     /// # Errors
-    /// None yet.
-    pub async fn close(self) -> Result<(), ConsumeError> {
+    /// The offsets of what was read could not be committed.
+    pub async fn close(mut self) -> Result<(), ConsumeError> {
+        let committed = self.give_up_all("the consumer is being closed").await;
+        lock(&self.shared.partitions).closed = true;
+        self.shared.work.notify_one();
         self.shared.cluster.close();
-        Ok(())
+        committed
     }
 }
