@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tracing::error;
 
-use super::errors::{chain, read_error};
+use super::errors::{chain, log_error, read_error};
 use super::wait::{Awaited, WaitList, Waiter};
 use crate::config::TopicConfig;
 use crate::log::{AppendContext, AppendError, AppendOrigin, LeaderBatch, Log, LogOffsets, ReadLimits};
@@ -57,9 +57,32 @@ pub(super) struct Appended {
     /// -1 if the records keep their own times.
     pub(super) log_append_time_ms: i64,
     pub(super) log_start_offset: Offset,
+    flush_is_due: bool,
 }
 
 impl Appended {
+    /// Returns when the records are on the disk, if `flush.messages` or `flush.ms` ask for that. Appends that come meanwhile are
+    /// flushed together by the next one.
+    ///
+    /// # Errors
+    /// The disk failed; nothing of this log is acknowledged any more.
+    pub(super) async fn flushed(&self) -> Result<(), ErrorCode> {
+        if !self.flush_is_due {
+            return Ok(());
+        }
+        let partition = Arc::clone(&self.partition);
+        let end = self.last_offset.plus(1);
+        let flushed = tokio::task::spawn_blocking(move || partition.log.flush_up_to(end)).await;
+        match flushed {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                error!(partition = %self.partition.name, error = chain(&error), "flush failed");
+                Err(log_error(&error))
+            }
+            Err(_) => Err(ErrorCode::KafkaStorageError),
+        }
+    }
+
     /// Returns when all in-sync replicas have the records.
     ///
     /// # Errors
@@ -195,8 +218,12 @@ impl Partition {
     ///
     /// # Errors
     /// Nothing is in the log then.
-    pub(super) fn append_own(self: &Arc<Self>, batch: RecordBatch<'_>, now_ms: i64) -> Result<Appended, AppendError> {
-        self.append_batches(&[batch.into()], AppendOrigin::Coordinator, now_ms)
+    pub(super) fn append_own(self: &Arc<Self>, batch: RecordBatch<'_>, now_ms: i64) -> Result<(), AppendError> {
+        let appended = self.append_batches(&[batch.into()], AppendOrigin::Coordinator, now_ms)?;
+        if appended.flush_is_due {
+            self.log.flush()?;
+        }
+        Ok(())
     }
 
     fn append_batches(
@@ -207,9 +234,7 @@ impl Partition {
     ) -> Result<Appended, AppendError> {
         let context = AppendContext { leader_epoch: self.leader_epoch(), origin, now_ms };
         let info = self.log.append_as_leader(batches, &context)?;
-        if info.flush_is_due {
-            self.log.flush()?;
-        } else if let Some(offset) = info.rolled_at {
+        if let Some(offset) = info.rolled_at {
             self.flush_in_background(offset);
         }
         self.advance_high_watermark();
@@ -220,6 +245,7 @@ impl Partition {
             last_offset: info.last_offset,
             log_append_time_ms: info.log_append_time_ms,
             log_start_offset: info.log_start_offset,
+            flush_is_due: info.flush_is_due,
         })
     }
 

@@ -109,14 +109,19 @@ pub(in crate::broker) async fn handle(ctx: &RequestContext, request: ProduceRequ
             ..Default::default()
         });
     }
-    if acks == Ok(Acks::All) {
-        let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or_default());
-        for (t, p, appended) in waiting {
-            if let Err(error) = appended.committed(started + timeout).await
-                && let Some(response) = responses.get_mut(t).and_then(|t| t.partition_responses.get_mut(p))
-            {
-                *response = refused(response.index, error.into());
-            }
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or_default());
+    for (t, p, appended) in waiting {
+        let result = match acks {
+            Ok(Acks::All) => match appended.flushed().await {
+                Ok(()) => appended.committed(started + timeout).await,
+                Err(error) => Err(error),
+            },
+            _ => appended.flushed().await,
+        };
+        if let Err(error) = result
+            && let Some(response) = responses.get_mut(t).and_then(|t| t.partition_responses.get_mut(p))
+        {
+            *response = refused(response.index, error.into());
         }
     }
     let response = ProduceResponse { responses, ..Default::default() };
