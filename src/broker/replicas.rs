@@ -1,6 +1,7 @@
 //! Follows the metadata: makes the partitions that this broker is to hold, ends those that are gone, hands on settings.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tracing::{error, info, warn};
@@ -27,6 +28,17 @@ pub(super) struct Replicas {
     config: RwLock<Arc<ServerConfig>>,
     /// One change of the metadata at a time.
     applying: Mutex<()>,
+}
+
+/// Threads that make new partitions, at most.
+const MOST_MAKERS: usize = 16;
+
+/// What the metadata says of a partition.
+struct Change<'a> {
+    topic: &'a TopicImage,
+    index: PartitionId,
+    partition: &'a PartitionImage,
+    config: Arc<TopicConfig>,
 }
 
 impl Replicas {
@@ -83,12 +95,17 @@ impl Replicas {
     fn load(&self, image: &MetadataImage) {
         let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         self.update_broker_config(image);
+        let mut all = Vec::with_capacity(image.partition_count());
         for topic in image.topics().values() {
             let config = self.topic_config(image, &topic.name);
-            for (id, partition) in &topic.partitions {
-                self.follow(topic, *id, partition, &config);
-            }
+            all.extend(topic.partitions.iter().map(|(index, partition)| Change {
+                topic,
+                index: *index,
+                partition,
+                config: Arc::clone(&config),
+            }));
         }
+        self.follow_all(&all);
     }
 
     /// Takes over what one commit changed.
@@ -110,11 +127,38 @@ impl Replicas {
                 self.update_topic_config(image, &resource.name);
             }
         }
-        for (id, partition) in &delta.changed_partitions {
+        let mut configs: HashMap<&str, Arc<TopicConfig>> = HashMap::new();
+        let mut changed = Vec::with_capacity(delta.changed_partitions.len());
+        for (id, index) in &delta.changed_partitions {
             let Some(topic) = image.topic_by_id(*id) else { continue };
-            let Some(found) = topic.partitions.get(partition) else { continue };
-            let config = self.topic_config(image, &topic.name);
-            self.follow(topic, *partition, found, &config);
+            let Some(partition) = topic.partitions.get(index) else { continue };
+            let config = configs.entry(&topic.name).or_insert_with(|| self.topic_config(image, &topic.name));
+            changed.push(Change { topic, index: *index, partition, config: Arc::clone(config) });
+        }
+        self.follow_all(&changed);
+    }
+
+    /// Makes the partitions what the metadata says that they are. Making one takes a few flushes of small files: several
+    /// threads share the disk's waiting time.
+    fn follow_all(&self, changes: &[Change<'_>]) {
+        let is_new = |change: &Change<'_>| {
+            self.topics.by_id(change.topic.id).and_then(|t| t.partition(change.index.get())).is_none()
+        };
+        let new = changes.iter().filter(|change| is_new(change)).count();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some(change) = changes.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.follow(change.topic, change.index, change.partition, &change.config);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..(new / 2).clamp(1, MOST_MAKERS) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        if let Err(error) = self.logs.sync_directories() {
+            error!(error = chain(&error), "the names of new partitions can't be made durable");
         }
     }
 

@@ -123,6 +123,8 @@ pub struct LogManager {
     logs: RwLock<HashMap<TopicPartition, Hosted>>,
     removals: Mutex<Vec<Removal>>,
     files: Mutex<Vec<DeletedFiles>>,
+    /// New names that are not durable yet.
+    names_changed: AtomicBool,
     fs: Fs,
 }
 
@@ -228,8 +230,14 @@ impl LogManager {
             logs.insert(job.partition.clone(), hosted);
         }
         report.logs = logs.len();
-        let manager =
-            Self { directories, logs: RwLock::new(logs), removals: Mutex::new(removals), files: Mutex::default(), fs };
+        let manager = Self {
+            directories,
+            logs: RwLock::new(logs),
+            removals: Mutex::new(removals),
+            files: Mutex::default(),
+            names_changed: AtomicBool::new(false),
+            fs,
+        };
         Ok((manager, report))
     }
 
@@ -266,7 +274,8 @@ impl LogManager {
         self.logs().keys().cloned().collect()
     }
 
-    /// A partition's log; made if there is none. A log of another topic that had the same name is put aside as a stray.
+    /// A partition's log; made if there is none. A log of another topic that had the same name is put aside as a stray. Different
+    /// partitions may be asked for at once, the same one not; [`LogManager::sync_directories`] ends the making.
     ///
     /// # Errors
     /// What the disk says; no directory is left.
@@ -277,24 +286,21 @@ impl LogManager {
         config: Arc<LogConfig>,
         now_ms: i64,
     ) -> Result<Arc<Log>, ManagerError> {
-        let mut logs = self.logs_mut();
-        if let Some(hosted) = logs.get_mut(partition) {
+        let found = self.logs().get(partition).cloned();
+        if let Some(mut hosted) = found {
             if hosted.topic_id.is_none() {
                 hosted.topic_id = partition_metadata::read(&hosted.log.dir())?;
             }
-            match hosted.topic_id {
-                Some(id) if id == topic_id => {
-                    hosted.log.set_config(config);
-                    return Ok(Arc::clone(&hosted.log));
-                }
-                _ => {
-                    let hosted = hosted.clone();
-                    self.put_aside(partition, &hosted)?;
-                    logs.remove(partition);
-                }
+            let log = Arc::clone(&hosted.log);
+            if hosted.topic_id == Some(topic_id) {
+                log.set_config(config);
+                self.logs_mut().insert(partition.clone(), hosted);
+                return Ok(log);
             }
+            self.put_aside(partition, &hosted)?;
+            self.logs_mut().remove(partition);
         }
-        let (index, directory) = self.emptiest(&logs).ok_or(ManagerError::NoDirectory)?;
+        let (index, directory) = self.emptiest(&self.logs()).ok_or(ManagerError::NoDirectory)?;
         let path = directory.locked.path().join(partition.to_string());
         fs::create_dir_all(&path).map_err(io_error("create", &path))?;
         // Order: first whose log it is, then the log: one without is taken for a stray.
@@ -310,11 +316,26 @@ impl LogManager {
             log_start_offset: None,
             high_watermark: None,
         })?;
-        checkpoint::sync_directory(directory.locked.path()).map_err(io_error("sync", directory.locked.path()))?;
+        self.names_changed.store(true, Ordering::Release);
         let log = Arc::new(log);
         let hosted = Hosted { log: Arc::clone(&log), directory: index, topic_id: Some(topic_id) };
-        logs.insert(partition.clone(), hosted);
+        self.logs_mut().insert(partition.clone(), hosted);
         Ok(log)
+    }
+
+    /// Makes the names of new logs durable. To be called once after a number of them was made, before anybody is told.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn sync_directories(&self) -> Result<(), ManagerError> {
+        if !self.names_changed.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        for directory in self.directories.iter().filter(|directory| !directory.failed.load(Ordering::Acquire)) {
+            let path = directory.locked.path();
+            checkpoint::sync_directory(path).map_err(io_error("sync", path))?;
+        }
+        Ok(())
     }
 
     /// The working directory with the fewest logs.
