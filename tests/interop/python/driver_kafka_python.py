@@ -55,7 +55,6 @@ class Member:
     def __init__(self, request):
         config = {"group_instance_id": request["instance"]} if request.get("instance") else {}
         self.consumer = KafkaConsumer(
-            *request["topics"],
             bootstrap_servers=BOOTSTRAP,
             group_id=request["group"],
             auto_offset_reset="earliest",
@@ -63,11 +62,12 @@ class Member:
             partition_assignment_strategy=(ASSIGNORS[request.get("assignor") or "range"],),
             session_timeout_ms=request.get("session_timeout_ms", 10000),
             heartbeat_interval_ms=500,
-            # Version 3.0 can take the answer to a metadata request without topics for that of its subscription, and is
-            # then assigned nothing until it looks again; by default that is after five minutes.
-            metadata_max_age_ms=2000,
             **config,
         )
+        # Version 3.0 can take the answer to its first metadata request, which has no topics, for that of its
+        # subscription, and is then assigned nothing: so that answer must be there before there is a subscription.
+        self.consumer.topics()
+        self.consumer.subscribe(request["topics"])
         self.lock = threading.Lock()
         self.records, self.received, self.assigned = [], 0, []
         self.stopping = False
