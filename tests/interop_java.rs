@@ -270,6 +270,8 @@ fn dump_log_reads_every_file_without_a_complaint() {
         (received(&mut driver, "a") + received(&mut driver, "b") >= 15_000).then_some(())
     });
     driver.call(json!({"op": "delete_records", "topic": "segments", "partition": 0, "before": 5000}));
+    let retention = json!({"retention.ms": "-1"});
+    driver.call(json!({"op": "incremental_alter_configs", "kind": "topic", "name": "segments", "set": retention}));
     driver.call(json!({"op": "create_partitions", "name": "by-broker", "count": 3}));
     driver.call(json!({"op": "delete_topics", "names": ["by-broker"]}));
     drop(driver);

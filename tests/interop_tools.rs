@@ -23,7 +23,7 @@ fn same(kafka: &ApacheKafka, tool: &str, arguments: &[&str]) -> Ran {
 #[test]
 fn our_tools_say_what_kafkas_say() {
     for tool in ["topics", "console-producer", "console-consumer", "broker-api-versions"] {
-        need!(OWN.missing(tool));
+        need_own!(tool);
     }
     need!(THEIRS.missing(""));
     for_each_home(|home| {
