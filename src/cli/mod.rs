@@ -24,6 +24,7 @@ mod server_stop;
 mod storage;
 #[expect(dead_code, reason = "the tools that use the rest of it follow")]
 mod support;
+mod topics;
 mod zookeeper;
 
 use support::{Exit, Output, StdoutClosed, UsageError};
@@ -90,6 +91,7 @@ impl Tool {
 static TOOLS: &[Tool] = &[
     Tool::new::<server_start::ServerStart>("server-start", Some("kafka-server-start")),
     Tool::new::<server_stop::ServerStop>("server-stop", Some("kafka-server-stop")),
+    Tool::new::<topics::Topics>("topics", Some("kafka-topics")),
     Tool::new::<zookeeper::Start>("zookeeper-server-start", Some("zookeeper-server-start")),
     Tool::new::<zookeeper::Stop>("zookeeper-server-stop", Some("zookeeper-server-stop")),
     Tool::new::<storage::Storage>("storage", Some("kafka-storage")),

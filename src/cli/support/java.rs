@@ -1,0 +1,115 @@
+//! How Kafka's Java tools name and order things, where scripts look for it.
+
+use crate::client::ClientError;
+use crate::config::ConfigError;
+use crate::protocol::ErrorCode;
+
+/// The class of the exception that Java clients throw for an error code.
+pub(crate) fn exception_class(code: ErrorCode) -> String {
+    let name = match code {
+        ErrorCode::UnknownServerError => "UnknownServerException",
+        ErrorCode::CorruptMessage => "CorruptRecordException",
+        ErrorCode::RequestTimedOut => "TimeoutException",
+        ErrorCode::MessageTooLarge => "RecordTooLargeException",
+        ErrorCode::RecordListTooLarge => "RecordBatchTooLargeException",
+        ErrorCode::StaleControllerEpoch => "ControllerMovedException",
+        ErrorCode::TopicAlreadyExists => "TopicExistsException",
+        ErrorCode::InvalidConfig => "InvalidConfigurationException",
+        _ => return format!("org.apache.kafka.common.errors.{}", by_rule(code.name())),
+    };
+    format!("org.apache.kafka.common.errors.{name}")
+}
+
+/// `NOT_LEADER_OR_FOLLOWER` to `NotLeaderOrFollowerException`, which is how most classes are named.
+fn by_rule(code: &str) -> String {
+    let stem = code.strip_suffix("_EXCEPTION").or_else(|| code.strip_suffix("_FAILED")).unwrap_or(code);
+    let mut class = String::with_capacity(stem.len() + 9);
+    for word in stem.split('_') {
+        let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+        class.push_str(first);
+        class.push_str(&rest.to_ascii_lowercase());
+    }
+    class + "Exception"
+}
+
+/// The class of the exception that Kafka's tools show for an error of the client.
+pub(crate) fn client_exception_class(error: &ClientError) -> String {
+    match error {
+        ClientError::Api(error) => exception_class(error.code),
+        ClientError::UnsupportedVersion { .. } => exception_class(ErrorCode::UnsupportedVersion),
+        _ => exception_class(ErrorCode::RequestTimedOut),
+    }
+}
+
+/// The class of the exception that Kafka's tools show for a wrong setting.
+pub(crate) fn config_exception_class(error: &ConfigError) -> &'static str {
+    match error {
+        ConfigError::Unknown { .. } => "org.apache.kafka.common.errors.InvalidConfigurationException",
+        ConfigError::At { source, .. } => config_exception_class(source),
+        _ => "org.apache.kafka.common.config.ConfigException",
+    }
+}
+
+/// Puts `items` into the order in which a `java.util.HashMap` with their names as keys goes over them.
+///
+/// Kafka's tools print settings in that order, and their output should compare equal.
+pub(crate) fn in_hash_map_order<T>(items: &mut [T], name: impl Fn(&T) -> &str) {
+    // The table doubles when it is three quarters full; the order within a bucket is that of insertion.
+    let mut buckets = 16u32;
+    while items.len() as u64 * 4 > u64::from(buckets) * 3 {
+        buckets *= 2;
+    }
+    items.sort_by_key(|item| {
+        let hash = string_hash(name(item)).cast_unsigned();
+        (hash ^ (hash >> 16)) & (buckets - 1)
+    });
+}
+
+/// `String.hashCode`.
+fn string_hash(text: &str) -> i32 {
+    text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_exceptions() {
+        for (code, class) in [
+            (ErrorCode::TopicAlreadyExists, "TopicExistsException"),
+            (ErrorCode::InvalidTopicException, "InvalidTopicException"),
+            (ErrorCode::InvalidReplicaAssignment, "InvalidReplicaAssignmentException"),
+            (ErrorCode::NotLeaderOrFollower, "NotLeaderOrFollowerException"),
+            (ErrorCode::TopicAuthorizationFailed, "TopicAuthorizationException"),
+            (ErrorCode::UnknownTopicOrPartition, "UnknownTopicOrPartitionException"),
+        ] {
+            assert_eq!(exception_class(code), format!("org.apache.kafka.common.errors.{class}"));
+        }
+    }
+
+    #[test]
+    fn names_come_in_the_order_of_a_hash_map() {
+        // As `new HashMap` of Java prints these keys.
+        let mut names = vec![
+            "retention.ms",
+            "min.insync.replicas",
+            "cleanup.policy",
+            "compression.type",
+            "segment.bytes",
+            "Aa",
+            "BB",
+            "polygenelubricants",
+        ];
+        in_hash_map_order(&mut names, |name| name);
+        assert_eq!(
+            names.join(" "),
+            "compression.type Aa BB polygenelubricants cleanup.policy min.insync.replicas retention.ms segment.bytes"
+        );
+        let mut names: Vec<String> = (1..=30).map(|n| format!("key.{n}.name")).collect();
+        in_hash_map_order(&mut names, |name| name);
+        assert!(names.join(" ").starts_with("key.14.name key.4.name key.17.name key.11.name key.7.name"), "{names:?}");
+        assert_eq!(string_hash("polygenelubricants"), i32::MIN);
+        assert_eq!(string_hash("Aa"), string_hash("BB"));
+    }
+}

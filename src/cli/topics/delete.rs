@@ -1,0 +1,38 @@
+//! `topics --delete`.
+
+use serde_json::json;
+
+use super::Topics;
+use super::error::TopicsError;
+use crate::cli::support::{NothingChosen, Output, Style, confirm};
+use crate::client::Admin;
+use crate::client::admin::TopicName;
+
+pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyhow::Result<()> {
+    let topics = super::list::find_or_pick(args, admin, out).await?;
+    if topics.is_empty() {
+        return Ok(());
+    }
+    if out.can_ask() && !args.yes && !confirm(&question(&topics), out)? {
+        return Err(NothingChosen.into());
+    }
+    let names: Vec<_> = topics.iter().cloned().map(TopicName::Name).collect();
+    let results = admin.delete_topics(&names).await.map_err(|error| TopicsError::call("deleteTopics", &error))?;
+    let failed = results.iter().find_map(|(_, result)| result.as_ref().err());
+    if let Some(error) = failed {
+        return Err(TopicsError::api(error).into());
+    }
+    match out.style() {
+        Style::Kafka => {}
+        Style::Table => out.line(format_args!("Deleted {}.", topics.join(", ")))?,
+        Style::Json => out.json(&json!(topics))?,
+    }
+    Ok(())
+}
+
+fn question(topics: &[String]) -> String {
+    match topics {
+        [topic] => format!("Delete the topic {topic} with all its records?"),
+        _ => format!("Delete {} topics with all their records: {}?", topics.len(), topics.join(", ")),
+    }
+}

@@ -1,0 +1,157 @@
+//! `topics`: create, list, describe, alter, delete. Kafka's `kafka-topics.sh`.
+//!
+//! Start reading at [`Topics`], the options, and `checks.rs`, which go together; then a file per action.
+
+mod alter;
+mod checks;
+mod create;
+mod delete;
+mod describe;
+mod error;
+mod filter;
+mod list;
+mod partition_lines;
+
+use std::io;
+
+use super::Run;
+use super::support::{ConnectArgs, Exit, IgnoredWords, Mistake, Output, OutputArgs, UsageError, block_on};
+use crate::client::Admin;
+use error::TopicsError;
+
+/// Create, list, describe, change or delete topics
+#[derive(Debug, Clone, clap::Parser)]
+#[command(after_help = "\
+--topic is a pattern for all actions but --create: a regular expression that the whole name must match, or several
+names with commas between them. For --alter and --delete, a topic whose name is exactly that text is meant alone.
+
+JSON: --list gives [{\"name\", \"id\", \"internal\", \"partitions\", \"replicationFactor\"}], --describe gives [{\"name\",
+\"id\", \"internal\", \"partitionCount\", \"replicationFactor\", \"configs\": {}, \"partitions\": [{\"partition\", \"leader\",
+\"replicas\", \"isr\", \"elr\", \"lastKnownElr\", \"addingReplicas\", \"removingReplicas\"}]}]; --create, --alter and
+--delete give [\"name\"] of the topics that they changed.")]
+pub(super) struct Topics {
+    /// Create a topic
+    #[arg(long, help_heading = "Actions")]
+    create: bool,
+    /// List the topics
+    #[arg(long, help_heading = "Actions")]
+    list: bool,
+    /// Show partitions, replicas and settings
+    #[arg(long, help_heading = "Actions")]
+    describe: bool,
+    /// Give topics more partitions
+    #[arg(long, help_heading = "Actions")]
+    alter: bool,
+    /// Delete topics
+    #[arg(long, help_heading = "Actions")]
+    delete: bool,
+
+    /// Name of the topic; a pattern for all actions but --create
+    #[arg(long, value_name = "NAME")]
+    topic: Option<String>,
+    /// Id of the topic to describe; counts before --topic
+    #[arg(long, value_name = "ID")]
+    topic_id: Option<String>,
+    /// Number of partitions to create, or to have after --alter [default: the cluster's]
+    #[arg(long, value_name = "COUNT")]
+    partitions: Option<i32>,
+    /// Replicas of each partition [default: the cluster's]
+    #[arg(long, value_name = "COUNT")]
+    replication_factor: Option<i32>,
+    /// Brokers of each partition, instead of counts: those of partition 0, then of 1, ...
+    #[arg(long, value_name = "ID:ID,ID:ID,...")]
+    replica_assignment: Option<String>,
+    /// Setting of the topic to create
+    #[arg(long, value_name = "KEY=VALUE")]
+    config: Vec<String>,
+    /// Has no effect any more
+    #[arg(long, value_name = "KEY", hide = true)]
+    delete_config: Vec<String>,
+
+    /// Don't fail if the topic does not exist
+    #[arg(long)]
+    if_exists: bool,
+    /// Don't fail if the topic exists
+    #[arg(long)]
+    if_not_exists: bool,
+    /// Leave out Kafka's own topics
+    #[arg(long)]
+    exclude_internal: bool,
+
+    /// Describe only partitions with fewer in-sync replicas than replicas
+    #[arg(long)]
+    under_replicated_partitions: bool,
+    /// Describe only partitions without a leader
+    #[arg(long)]
+    unavailable_partitions: bool,
+    /// Describe only partitions with fewer in-sync replicas than min.insync.replicas
+    #[arg(long)]
+    under_min_isr_partitions: bool,
+    /// Describe only partitions with exactly min.insync.replicas in-sync replicas
+    #[arg(long)]
+    at_min_isr_partitions: bool,
+    /// Describe only topics with settings of their own
+    #[arg(long)]
+    topics_with_overrides: bool,
+    /// Partitions to ask for at a time
+    #[arg(long, value_name = "COUNT", default_value_t = 2000)]
+    partition_size_limit_per_response: i32,
+
+    /// Delete without asking
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(flatten)]
+    _ignored: IgnoredWords,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Create,
+    List,
+    Describe,
+    Alter,
+    Delete,
+}
+
+impl Run for Topics {
+    fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
+        self.output.apply(out);
+        let action = self.check(out)?;
+        let admin = Admin::new(self.connect.admin_options(out)?);
+        block_on(async {
+            match action {
+                Action::Create => create::run(&self, &admin, out).await,
+                Action::List => list::run(&self, &admin, out).await,
+                Action::Describe => describe::run(&self, &admin, out).await,
+                Action::Alter => alter::run(&self, &admin, out).await,
+                Action::Delete => delete::run(&self, &admin, out).await,
+            }
+        })?;
+        Ok(Exit::Success)
+    }
+
+    /// Kafka's tool finds some mistakes only when it is at work, and tells them so.
+    fn misused(mistake: &UsageError, called_as: &str, out: &mut Output) -> io::Result<Exit> {
+        let class = match mistake.kind {
+            Mistake::BadValue => "joptsimple.OptionArgumentConversionException",
+            Mistake::Repeated => "joptsimple.MultipleArgumentsForOptionException",
+            _ => return mistake.report(called_as, out),
+        };
+        if out.is_for_people() {
+            return mistake.report(called_as, out);
+        }
+        TopicsError::new(class, mistake.to_string()).report(out)
+    }
+
+    fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
+        match error.downcast_ref::<TopicsError>() {
+            Some(error) => error.report(out),
+            None => super::support::report_failure(error, out),
+        }
+    }
+}
