@@ -11,11 +11,11 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
+mod broker_api_versions;
 mod complete;
 mod completions;
 #[expect(dead_code, reason = "the rest of the tool follows")]
 mod console_consumer;
-#[expect(dead_code, reason = "the rest of the tool follows")]
 mod console_producer;
 mod links;
 mod man;
@@ -77,13 +77,23 @@ impl Tool {
         }
     }
 
-    /// The tool's command with its name and Kafka's option rules.
+    /// The tool's command with its name, Kafka's option rules, and one form of help.
     fn command(&self) -> Command {
-        support::with_kafkas_option_rules((self.command)())
+        let flag = |name: &'static str, action, help: &'static str| {
+            clap::Arg::new(name).long(name).action(action).help(help).help_heading("Options")
+        };
+        // An own heading for what has none: headings then stand in the order in which the tool declares its options.
+        let command = (self.command)().mut_args(|arg| match arg.get_help_heading() {
+            None if !arg.is_positional() => arg.help_heading("Options"),
+            _ => arg,
+        });
+        support::with_kafkas_option_rules(command)
             .name(self.name)
             .version(env!("CARGO_PKG_VERSION"))
             .disable_version_flag(true)
-            .arg(clap::Arg::new("version").long("version").action(clap::ArgAction::Version).help("Print the version"))
+            .disable_help_flag(true)
+            .arg(flag("help", clap::ArgAction::HelpShort, "Print help").short('h'))
+            .arg(flag("version", clap::ArgAction::Version, "Print the version"))
     }
 }
 
@@ -92,6 +102,8 @@ static TOOLS: &[Tool] = &[
     Tool::new::<server_start::ServerStart>("server-start", Some("kafka-server-start")),
     Tool::new::<server_stop::ServerStop>("server-stop", Some("kafka-server-stop")),
     Tool::new::<topics::Topics>("topics", Some("kafka-topics")),
+    Tool::new::<console_producer::ConsoleProducer>("console-producer", Some("kafka-console-producer")),
+    Tool::new::<broker_api_versions::BrokerApiVersions>("broker-api-versions", Some("kafka-broker-api-versions")),
     Tool::new::<zookeeper::Start>("zookeeper-server-start", Some("zookeeper-server-start")),
     Tool::new::<zookeeper::Stop>("zookeeper-server-stop", Some("zookeeper-server-stop")),
     Tool::new::<storage::Storage>("storage", Some("kafka-storage")),

@@ -108,6 +108,12 @@ impl Formatter {
         })
     }
 
+    /// The class that has taken the place of one of version 3.
+    pub(super) fn class_of_today(class: &str) -> Option<String> {
+        let name = class.strip_prefix("kafka.")?.rsplit(['.', '$']).next()?;
+        Some(format!("org.apache.kafka.tools.consumer.{name}"))
+    }
+
     /// Deserializer classes that don't exist here.
     pub(super) fn unknown_deserializers(&self) -> &[String] {
         match self {

@@ -1,5 +1,121 @@
-//! `console-consumer`: a topic to stdout.
+//! `console-consumer`: a topic to standard output. Kafka's `kafka-console-consumer.sh`.
+//!
+//! `settings.rs` checks the options and puts the consumer's settings together as Kafka does, `formatter.rs` prints
+//! records; the loop between them is in `reading.rs`.
 
 mod deserializer;
 mod formatter;
 mod internal_topics;
+mod settings;
+
+use std::io;
+use std::path::PathBuf;
+
+use super::Run;
+use super::support::{Exit, IgnoredWords, OldServerOptions, Output, report_failure};
+
+/// Print the records of topics
+#[derive(Debug, clap::Parser)]
+#[command(after_help = "\
+Properties of the formatter, for --formatter-property: print.timestamp, print.partition, print.offset, print.headers, \
+print.key and print.value (true or false), key.separator (default tab, between all columns), line.separator, \
+headers.separator (default comma), null.literal, key.deserializer, value.deserializer, headers.deserializer.
+
+Deserializers are Kafka's classes, the package may be left out: StringDeserializer, ShortDeserializer, \
+IntegerDeserializer, LongDeserializer, FloatDeserializer, DoubleDeserializer, BooleanDeserializer, UUIDDeserializer, \
+BytesDeserializer, VoidDeserializer. Formatters: DefaultMessageFormatter, NoOpMessageFormatter and, for Kafka's own \
+topics, OffsetsMessageFormatter, GroupMetadataMessageFormatter, TransactionLogMessageFormatter.
+
+Without --group nothing is committed. A group goes on where it stopped; --from-beginning counts only for partitions \
+that it has not read yet.")]
+pub(super) struct ConsoleConsumer {
+    /// Topic to read
+    #[arg(long, value_name = "NAME")]
+    topic: Option<String>,
+    /// Topics to read: a regular expression that the whole name must match
+    #[arg(long, value_name = "PATTERN")]
+    include: Option<String>,
+    /// Read from the first record on, where nothing else says where to begin
+    #[arg(long)]
+    from_beginning: bool,
+    /// Read this partition alone
+    #[arg(long, value_name = "NUMBER")]
+    partition: Option<i32>,
+    /// Where to begin in the partition: earliest, latest or an offset [default: latest]
+    #[arg(long, value_name = "OFFSET")]
+    offset: Option<String>,
+    /// Group to read as, whose offsets are committed
+    #[arg(long, value_name = "ID")]
+    group: Option<String>,
+    /// End after this many records
+    #[arg(long, value_name = "COUNT")]
+    max_messages: Option<i32>,
+    /// End when no record has come for this long
+    #[arg(long, value_name = "MS")]
+    timeout_ms: Option<i64>,
+    /// Which records of transactions to print: read_uncommitted (all) or read_committed
+    #[arg(long, value_name = "LEVEL")]
+    isolation_level: Option<String>,
+
+    /// Property of the formatter, such as print.key=true
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Format")]
+    formatter_property: Vec<String>,
+    /// File with properties of the formatter
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Format")]
+    formatter_config: Option<PathBuf>,
+    /// Class of the formatter [default: DefaultMessageFormatter]
+    #[arg(long, value_name = "CLASS", help_heading = "Format")]
+    formatter: Option<String>,
+    /// Class that reads keys
+    #[arg(long, value_name = "CLASS", help_heading = "Format")]
+    key_deserializer: Option<String>,
+    /// Class that reads values
+    #[arg(long, value_name = "CLASS", help_heading = "Format")]
+    value_deserializer: Option<String>,
+    /// Go on after a record that can't be printed
+    #[arg(long, help_heading = "Format")]
+    skip_message_on_error: bool,
+    /// Old spelling of --formatter-property
+    #[arg(long, value_name = "KEY=VALUE", hide = true)]
+    property: Vec<String>,
+    /// Print a line at the end, for Kafka's own tests
+    #[arg(long, hide = true)]
+    enable_systest_events: bool,
+    /// Old spelling of --include
+    #[arg(long, value_name = "PATTERN", hide = true)]
+    whitelist: Option<String>,
+
+    /// Brokers to connect to [default: localhost:9092]
+    #[arg(long, value_name = "HOST:PORT,...", help_heading = "Connection")]
+    bootstrap_server: Option<String>,
+    /// Setting of the consumer
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Connection")]
+    command_property: Vec<String>,
+    /// File with settings of the consumer
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Connection")]
+    command_config: Option<PathBuf>,
+    /// Old spelling of --command-property
+    #[arg(long, value_name = "KEY=VALUE", hide = true)]
+    consumer_property: Vec<String>,
+    /// Old spelling of --command-config
+    #[arg(long = "consumer.config", value_name = "FILE", alias = "consumer-config", hide = true)]
+    consumer_config: Option<PathBuf>,
+    #[command(flatten)]
+    old: OldServerOptions,
+    #[command(flatten)]
+    _ignored: IgnoredWords,
+}
+
+impl Run for ConsoleConsumer {
+    fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
+        self.check(out)?;
+        let servers = self.old.servers(self.bootstrap_server.as_deref(), out)?;
+        let plan = self.plan(&servers, out)?;
+        let _ = plan;
+        Ok(Exit::Success)
+    }
+
+    fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
+        report_failure(error, out)
+    }
+}

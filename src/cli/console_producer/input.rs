@@ -1,6 +1,8 @@
 //! Standard input to batches of messages, on a thread of its own: reading blocks, and parsing beside sending is faster.
 
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use bytes::Bytes;
@@ -26,17 +28,34 @@ pub(super) enum Input {
     Failed(io::Error),
 }
 
-/// Starts to read `source`. The channel closes at its end.
-pub(super) fn start(source: impl Read + Send + 'static, reader: LineReader) -> io::Result<mpsc::Receiver<Input>> {
-    let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-    // Not joined: it may sit in a read that never returns when Ctrl-C ends the tool.
-    thread::Builder::new().name("stdin".to_owned()).spawn(move || read_all(source, reader, &sender))?;
-    Ok(receiver)
+/// Input that is being read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// What was read; closes at the end of the input.
+    pub(super) batches: mpsc::Receiver<Input>,
+    stop: Arc<AtomicBool>,
 }
 
-fn read_all(mut source: impl Read, mut reader: LineReader, sender: &mpsc::Sender<Input>) {
+impl Reading {
+    /// Nothing more is to be read; what was read already still comes.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Starts to read `source`.
+pub(super) fn start(source: impl Read + Send + 'static, reader: LineReader) -> io::Result<Reading> {
+    let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    // Not joined: it may sit in a read that never returns when Ctrl-C ends the tool.
+    thread::Builder::new().name("stdin".to_owned()).spawn(move || read_all(source, reader, &sender, &told))?;
+    Ok(Reading { batches, stop })
+}
+
+fn read_all(mut source: impl Read, mut reader: LineReader, sender: &mpsc::Sender<Input>, stop: &AtomicBool) {
     let mut lines = Lines::default();
-    loop {
+    while !stop.load(Ordering::Relaxed) {
         let (found, done) = match lines.fill(&mut source) {
             Ok(0) => (lines.last(), true),
             Ok(_) => (lines.whole(), false),
@@ -216,11 +235,11 @@ mod tests {
     fn a_bad_line_comes_after_the_good_ones() {
         let properties = [("parse.key".to_owned(), "true".to_owned())].into();
         let source = Pieces(vec![b"a\t1\nb\t2\nnokey\nc\t3\n".to_vec()]);
-        let mut receiver = start(source, LineReader::new(&properties).unwrap()).unwrap();
-        let Some(Input::Messages { messages, bytes }) = receiver.blocking_recv() else { panic!("no messages") };
+        let mut reading = start(source, LineReader::new(&properties).unwrap()).unwrap();
+        let Some(Input::Messages { messages, bytes }) = reading.batches.blocking_recv() else { panic!("no messages") };
         assert_eq!((messages.len(), bytes), (2, 8));
-        let Some(Input::Bad(error)) = receiver.blocking_recv() else { panic!("no error") };
+        let Some(Input::Bad(error)) = reading.batches.blocking_recv() else { panic!("no error") };
         assert_eq!(error.to_string(), "No key separator found on line number 3: 'nokey'");
-        assert!(receiver.blocking_recv().is_none());
+        assert!(reading.batches.blocking_recv().is_none());
     }
 }

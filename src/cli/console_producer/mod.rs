@@ -1,4 +1,361 @@
-//! `console-producer`: lines of stdin to a topic.
+//! `console-producer`: lines of standard input to a topic. Kafka's `kafka-console-producer.sh`.
+//!
+//! `input.rs` reads and cuts lines on a thread of its own, `reader.rs` makes messages of them, `settings.rs` puts the
+//! options together as Kafka does, `failures.rs` tells of records that were not delivered; here they meet.
 
+mod failures;
 mod input;
 mod reader;
+mod settings;
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Run;
+use super::support::{
+    Exit, Hinted, IgnoredWords, Mistake, OldServerOptions, Output, Progress, Signal, Signals, UsageError, block_on,
+    chain_text, hint_for, java, report_failure,
+};
+use crate::client::producer::{Delivery, ProduceError};
+use crate::client::{Admin, ClientOptions, Producer, ProducerRecord};
+use crate::config::ConfigError;
+use crate::record::Header;
+use failures::{Failures, java_error};
+use input::{Input, Reading};
+use reader::{Message, ReaderError};
+
+/// Write lines of standard input to a topic
+#[derive(Debug, clap::Parser)]
+#[command(after_help = "\
+Properties of the reader, for --reader-property: parse.key=true, key.separator (default tab), parse.headers=true, \
+headers.delimiter (default tab), headers.separator (default comma), headers.key.separator (default colon), \
+null.marker, ignore.error=true. A line is then [headers<delimiter>][key<separator>]value, with headers as \
+key:value,key:value.
+
+Ctrl-C sends what was read before it ends. The exit code is 1 if a record could not be delivered.")]
+pub(super) struct ConsoleProducer {
+    /// Topic to write to
+    #[arg(long, value_name = "NAME")]
+    topic: Option<String>,
+    /// Property of the line reader, such as parse.key=true
+    #[arg(long, value_name = "KEY=VALUE")]
+    reader_property: Vec<String>,
+    /// File with properties of the line reader
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    reader_config: Option<PathBuf>,
+    /// Class of the line reader; there is only Kafka's own
+    #[arg(long, value_name = "CLASS", hide = true)]
+    line_reader: Option<String>,
+    /// Old spelling of --reader-property
+    #[arg(long, value_name = "KEY=VALUE", hide = true)]
+    property: Vec<String>,
+
+    /// Wait for each record's acknowledgement before the next is sent
+    #[arg(long, help_heading = "Delivery")]
+    sync: bool,
+    /// Compress: none, gzip, snappy, lz4 or zstd [default: none; without a codec gzip]
+    #[arg(long, value_name = "CODEC", num_args = 0..=1, default_missing_value = "gzip", help_heading = "Delivery")]
+    compression_codec: Option<String>,
+    /// Copies to wait for: 0, 1 or all [default: all]
+    #[arg(long, value_name = "ACKS", help_heading = "Delivery")]
+    request_required_acks: Option<String>,
+    /// Bytes to collect for a partition before they are sent [default: 16384]
+    #[arg(long, value_name = "BYTES", help_heading = "Delivery")]
+    batch_size: Option<i32>,
+    /// The same as --batch-size, and counts before it
+    #[arg(long, value_name = "BYTES", hide = true)]
+    max_partition_memory_bytes: Option<i32>,
+    /// How long a record may wait for others in its batch [default: 1000; at a terminal 0]
+    #[arg(long, value_name = "MS", help_heading = "Delivery")]
+    timeout: Option<i64>,
+    /// Attempts to send a batch again [default: 3]
+    #[arg(long, value_name = "COUNT", help_heading = "Delivery")]
+    message_send_max_retries: Option<i32>,
+    /// Pause before an attempt is repeated [default: 100]
+    #[arg(long, value_name = "MS", help_heading = "Delivery")]
+    retry_backoff_ms: Option<i64>,
+    /// How long to wait for a broker's answer [default: 1500]
+    #[arg(long, value_name = "MS", help_heading = "Delivery")]
+    request_timeout_ms: Option<i32>,
+    /// Age at which leaders are looked up anew [default: 300000]
+    #[arg(long, value_name = "MS", help_heading = "Delivery")]
+    metadata_expiry_ms: Option<i64>,
+    /// How long to wait for the topic to be known, or for memory [default: 60000]
+    #[arg(long, value_name = "MS", help_heading = "Delivery")]
+    max_block_ms: Option<i64>,
+    /// Memory for records that are not delivered yet [default: 33554432]
+    #[arg(long, value_name = "BYTES", help_heading = "Delivery")]
+    max_memory_bytes: Option<i64>,
+    /// Size of the socket's send buffer [default: 102400]
+    #[arg(long, value_name = "BYTES", help_heading = "Delivery")]
+    socket_buffer_size: Option<i32>,
+
+    /// Brokers to connect to [default: localhost:9092]
+    #[arg(long, value_name = "HOST:PORT,...", help_heading = "Connection")]
+    bootstrap_server: Option<String>,
+    /// Setting of the producer
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Connection")]
+    command_property: Vec<String>,
+    /// File with settings of the producer
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Connection")]
+    command_config: Option<PathBuf>,
+    /// Old spelling of --command-property
+    #[arg(long, value_name = "KEY=VALUE", hide = true)]
+    producer_property: Vec<String>,
+    /// Old spelling of --command-config
+    #[arg(long = "producer.config", value_name = "FILE", alias = "producer-config", hide = true)]
+    producer_config: Option<PathBuf>,
+    #[command(flatten)]
+    old: OldServerOptions,
+    #[command(flatten)]
+    _ignored: IgnoredWords,
+}
+
+/// After this long without input, batches that wait for more are sent: nobody should wait for the default of a second.
+const IDLE: Duration = Duration::from_millis(50);
+/// How long Ctrl-C waits for lines that the reading thread may be about to hand over.
+const HAND_OVER: Duration = Duration::from_millis(100);
+
+impl Run for ConsoleProducer {
+    fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
+        self.check(out)?;
+        let servers = self.old.servers(self.bootstrap_server.as_deref(), out)?;
+        settings::check_servers(&servers)?;
+        let reader = self.reader()?;
+        let failures = Arc::new(Failures::new(out.is_for_people()));
+        let options = self.options(&servers, Arc::clone(&failures), out)?;
+        let flush_when_idle = self.timeout.is_none();
+        block_on(async {
+            let topic = match self.topic {
+                Some(topic) => topic,
+                None => pick_topic(options.client.clone(), out).await?,
+            };
+            let progress = Progress::new(!out.stdin_is_terminal(), out);
+            let input = input::start(io::stdin(), reader)?;
+            let producer = Producer::new(options);
+            let run = Sending { topic, sync: self.sync, flush_when_idle, producer, failures, progress, records: 0 };
+            run.send_all(input, out).await
+        })
+    }
+
+    /// A value that is no number is told without the list of options, as in Kafka's tool.
+    fn misused(mistake: &UsageError, called_as: &str, out: &mut Output) -> io::Result<Exit> {
+        if mistake.kind == Mistake::BadValue && !out.is_for_people() {
+            out.note(mistake)?;
+            return Ok(Exit::Failure);
+        }
+        mistake.report(called_as, out)
+    }
+
+    /// Kafka's tool shows the exception.
+    fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
+        if out.is_for_people() {
+            return report_failure(error, out);
+        }
+        if let Some(error) = error.downcast_ref::<ConfigError>()
+            && error.key().is_some()
+        {
+            out.note(format_args!("{}: {error}", java::config_exception_class(error)))?;
+        } else if let Some(Undelivered { class, message }) = error.downcast_ref() {
+            out.note(format_args!("java.util.concurrent.ExecutionException: {class}: {message}"))?;
+        } else if let Some(error) = error.downcast_ref::<ReaderError>() {
+            out.note(format_args!("org.apache.kafka.common.KafkaException: {error}"))?;
+        } else {
+            return report_failure(error, out);
+        }
+        Ok(Exit::Failure)
+    }
+}
+
+async fn pick_topic(options: ClientOptions, out: &mut Output) -> anyhow::Result<String> {
+    let admin = Admin::new(options);
+    let topics = admin.list_topics().await.map_err(super::support::explained)?;
+    let names: Vec<_> = topics.into_iter().filter(|topic| !topic.is_internal).map(|topic| topic.name).collect();
+    if names.is_empty() {
+        return Err(Hinted::error("there are no topics yet", "name a new one with --topic"));
+    }
+    super::support::pick("Topic", names, out)
+}
+
+/// A run from the first line to the last acknowledgement.
+struct Sending {
+    topic: String,
+    sync: bool,
+    flush_when_idle: bool,
+    producer: Producer,
+    failures: Arc<Failures>,
+    progress: Progress,
+    /// Records read so far.
+    records: u64,
+}
+
+impl Sending {
+    async fn send_all(mut self, mut input: Reading, out: &mut Output) -> anyhow::Result<Exit> {
+        let mut signals = Signals::listen()?;
+        let ended = self.until_the_end(&mut input, &mut signals, out).await;
+        self.progress.clear();
+        let exit = match &ended {
+            Ok(Some(signal)) => signal.exit(),
+            Ok(None) => Exit::Success,
+            Err(_) => Exit::Failure,
+        };
+        // Also after an error: what was read before it is delivered.
+        let gave_up = tokio::select! {
+            () = async { drop(self.producer.flush().await) } => false,
+            _ = signals.next() => true,
+        };
+        self.failures.report(&self.topic, out)?;
+        if gave_up {
+            out.note("given up; some records may not be delivered")?;
+        }
+        // Nothing is left to wait for; what was given up is dropped.
+        drop(self.producer.close(Duration::ZERO).await);
+        ended?;
+        let lost = self.failures.lost();
+        if lost > 0 {
+            out.error(&format!("{lost} of {} records were not delivered", self.records))?;
+        }
+        Ok(if exit == Exit::Success && lost > 0 { Exit::Failure } else { exit })
+    }
+
+    /// Sends until the input ends (`None`) or a signal comes.
+    async fn until_the_end(
+        &mut self,
+        input: &mut Reading,
+        signals: &mut Signals,
+        out: &mut Output,
+    ) -> anyhow::Result<Option<Signal>> {
+        let mut flushed = true;
+        loop {
+            if out.is_prompt() {
+                out.stdout().write_all(b">")?;
+                out.flush()?;
+            }
+            let next = tokio::select! {
+                next = input.batches.recv() => next,
+                signal = signals.next() => {
+                    self.take_the_rest(input, signals, out).await?;
+                    return Ok(Some(signal));
+                }
+                () = tokio::time::sleep(IDLE), if self.flush_when_idle && !flushed => {
+                    flushed = true;
+                    // Marks the batches as to be sent now; that they arrive is waited for at the end.
+                    let _ = tokio::time::timeout(Duration::ZERO, self.producer.flush()).await;
+                    continue;
+                }
+            };
+            flushed = false;
+            match next {
+                None => return Ok(None),
+                Some(Input::Failed(error)) => {
+                    return Err(anyhow::Error::new(error).context("could not read standard input"));
+                }
+                Some(Input::Bad(error)) => return Err(error.into()),
+                Some(Input::Messages { messages, bytes }) => {
+                    let sending = self.send_batch(&messages, bytes, out);
+                    tokio::select! {
+                        sent = sending => sent?,
+                        // What of the batch is not in the producer yet is not lost either: the producer may be stuck.
+                        signal = signals.next() => {
+                            out.note("records that were read could not be sent in time")?;
+                            return Ok(Some(signal));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// After a signal: reads no more, and sends what the reading thread has read already.
+    async fn take_the_rest(
+        &mut self,
+        input: &mut Reading,
+        signals: &mut Signals,
+        out: &mut Output,
+    ) -> anyhow::Result<()> {
+        input.stop();
+        loop {
+            let next = tokio::select! {
+                next = tokio::time::timeout(HAND_OVER, input.batches.recv()) => next,
+                _ = signals.next() => return Ok(()),
+            };
+            match next {
+                Ok(Some(Input::Messages { messages, bytes })) => self.send_batch(&messages, bytes, out).await?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn send_batch(&mut self, messages: &[Message], bytes: usize, out: &mut Output) -> anyhow::Result<()> {
+        let mut headers = Vec::new();
+        for message in messages {
+            self.records += 1;
+            headers.clear();
+            headers.extend(
+                message.headers.iter().map(|(key, value)| Header { key: key.as_bytes(), value: value.as_deref() }),
+            );
+            let record = ProducerRecord {
+                topic: &self.topic,
+                key: message.key.as_deref(),
+                value: message.value.as_deref(),
+                headers: &headers,
+                ..ProducerRecord::default()
+            };
+            match self.producer.send(record).await {
+                Ok(delivery) if self.sync => self.wait_for(delivery).await?,
+                Ok(delivery) => self.failures.on_its_way(delivery.partition(), message),
+                Err(error) if self.sync || is_final(&error) => return Err(self.explained(error)),
+                Err(error) => self.failures.refused(message, error),
+            }
+        }
+        self.failures.report(&self.topic, out)?;
+        self.progress.add(messages.len() as u64, bytes as u64);
+        Ok(())
+    }
+
+    async fn wait_for(&self, delivery: Delivery) -> anyhow::Result<()> {
+        let Err(error) = delivery.outcome().await else { return Ok(()) };
+        let (class, message) = java_error(&self.topic, &error);
+        Err(self.explained(error).context(Undelivered { class, message }))
+    }
+
+    fn explained(&self, error: ProduceError) -> anyhow::Error {
+        let hint = match &error {
+            ProduceError::Client(error) => hint_for(error),
+            ProduceError::UnknownTopic { source: Some(source), .. } => hint_for(source),
+            ProduceError::TooLarge { limit_key, .. } => {
+                Some(format!("raise it with --command-property {limit_key}=..."))
+            }
+            _ => None,
+        };
+        let text = chain_text(&anyhow::Error::new(error));
+        let text = format!("could not write to {}: {text}", self.topic);
+        match hint {
+            Some(hint) => Hinted::error(text, hint),
+            None => anyhow::Error::msg(text),
+        }
+    }
+}
+
+/// A record that `--sync` waited for in vain, as Kafka's tool tells it.
+#[derive(Debug)]
+struct Undelivered {
+    class: String,
+    message: String,
+}
+
+impl fmt::Display for Undelivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Whether the records that follow would fare no better.
+fn is_final(error: &ProduceError) -> bool {
+    matches!(error, ProduceError::Client(_) | ProduceError::UnknownTopic { .. } | ProduceError::Closed)
+}

@@ -4,7 +4,6 @@
 //! `broker::Server`. Nothing here knows requests or logs.
 
 mod background;
-mod signals;
 
 use std::fs;
 use std::io;
@@ -14,7 +13,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use super::Run;
-use super::support::{Exit, Hinted, Output, UsageError};
+use super::support::{Exit, Hinted, Output, Signals, UsageError};
 use crate::broker::{BrokerError, Endpoint, Server};
 use crate::config::{ConfigError, Place, ServerConfig, Warning};
 use crate::telemetry;
@@ -22,9 +21,9 @@ use crate::telemetry;
 /// Start a broker
 #[derive(Debug, clap::Parser)]
 #[command(after_help = "\
-Without a file the broker is its own controller, listens on localhost:9092 and keeps its data in
-~/.local/share/kafka-rs. New directories are formatted at the first start. KAFKA_RS_LOG sets what is logged
-(error, warn, info, debug, or module=level,...).")]
+Without a file the broker is its own controller, listens on localhost:9092 and keeps its data in \
+~/.local/share/kafka-rs. New directories are formatted at the first start. KAFKA_RS_LOG sets what is logged: error, \
+warn, info, debug, or module=level,...")]
 pub(super) struct ServerStart {
     /// Settings, in the format of Kafka's server.properties
     #[arg(value_name = "SERVER.PROPERTIES", value_hint = clap::ValueHint::FilePath)]
@@ -87,7 +86,7 @@ impl Run for ServerStart {
 
 async fn serve(config: ServerConfig, args: &ServerStart, started: Instant, out: &mut Output) -> anyhow::Result<Exit> {
     // Before the broker starts, so that a signal in the meantime is not lost.
-    let mut signals = signals::Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let summary = Summary::of(&config, args.ephemeral);
     let server = Server::start(config).await.map_err(explained)?;
     let addresses = summary.addresses(server.endpoints());

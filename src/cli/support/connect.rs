@@ -1,11 +1,11 @@
 //! How a tool reaches its broker: addresses, old spellings, and what to say when nobody answers.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::client_settings::ClientSettings;
 use super::{DEFAULT_SERVER, Hinted, Output};
 use crate::client::{Address, ClientError, ClientOptions};
-use crate::config::Scope;
+use crate::config::{AdminConfig, Client, ClientProperties, CommonClientConfig, ConfigError, Place, Warning};
 
 /// The options that say where the broker is.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,12 +41,14 @@ impl ConnectArgs {
     /// The settings for calls of an administrator.
     pub(crate) fn admin_options(&self, out: &mut Output) -> anyhow::Result<ClientOptions> {
         let servers = self.servers(out)?;
-        let mut settings = ClientSettings::new(Scope::Admin);
+        let mut properties = ClientProperties::new(Client::Admin);
         if let Some(file) = &self.command_config {
-            settings.read_file(file)?;
+            properties.read(file)?;
         }
-        settings.warn(out)?;
-        settings.client_options(parse_servers(&servers)?)
+        warn(&properties.warnings(), out)?;
+        properties.set("bootstrap.servers", &servers);
+        let config = AdminConfig::new(&properties).map_err(explained_config)?;
+        Ok(ClientOptions { api_timeout: config.default_api_timeout_ms, ..client_options(&config.common) })
     }
 }
 
@@ -73,20 +75,43 @@ impl OldServerOptions {
     }
 }
 
-/// Reads `host:port,host:port`; the text of the error is Kafka's.
-pub(crate) fn parse_servers(text: &str) -> anyhow::Result<Vec<Address>> {
-    let mut servers = Vec::new();
-    for server in text.split(',').map(str::trim).filter(|server| !server.is_empty()) {
-        servers.push(server.parse().map_err(|_| invalid_server(server))?);
-    }
-    if servers.is_empty() { Err(invalid_server(text)) } else { Ok(servers) }
+/// Says on stderr which settings do nothing.
+pub(crate) fn warn(warnings: &[Warning], out: &mut Output) -> std::io::Result<()> {
+    warnings.iter().try_for_each(|warning| out.note(format_args!("warning: {warning}")))
 }
 
-fn invalid_server(server: &str) -> anyhow::Error {
-    Hinted::error(
-        format!("Invalid url in bootstrap.servers: {server}"),
-        format!("write host and port, as in --bootstrap-server {DEFAULT_SERVER}"),
-    )
+/// How a client with these settings reaches its cluster.
+pub(crate) fn client_options(config: &CommonClientConfig) -> ClientOptions {
+    let servers = config.bootstrap_servers.iter().map(|server| Address::new(&server.host, server.port)).collect();
+    let defaults = ClientOptions::for_servers(servers);
+    ClientOptions {
+        client_id: config.client_id.clone(),
+        request_timeout: config.request_timeout_ms,
+        retry_backoff: config.retry_backoff_ms,
+        retry_backoff_max: config.retry_backoff_max_ms,
+        reconnect_backoff: config.reconnect_backoff_ms,
+        reconnect_backoff_max: config.reconnect_backoff_max_ms,
+        connection_setup_timeout: config.socket_connection_setup_timeout_ms,
+        connections_max_idle: config.connections_max_idle_ms.unwrap_or(Duration::MAX),
+        metadata_max_age: config.metadata_max_age_ms,
+        ..defaults
+    }
+}
+
+/// A wrong setting, with a hint where the address is what is wrong.
+pub(crate) fn explained_config(error: ConfigError) -> anyhow::Error {
+    let error = match error {
+        // Only a file's name and line help to find the setting; the command line is what was just typed.
+        ConfigError::At { place, source } if !matches!(place, Place::Line { .. }) => *source,
+        error => error,
+    };
+    if error.key() == Some("bootstrap.servers") {
+        return Hinted::error(
+            error.to_string(),
+            format!("write host and port, as in --bootstrap-server {DEFAULT_SERVER}"),
+        );
+    }
+    anyhow::Error::new(error)
 }
 
 /// What to do about an error of the client, if there is something.

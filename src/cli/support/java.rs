@@ -1,6 +1,6 @@
 //! How Kafka's Java tools name and order things, where scripts look for it.
 
-use crate::client::ClientError;
+use crate::client::{ApiError, ClientError};
 use crate::config::ConfigError;
 use crate::protocol::ErrorCode;
 
@@ -15,9 +15,46 @@ pub(crate) fn exception_class(code: ErrorCode) -> String {
         ErrorCode::StaleControllerEpoch => "ControllerMovedException",
         ErrorCode::TopicAlreadyExists => "TopicExistsException",
         ErrorCode::InvalidConfig => "InvalidConfigurationException",
+        ErrorCode::OffsetMetadataTooLarge => "OffsetMetadataTooLarge",
+        ErrorCode::OutOfOrderSequenceNumber => "OutOfOrderSequenceException",
+        ErrorCode::DuplicateSequenceNumber => "DuplicateSequenceException",
+        ErrorCode::InvalidProducerIdMapping => "InvalidPidMappingException",
+        ErrorCode::InvalidTransactionTimeout => "InvalidTxnTimeoutException",
+        ErrorCode::KafkaStorageError => "KafkaStorageException",
+        ErrorCode::DelegationTokenAuthDisabled => "DelegationTokenDisabledException",
+        ErrorCode::DelegationTokenRequestNotAllowed => "UnsupportedByAuthenticationException",
+        ErrorCode::NonEmptyGroup => "GroupNotEmptyException",
+        ErrorCode::InvalidRecord => return "org.apache.kafka.common.InvalidRecordException".to_owned(),
+        ErrorCode::FeatureUpdateFailed => "FeatureUpdateFailedException",
+        ErrorCode::PrincipalDeserializationFailure => "PrincipalDeserializationException",
+        ErrorCode::FetchSessionTopicIdError => "FetchSessionTopicIdException",
+        ErrorCode::InvalidRegularExpression => "InvalidRegularExpression",
         _ => return format!("org.apache.kafka.common.errors.{}", by_rule(code.name())),
     };
     format!("org.apache.kafka.common.errors.{name}")
+}
+
+/// What Java clients say of an error on which the broker did not comment: of those that people meet when they produce.
+pub(crate) fn message(error: &ApiError) -> String {
+    let known = match (&error.message, error.code) {
+        (Some(message), _) => message,
+        (None, ErrorCode::MessageTooLarge) => {
+            "The request included a message larger than the max message size the server will accept."
+        }
+        (None, ErrorCode::RecordListTooLarge) => {
+            "The request included message batch larger than the configured segment size on the server."
+        }
+        (None, ErrorCode::NotEnoughReplicas) => {
+            "Messages are rejected since there are fewer in-sync replicas than required."
+        }
+        (None, ErrorCode::InvalidRecord) => {
+            "This record has failed the validation on broker and hence will be rejected."
+        }
+        (None, ErrorCode::TopicAuthorizationFailed) => "Topic authorization failed.",
+        (None, ErrorCode::UnknownTopicOrPartition) => "This server does not host this topic-partition.",
+        (None, code) => code.name(),
+    };
+    known.to_owned()
 }
 
 /// `NOT_LEADER_OR_FOLLOWER` to `NotLeaderOrFollowerException`, which is how most classes are named.

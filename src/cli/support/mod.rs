@@ -2,24 +2,26 @@
 //!
 //! Nothing here knows a single tool; nothing here prints except through [`Output`].
 
-mod client_settings;
 mod connect;
 mod exit;
 pub(crate) mod java;
 mod options;
 mod output;
+mod progress;
 mod prompt;
 mod runtime;
+mod signals;
 mod usage;
 
-pub(crate) use client_settings::{ClientSettings, read_properties, split_pair};
-pub(crate) use connect::{ConnectArgs, OldServerOptions, explained, hint_for, parse_servers};
+pub(crate) use connect::{ConnectArgs, OldServerOptions, client_options, explained, explained_config, hint_for, warn};
 
 pub(crate) use exit::{Exit, Hinted, chain_text, report_failure};
 pub(crate) use options::{IgnoredWords, needs_value, takes_value, with_kafkas_option_rules, with_two_dashes};
 pub(crate) use output::{Output, OutputArgs, StdoutClosed, Style};
+pub(crate) use progress::Progress;
 pub(crate) use prompt::{NothingChosen, confirm, pick};
 pub(crate) use runtime::block_on;
+pub(crate) use signals::{Signal, Signals};
 pub(crate) use usage::{Mistake, UsageError};
 
 /// The broker that is meant when none is named.

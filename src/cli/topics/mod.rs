@@ -22,13 +22,13 @@ use error::TopicsError;
 /// Create, list, describe, change or delete topics
 #[derive(Debug, Clone, clap::Parser)]
 #[command(after_help = "\
---topic is a pattern for all actions but --create: a regular expression that the whole name must match, or several
+--topic is a pattern for all actions but --create: a regular expression that the whole name must match, or several \
 names with commas between them. For --alter and --delete, a topic whose name is exactly that text is meant alone.
 
-JSON: --list gives [{\"name\", \"id\", \"internal\", \"partitions\", \"replicationFactor\"}], --describe gives [{\"name\",
-\"id\", \"internal\", \"partitionCount\", \"replicationFactor\", \"configs\": {}, \"partitions\": [{\"partition\", \"leader\",
-\"replicas\", \"isr\", \"elr\", \"lastKnownElr\", \"addingReplicas\", \"removingReplicas\"}]}]; --create, --alter and
---delete give [\"name\"] of the topics that they changed.")]
+--output json prints, for --list, an array of {name, id, internal, partitions, replicationFactor}; for --describe, of \
+{name, id, internal, partitionCount, replicationFactor, configs, partitions}, where configs is an object and \
+partitions an array of {partition, leader, replicas, isr, elr, lastKnownElr, addingReplicas, removingReplicas}; for \
+the others, the names of the topics that were changed.")]
 pub(super) struct Topics {
     /// Create a topic
     #[arg(long, help_heading = "Actions")]

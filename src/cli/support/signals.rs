@@ -1,20 +1,24 @@
-//! The signals that end a server.
+//! The signals that end a tool.
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-use crate::cli::support::Exit;
+use super::Exit;
 
 /// A request to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
+    /// Ctrl-C.
     Interrupt,
+    /// What `kill` sends.
     Terminate,
+    /// The terminal has gone.
     HangUp,
 }
 
 impl Signal {
-    pub(super) fn name(self) -> &'static str {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
@@ -23,7 +27,7 @@ impl Signal {
     }
 
     /// As a JVM that the signal ended.
-    pub(super) fn exit(self) -> Exit {
+    pub(crate) fn exit(self) -> Exit {
         match self {
             Self::Interrupt => Exit::Interrupted,
             Self::Terminate => Exit::Terminated,
@@ -33,15 +37,15 @@ impl Signal {
 }
 
 /// The signals as they come.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     interrupt: Stream,
     terminate: Stream,
     hang_up: Option<Stream>,
 }
 
 impl Signals {
-    /// Takes the signals from now on.
-    pub(super) fn listen() -> anyhow::Result<Self> {
+    /// Takes the signals from now on. Must be called within a runtime.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("could not listen for signals");
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
@@ -52,7 +56,7 @@ impl Signals {
     }
 
     /// Waits for the next one. Cancelling it loses nothing.
-    pub(super) async fn next(&mut self) -> Signal {
+    pub(crate) async fn next(&mut self) -> Signal {
         let hang_up = async {
             match &mut self.hang_up {
                 Some(stream) => stream.recv().await,
@@ -66,7 +70,6 @@ impl Signals {
         }
     }
 }
-
 /// Whether the process was started with SIGHUP ignored, as far as the system tells.
 fn hang_up_is_ignored() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hang_up(&status))

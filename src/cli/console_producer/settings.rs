@@ -1,0 +1,273 @@
+//! The options of `console-producer` as settings of its producer and reader, with the precedence of Kafka's tool:
+//! an option, else `--command-property`, else `--command-config`, else the tool's own default.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::ConsoleProducer;
+use super::failures::Failures;
+use super::reader::LineReader;
+use crate::cli::support::{Hinted, Output, UsageError, client_options, explained_config, warn};
+use crate::client::ProducerOptions;
+use crate::client::producer::{Acks, Partitioning};
+use crate::config::{self, Client, ClientProperties, CompressionType, ProducerConfig, properties};
+use crate::record::{Codec, Compression};
+
+/// Classes of Kafka's line reader: today's, that of 4.0, that of version 3.
+const LINE_READERS: [&str; 3] = [
+    "org.apache.kafka.tools.LineMessageReader",
+    "org.apache.kafka.tools.ConsoleProducer$LineMessageReader",
+    "kafka.tools.ConsoleProducer$LineMessageReader",
+];
+
+impl ConsoleProducer {
+    /// Checks what goes together, and takes old spellings for new ones.
+    pub(super) fn check(&mut self, out: &mut Output) -> anyhow::Result<()> {
+        if self.topic.is_none() && !out.can_ask() {
+            return Err(UsageError::missing("topic"));
+        }
+        merge(("reader-property", &mut self.reader_property), ("property", &mut self.property), out)?;
+        merge(
+            ("command-property", &mut self.command_property),
+            ("producer-property", &mut self.producer_property),
+            out,
+        )?;
+        if self.producer_config.is_some() {
+            if self.command_config.is_some() {
+                return Err(together("command-config", "producer.config"));
+            }
+            out.note(old("producer.config", "command-config"))?;
+            self.command_config = self.producer_config.take();
+        }
+        match self.line_reader.as_deref() {
+            Some(class) if !LINE_READERS.contains(&class) => Err(Hinted::error(
+                format!("java.lang.ClassNotFoundException: {class}"),
+                "Java classes can't be loaded here; leave --line-reader out and set it up with --reader-property",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The reader that the properties describe.
+    pub(super) fn reader(&self) -> anyhow::Result<LineReader> {
+        let mut found = match &self.reader_config {
+            Some(file) => read_properties(file)?,
+            None => BTreeMap::new(),
+        };
+        for pair in &self.reader_property {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            found.insert(key.to_owned(), value.to_owned());
+        }
+        Ok(LineReader::new(&found)?)
+    }
+
+    /// The settings of the producer.
+    pub(super) fn options(
+        &self,
+        servers: &str,
+        failures: Arc<Failures>,
+        out: &mut Output,
+    ) -> anyhow::Result<ProducerOptions> {
+        let properties = self.properties(servers, out)?;
+        warn(&properties.warnings(), out)?;
+        let config = ProducerConfig::new(&properties).map_err(explained_config)?;
+        Ok(ProducerOptions { observer: Some(failures), ..producer_options(&config) })
+    }
+
+    fn properties(&self, servers: &str, out: &Output) -> anyhow::Result<ClientProperties> {
+        let mut found = ClientProperties::new(Client::Producer);
+        if let Some(file) = &self.command_config {
+            found.read(file)?;
+        }
+        self.command_property.iter().for_each(|pair| found.add_option(pair));
+        let number = |value: Option<i64>| value.map(|value| value.to_string());
+        let batch_size = self.max_partition_memory_bytes.or(self.batch_size).map(i64::from);
+        // Somebody who types sees each line arrive; for what is piped in, Kafka's default.
+        let linger = if out.stdin_is_terminal() { "0" } else { "1000" };
+        for (key, option, default) in [
+            ("linger.ms", number(self.timeout), linger),
+            ("batch.size", number(batch_size), "16384"),
+            ("acks", self.request_required_acks.clone(), "-1"),
+            ("retries", number(self.message_send_max_retries.map(i64::from)), "3"),
+            ("retry.backoff.ms", number(self.retry_backoff_ms), "100"),
+            ("request.timeout.ms", number(self.request_timeout_ms.map(i64::from)), "1500"),
+            ("metadata.max.age.ms", number(self.metadata_expiry_ms), "300000"),
+            ("max.block.ms", number(self.max_block_ms), "60000"),
+            ("buffer.memory", number(self.max_memory_bytes), "33554432"),
+            ("send.buffer.bytes", number(self.socket_buffer_size.map(i64::from)), "102400"),
+            // Kafka's tool overrides compression.type even when no codec is given, which nobody can want.
+            ("compression.type", self.compression_codec.clone(), "none"),
+            ("client.id", None, "console-producer"),
+        ] {
+            match option {
+                Some(value) => found.set(key, &value),
+                None => found.set_default(key, default),
+            }
+        }
+        found.set("bootstrap.servers", servers);
+        Ok(found)
+    }
+}
+
+/// The client's options for a checked configuration.
+fn producer_options(config: &ProducerConfig) -> ProducerOptions {
+    let (codec, level) = match config.compression_type {
+        CompressionType::Gzip => (Codec::Gzip, Some(config.compression_gzip_level)),
+        CompressionType::Lz4 => (Codec::Lz4, Some(config.compression_lz4_level)),
+        CompressionType::Zstd => (Codec::Zstd, Some(config.compression_zstd_level)),
+        CompressionType::Snappy => (Codec::Snappy, None),
+        CompressionType::Uncompressed | CompressionType::Producer => (Codec::None, None),
+    };
+    ProducerOptions {
+        client: client_options(&config.common),
+        acks: match config.acks {
+            config::Acks::None => Acks::None,
+            config::Acks::Leader => Acks::Leader,
+            config::Acks::All => Acks::All,
+        },
+        idempotence: config.enable_idempotence,
+        batch_size: config.batch_size,
+        linger: config.linger_ms,
+        buffer_memory: config.buffer_memory,
+        max_block: config.max_block_ms,
+        max_request_size: config.max_request_size,
+        max_in_flight: config.max_in_flight_requests_per_connection,
+        delivery_timeout: config.delivery_timeout_ms,
+        retries: u32::try_from(config.retries).unwrap_or(u32::MAX),
+        compression: Compression { codec, level },
+        partitioning: match config.partitioner_class {
+            config::Partitioner::RoundRobin => Partitioning::RoundRobin,
+            config::Partitioner::Default => Partitioning::Default {
+                ignore_keys: config.partitioner_ignore_keys,
+                adaptive: config.partitioner_adaptive_partitioning_enable,
+            },
+        },
+        observer: None,
+    }
+}
+
+/// Kafka's tool wants a port in each address, in words of its own.
+pub(super) fn check_servers(servers: &str) -> anyhow::Result<()> {
+    let has_port = |server: &str| server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if servers.split(',').map(str::trim).all(has_port) {
+        return Ok(());
+    }
+    Err(UsageError::because("Please provide valid host:port like host1:9091,host2:9092"))
+}
+
+fn merge(
+    (new, values): (&str, &mut Vec<String>),
+    (old_name, old_values): (&str, &mut Vec<String>),
+    out: &mut Output,
+) -> anyhow::Result<()> {
+    if old_values.is_empty() {
+        return Ok(());
+    }
+    if !values.is_empty() {
+        return Err(together(new, old_name));
+    }
+    out.note(old(old_name, new))?;
+    values.append(old_values);
+    Ok(())
+}
+
+fn old(old: &str, new: &str) -> String {
+    format!("Warning: --{old} is deprecated and will be removed in a future version. Use --{new} instead.")
+}
+
+fn together(new: &str, old: &str) -> anyhow::Error {
+    UsageError::because(format!("Options --{new} and --{old} cannot be specified together."))
+}
+
+fn read_properties(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let bytes = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+    let entries = properties::parse(&bytes).with_context(|| format!("could not read {}", path.display()))?;
+    Ok(entries.into_iter().map(|entry| (entry.key, entry.value)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    fn options(words: &[&str]) -> anyhow::Result<ProducerOptions> {
+        let (mut out, _) = Output::captured();
+        let words = ["console-producer", "--topic", "t"].iter().chain(words);
+        let mut tool = ConsoleProducer::try_parse_from(words)?;
+        tool.check(&mut out)?;
+        tool.options("localhost:9092", Arc::new(Failures::new(false)), &mut out)
+    }
+
+    #[test]
+    fn defaults_are_those_of_kafkas_tool() {
+        let options = options(&[]).unwrap();
+        assert_eq!(options.linger.as_millis(), 1000);
+        assert_eq!(options.batch_size, 16384);
+        assert_eq!(options.client.request_timeout.as_millis(), 1500);
+        assert_eq!(options.client.client_id, "console-producer");
+        assert_eq!(options.acks, Acks::All);
+        assert_eq!(options.compression, Compression::NONE);
+        assert!(options.idempotence);
+    }
+
+    #[test]
+    fn options_win_over_properties_and_those_over_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("p.properties");
+        std::fs::write(&file, "linger.ms=7\nacks=1\nclient.id=file\n").unwrap();
+        let file = file.to_str().unwrap();
+        let options =
+            options(&["--command-config", file, "--command-property", "linger.ms=8", "--request-required-acks", "0"]);
+        let options = options.unwrap();
+        assert_eq!(options.linger.as_millis(), 8);
+        assert_eq!(options.acks, Acks::None);
+        assert_eq!(options.client.client_id, "file");
+        assert!(!options.idempotence);
+    }
+
+    #[test]
+    fn codecs() {
+        let codec = |words: &[&str]| options(words).unwrap().compression;
+        assert_eq!(codec(&["--compression-codec"]), codec(&["--compression-codec", "gzip"]));
+        assert_eq!(codec(&["--compression-codec", "lz4"]), codec(&["--command-property", "compression.type=lz4"]));
+        assert_eq!(
+            options(&["--compression-codec", "rar"]).unwrap_err().to_string(),
+            "Invalid value rar for configuration compression.type: String must be one of: none, gzip, snappy, lz4, zstd"
+        );
+    }
+
+    #[test]
+    fn old_and_new_spellings_do_not_mix() {
+        for (words, message) in [
+            (
+                ["--property", "x=1", "--reader-property", "y=2"],
+                "Options --reader-property and --property cannot be specified together.",
+            ),
+            (
+                ["--producer-property", "a=1", "--command-property", "b=2"],
+                "Options --command-property and --producer-property cannot be specified together.",
+            ),
+            (
+                ["--producer.config", "a", "--command-config", "b"],
+                "Options --command-config and --producer.config cannot be specified together.",
+            ),
+        ] {
+            assert_eq!(options(&words).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn addresses_need_ports() {
+        assert!(check_servers("localhost:9092,other:1").is_ok());
+        for servers in ["localhost", "a:1,b", ""] {
+            assert_eq!(
+                check_servers(servers).unwrap_err().to_string(),
+                "Please provide valid host:port like host1:9091,host2:9092"
+            );
+        }
+    }
+}

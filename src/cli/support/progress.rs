@@ -1,0 +1,84 @@
+//! A line that shows how far a long run is: how many records, how many bytes, how fast. On stderr, on a terminal only.
+
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
+
+use super::Output;
+
+/// How often the line is drawn.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Runs that are shorter show nothing.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// The line, or nothing where nobody would see it.
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    started: Instant,
+    drawn: Instant,
+    records: u64,
+    bytes: u64,
+}
+
+impl Progress {
+    /// A line if `wanted` and if stderr is a terminal.
+    pub(crate) fn new(wanted: bool, out: &Output) -> Self {
+        let bar = (wanted && out.can_draw()).then(|| {
+            // Drawn by this type at its own pace, so that counting costs an addition.
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
+            bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar
+        });
+        let now = Instant::now();
+        Self { bar, started: now, drawn: now, records: 0, bytes: 0 }
+    }
+
+    /// Counts what was done.
+    pub(crate) fn add(&mut self, records: u64, bytes: u64) {
+        self.records += records;
+        self.bytes += bytes;
+        let Some(bar) = &self.bar else { return };
+        let now = Instant::now();
+        if now.duration_since(self.started) > QUIET && now.duration_since(self.drawn) > INTERVAL {
+            self.drawn = now;
+            let seconds = now.duration_since(self.started).as_secs_f64();
+            bar.set_message(line(self.records, self.bytes, seconds));
+            bar.tick();
+        }
+    }
+
+    /// Takes the line away, so that what is printed next stands alone.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn line(records: u64, bytes: u64, seconds: f64) -> String {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a figure for people"
+    )]
+    let per_second = |count: u64| (count as f64 / seconds.max(0.001)) as u64;
+    format!(
+        "{} records, {} ({}/s, {} records/s)",
+        HumanCount(records),
+        HumanBytes(bytes),
+        HumanBytes(per_second(bytes)),
+        HumanCount(per_second(records)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_tells_counts_and_rates() {
+        assert_eq!(line(3_000_000, 2 << 20, 2.0), "3,000,000 records, 2.00 MiB (1.00 MiB/s, 1,500,000 records/s)");
+    }
+}
