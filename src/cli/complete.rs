@@ -9,8 +9,9 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, Command, ValueHint};
 
 use super::completions::Shell;
-use super::support::{Exit, Output, needs_value, takes_value};
+use super::support::{DEFAULT_SERVER, Exit, Output, block_on, needs_value, takes_value};
 use super::{Run, TOOLS, called_by_link, find, root_command};
+use crate::client::{Admin, ClientError, ClientOptions};
 
 /// The subcommand's name. Two dashes keep it out of help, completions and man pages.
 pub(super) const NAME: &str = "__complete";
@@ -80,12 +81,40 @@ impl Run for Complete {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Live {
     Topic,
+    Group,
 }
 
-/// Asks the broker that the words name.
-fn live_names(_kind: Live, _words: &[String]) -> Vec<String> {
-    let _ = PATIENCE;
-    Vec::new()
+/// Asks the broker that the words name, and has no names if it does not answer in time.
+fn live_names(kind: Live, words: &[String]) -> Vec<String> {
+    let Ok(servers) = servers(words).split(',').map(|server| server.trim().parse()).collect() else {
+        return Vec::new();
+    };
+    let options = ClientOptions { bootstrap_patience: PATIENCE, ..ClientOptions::for_servers(servers) };
+    let asked = block_on(async {
+        let admin = Admin::new(options);
+        Ok(tokio::time::timeout(PATIENCE, async { names(kind, &admin).await }).await??)
+    });
+    asked.unwrap_or_default()
+}
+
+async fn names(kind: Live, admin: &Admin) -> Result<Vec<String>, ClientError> {
+    match kind {
+        Live::Topic => Ok(admin.list_topics().await?.into_iter().map(|topic| topic.name).collect()),
+        Live::Group => Ok(admin.list_groups(&[], &[]).await?.into_iter().map(|group| group.group_id).collect()),
+    }
+}
+
+/// The value of `--bootstrap-server` among the words typed so far.
+fn servers(words: &[String]) -> String {
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+        if name.starts_with('-') && ["bootstrap-server", "broker-list"].contains(&name.trim_start_matches('-')) {
+            let value = value.map(str::to_owned).or_else(|| words.next().cloned());
+            return value.filter(|value| !value.is_empty()).unwrap_or_else(|| DEFAULT_SERVER.to_owned());
+        }
+    }
+    DEFAULT_SERVER.to_owned()
 }
 
 /// What may follow `words`, of which the last is the one being typed.
@@ -205,8 +234,15 @@ fn values_of(
             .collect();
         return Candidates { values, then: Then::Done };
     }
-    if arg.get_id() == "topic" && !words.iter().any(|word| word.trim_start_matches('-') == "create") {
-        let mut names = live(Live::Topic, words);
+    let kind = match arg.get_id().as_str() {
+        // A topic to create has no name yet.
+        "topic" if words.iter().any(|word| word.trim_start_matches('-') == "create") => None,
+        "topic" => Some(Live::Topic),
+        "group" => Some(Live::Group),
+        _ => None,
+    };
+    if let Some(kind) = kind {
+        let mut names = live(kind, words);
         names.retain(|name| name.starts_with(current));
         names.sort_unstable();
         let values = names.into_iter().map(|name| (format!("{prefix}{name}"), String::new())).collect();
@@ -255,9 +291,9 @@ mod tests {
     use super::*;
 
     fn complete(line: &str) -> Vec<String> {
-        let live = |kind: Live, _: &[String]| {
-            assert_eq!(kind, Live::Topic);
-            vec!["payments".to_owned(), "orders".to_owned()]
+        let live = |kind: Live, _: &[String]| match kind {
+            Live::Topic => vec!["payments".to_owned(), "orders".to_owned()],
+            Live::Group => vec!["billing".to_owned()],
         };
         let found = candidates(&split_words(line), &live);
         found.values.into_iter().map(|(value, _)| value).collect()
@@ -275,6 +311,24 @@ mod tests {
         assert!(complete("kafka-rs ").contains(&"links".to_owned()));
         assert_eq!(complete("kafka-rs comp"), ["completions"]);
         assert!(!complete("kafka-rs ").iter().any(|name| name.starts_with("__")));
+    }
+
+    #[test]
+    fn names_are_asked_from_the_broker() {
+        assert_eq!(complete("kafka-rs topics --describe --topic "), ["orders", "payments"]);
+        assert_eq!(complete("kafka-topics.sh --delete -topic pa"), ["payments"]);
+        assert_eq!(complete("kafka-rs topics --topic=or"), ["--topic=orders"]);
+        assert_eq!(complete("kafka-rs console-consumer --group "), ["billing"]);
+        assert!(complete("kafka-rs topics --create --topic ").is_empty());
+    }
+
+    #[test]
+    fn the_broker_is_the_one_that_was_typed() {
+        let of = |line: &str| servers(&split_words(line));
+        assert_eq!(of("kafka-rs topics --bootstrap-server h:1 --topic "), "h:1");
+        assert_eq!(of("kafka-rs topics --topic --bootstrap-server=h:1"), "h:1");
+        assert_eq!(of("kafka-rs console-producer -broker-list h:1"), "h:1");
+        assert_eq!(of("kafka-rs topics --topic "), "localhost:9092");
     }
 
     #[test]

@@ -14,7 +14,6 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 mod broker_api_versions;
 mod complete;
 mod completions;
-#[expect(dead_code, reason = "the rest of the tool follows")]
 mod console_consumer;
 mod console_producer;
 mod links;
@@ -103,6 +102,7 @@ static TOOLS: &[Tool] = &[
     Tool::new::<server_stop::ServerStop>("server-stop", Some("kafka-server-stop")),
     Tool::new::<topics::Topics>("topics", Some("kafka-topics")),
     Tool::new::<console_producer::ConsoleProducer>("console-producer", Some("kafka-console-producer")),
+    Tool::new::<console_consumer::ConsoleConsumer>("console-consumer", Some("kafka-console-consumer")),
     Tool::new::<broker_api_versions::BrokerApiVersions>("broker-api-versions", Some("kafka-broker-api-versions")),
     Tool::new::<zookeeper::Start>("zookeeper-server-start", Some("zookeeper-server-start")),
     Tool::new::<zookeeper::Stop>("zookeeper-server-stop", Some("zookeeper-server-stop")),

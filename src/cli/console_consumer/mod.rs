@@ -4,15 +4,24 @@
 //! records; the loop between them is in `reading.rs`.
 
 mod deserializer;
+mod discovery;
 mod formatter;
 mod internal_topics;
+mod reading;
 mod settings;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Run;
-use super::support::{Exit, IgnoredWords, OldServerOptions, Output, report_failure};
+use super::support::{
+    Exit, IgnoredWords, OldServerOptions, Output, UsageError, block_on_two_threads, java, pick_topic, report_failure,
+};
+use crate::client::ClientOptions;
+use crate::config::ConfigError;
+use reading::{Limits, Reading};
+use settings::Source;
 
 /// Print the records of topics
 #[derive(Debug, clap::Parser)]
@@ -110,12 +119,34 @@ impl Run for ConsoleConsumer {
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.check(out)?;
         let servers = self.old.servers(self.bootstrap_server.as_deref(), out)?;
-        let plan = self.plan(&servers, out)?;
-        let _ = plan;
-        Ok(Exit::Success)
+        let mut plan = self.plan(&servers, out)?;
+        let limits = Limits {
+            messages: self.max_messages.and_then(|most| u64::try_from(most).ok()),
+            idle: self.timeout_ms.and_then(|idle| u64::try_from(idle).ok()).map(Duration::from_millis),
+            skip_errors: self.skip_message_on_error,
+            systest_events: self.enable_systest_events,
+        };
+        block_on_two_threads(async {
+            if let Source::Ask = plan.source {
+                plan.source = Source::Topic(pick_topic(ClientOptions::from(&plan.config.common), out).await?);
+            }
+            Reading::new(plan, limits, out).run(out).await
+        })
+    }
+
+    /// Kafka's tool finds a wrong number when it has its consumer, or not at all.
+    fn misused(mistake: &UsageError, called_as: &str, out: &mut Output) -> io::Result<Exit> {
+        mistake.report(called_as, out)
     }
 
     fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
+        if let (false, Some(error)) = (out.is_for_people(), error.downcast_ref::<ConfigError>())
+            && error.key().is_some()
+        {
+            out.kafka_log_error("Unknown error when running consumer: ", reading::LOGGER)?;
+            out.note(format_args!("{}: {error}", java::config_exception_class(error)))?;
+            return Ok(Exit::Failure);
+        }
         report_failure(error, out)
     }
 }

@@ -149,13 +149,9 @@ impl ConsoleConsumer {
     fn choose_reset(&self, found: &mut ClientProperties) -> anyhow::Result<()> {
         const KEY: &str = "auto.offset.reset";
         match found.get(KEY) {
-            Some(reset) if self.from_beginning && reset != "earliest" => Err(Hinted::error(
-                format!(
-                    "Can't simultaneously specify --from-beginning and 'auto.offset.reset={reset}', please remove one \
-                     option"
-                ),
-                "without auto.offset.reset, --from-beginning alone decides",
-            )),
+            Some(reset) if self.from_beginning && reset != "earliest" => Err(UsageError::because(format!(
+                "Can't simultaneously specify --from-beginning and 'auto.offset.reset={reset}', please remove one option"
+            ))),
             Some(_) => Ok(()),
             None => {
                 found.set(KEY, if self.from_beginning { "earliest" } else { "latest" });

@@ -19,10 +19,10 @@ use tokio::sync::mpsc;
 use super::Run;
 use super::support::{
     Exit, Hinted, IgnoredWords, Mistake, OldServerOptions, Output, Progress, Signal, Signals, UsageError, block_on,
-    chain_text, hint_for, java, report_failure,
+    chain_text, hint_for, java, pick_topic, report_failure,
 };
 use crate::client::producer::{Delivery, ProduceError};
-use crate::client::{Admin, ClientOptions, Producer, ProducerRecord};
+use crate::client::{Producer, ProducerRecord};
 use crate::config::ConfigError;
 use crate::record::Header;
 use failures::{Failures, java_error};
@@ -170,16 +170,6 @@ impl Run for ConsoleProducer {
         }
         Ok(Exit::Failure)
     }
-}
-
-async fn pick_topic(options: ClientOptions, out: &mut Output) -> anyhow::Result<String> {
-    let admin = Admin::new(options);
-    let topics = admin.list_topics().await.map_err(super::support::explained)?;
-    let names: Vec<_> = topics.into_iter().filter(|topic| !topic.is_internal).map(|topic| topic.name).collect();
-    if names.is_empty() {
-        return Err(Hinted::error("there are no topics yet", "name a new one with --topic"));
-    }
-    super::support::pick("Topic", names, out)
 }
 
 /// A run from the first line to the last acknowledgement.

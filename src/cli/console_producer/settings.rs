@@ -10,11 +10,9 @@ use anyhow::Context as _;
 use super::ConsoleProducer;
 use super::failures::Failures;
 use super::reader::LineReader;
-use crate::cli::support::{Hinted, Output, UsageError, client_options, explained_config, warn};
+use crate::cli::support::{Hinted, Output, UsageError, explained_config, warn};
 use crate::client::ProducerOptions;
-use crate::client::producer::{Acks, Partitioning};
-use crate::config::{self, Client, ClientProperties, CompressionType, ProducerConfig, properties};
-use crate::record::{Codec, Compression};
+use crate::config::{Client, ClientProperties, ProducerConfig, properties};
 
 /// Classes of Kafka's line reader: today's, that of 4.0, that of version 3.
 const LINE_READERS: [&str; 3] = [
@@ -74,7 +72,7 @@ impl ConsoleProducer {
         let properties = self.properties(servers, out)?;
         warn(&properties.warnings(), out)?;
         let config = ProducerConfig::new(&properties).map_err(explained_config)?;
-        Ok(ProducerOptions { observer: Some(failures), ..producer_options(&config) })
+        Ok(ProducerOptions { observer: Some(failures), ..ProducerOptions::from(&config) })
     }
 
     fn properties(&self, servers: &str, out: &Output) -> anyhow::Result<ClientProperties> {
@@ -109,43 +107,6 @@ impl ConsoleProducer {
         }
         found.set("bootstrap.servers", servers);
         Ok(found)
-    }
-}
-
-/// The client's options for a checked configuration.
-fn producer_options(config: &ProducerConfig) -> ProducerOptions {
-    let (codec, level) = match config.compression_type {
-        CompressionType::Gzip => (Codec::Gzip, Some(config.compression_gzip_level)),
-        CompressionType::Lz4 => (Codec::Lz4, Some(config.compression_lz4_level)),
-        CompressionType::Zstd => (Codec::Zstd, Some(config.compression_zstd_level)),
-        CompressionType::Snappy => (Codec::Snappy, None),
-        CompressionType::Uncompressed | CompressionType::Producer => (Codec::None, None),
-    };
-    ProducerOptions {
-        client: client_options(&config.common),
-        acks: match config.acks {
-            config::Acks::None => Acks::None,
-            config::Acks::Leader => Acks::Leader,
-            config::Acks::All => Acks::All,
-        },
-        idempotence: config.enable_idempotence,
-        batch_size: config.batch_size,
-        linger: config.linger_ms,
-        buffer_memory: config.buffer_memory,
-        max_block: config.max_block_ms,
-        max_request_size: config.max_request_size,
-        max_in_flight: config.max_in_flight_requests_per_connection,
-        delivery_timeout: config.delivery_timeout_ms,
-        retries: u32::try_from(config.retries).unwrap_or(u32::MAX),
-        compression: Compression { codec, level },
-        partitioning: match config.partitioner_class {
-            config::Partitioner::RoundRobin => Partitioning::RoundRobin,
-            config::Partitioner::Default => Partitioning::Default {
-                ignore_keys: config.partitioner_ignore_keys,
-                adaptive: config.partitioner_adaptive_partitioning_enable,
-            },
-        },
-        observer: None,
     }
 }
 
@@ -193,6 +154,8 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+    use crate::config::Acks;
+    use crate::record::Compression;
 
     fn options(words: &[&str]) -> anyhow::Result<ProducerOptions> {
         let (mut out, _) = Output::captured();

@@ -1,11 +1,10 @@
 //! How a tool reaches its broker: addresses, old spellings, and what to say when nobody answers.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::{DEFAULT_SERVER, Hinted, Output};
-use crate::client::{Address, ClientError, ClientOptions};
-use crate::config::{AdminConfig, Client, ClientProperties, CommonClientConfig, ConfigError, Place, Warning};
+use crate::client::{ClientError, ClientOptions};
+use crate::config::{AdminConfig, Client, ClientProperties, ConfigError, Place, Warning};
 
 /// The options that say where the broker is.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,7 +47,7 @@ impl ConnectArgs {
         warn(&properties.warnings(), out)?;
         properties.set("bootstrap.servers", &servers);
         let config = AdminConfig::new(&properties).map_err(explained_config)?;
-        Ok(ClientOptions { api_timeout: config.default_api_timeout_ms, ..client_options(&config.common) })
+        Ok(ClientOptions::from(&config))
     }
 }
 
@@ -80,29 +79,11 @@ pub(crate) fn warn(warnings: &[Warning], out: &mut Output) -> std::io::Result<()
     warnings.iter().try_for_each(|warning| out.note(format_args!("warning: {warning}")))
 }
 
-/// How a client with these settings reaches its cluster.
-pub(crate) fn client_options(config: &CommonClientConfig) -> ClientOptions {
-    let servers = config.bootstrap_servers.iter().map(|server| Address::new(&server.host, server.port)).collect();
-    let defaults = ClientOptions::for_servers(servers);
-    ClientOptions {
-        client_id: config.client_id.clone(),
-        request_timeout: config.request_timeout_ms,
-        retry_backoff: config.retry_backoff_ms,
-        retry_backoff_max: config.retry_backoff_max_ms,
-        reconnect_backoff: config.reconnect_backoff_ms,
-        reconnect_backoff_max: config.reconnect_backoff_max_ms,
-        connection_setup_timeout: config.socket_connection_setup_timeout_ms,
-        connections_max_idle: config.connections_max_idle_ms.unwrap_or(Duration::MAX),
-        metadata_max_age: config.metadata_max_age_ms,
-        ..defaults
-    }
-}
-
 /// A wrong setting, with a hint where the address is what is wrong.
 pub(crate) fn explained_config(error: ConfigError) -> anyhow::Error {
     let error = match error {
         // Only a file's name and line help to find the setting; the command line is what was just typed.
-        ConfigError::At { place, source } if !matches!(place, Place::Line { .. }) => *source,
+        ConfigError::At { place, error } if !matches!(place, Place::Line { .. }) => *error,
         error => error,
     };
     if error.key() == Some("bootstrap.servers") {

@@ -82,7 +82,7 @@ pub(crate) fn client_exception_class(error: &ClientError) -> String {
 pub(crate) fn config_exception_class(error: &ConfigError) -> &'static str {
     match error {
         ConfigError::Unknown { .. } => "org.apache.kafka.common.errors.InvalidConfigurationException",
-        ConfigError::At { source, .. } => config_exception_class(source),
+        ConfigError::At { error, .. } => config_exception_class(error),
         _ => "org.apache.kafka.common.config.ConfigException",
     }
 }

@@ -7,20 +7,22 @@ mod exit;
 pub(crate) mod java;
 mod options;
 mod output;
+mod pipe;
 mod progress;
 mod prompt;
 mod runtime;
 mod signals;
 mod usage;
 
-pub(crate) use connect::{ConnectArgs, OldServerOptions, client_options, explained, explained_config, hint_for, warn};
+pub(crate) use connect::{ConnectArgs, OldServerOptions, explained, explained_config, hint_for, warn};
 
 pub(crate) use exit::{Exit, Hinted, chain_text, report_failure};
 pub(crate) use options::{IgnoredWords, needs_value, takes_value, with_kafkas_option_rules, with_two_dashes};
 pub(crate) use output::{Output, OutputArgs, StdoutClosed, Style};
+pub(crate) use pipe::stdout_closed;
 pub(crate) use progress::Progress;
-pub(crate) use prompt::{NothingChosen, confirm, pick};
-pub(crate) use runtime::block_on;
+pub(crate) use prompt::{NothingChosen, confirm, pick, pick_topic};
+pub(crate) use runtime::{block_on, block_on_two_threads};
 pub(crate) use signals::{Signal, Signals};
 pub(crate) use usage::{Mistake, UsageError};
 

@@ -4,7 +4,8 @@ use anyhow::Context as _;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use dialoguer::{Confirm, FuzzySelect};
 
-use super::Output;
+use super::{Hinted, Output, explained};
+use crate::client::{Admin, ClientOptions};
 
 /// What somebody who gives up a question has decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,4 +36,14 @@ pub(crate) fn confirm(question: &str, out: &mut Output) -> anyhow::Result<bool> 
     let theme = theme();
     let answer = Confirm::with_theme(&*theme).with_prompt(question).default(false).interact_opt();
     Ok(answer.context("could not ask")? == Some(true))
+}
+
+/// Lets the person pick one of the cluster's topics.
+pub(crate) async fn pick_topic(options: ClientOptions, out: &mut Output) -> anyhow::Result<String> {
+    let topics = Admin::new(options).list_topics().await.map_err(explained)?;
+    let names: Vec<_> = topics.into_iter().filter(|topic| !topic.is_internal).map(|topic| topic.name).collect();
+    if names.is_empty() {
+        return Err(Hinted::error("there are no topics yet", "name a new one with --topic"));
+    }
+    pick("Topic", names, out)
 }

@@ -8,3 +8,17 @@ pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start the runtime")?;
     runtime.block_on(work)
 }
+
+/// As [`block_on`], for tools that read or write much: what the client does beside goes on while this thread waits for
+/// its output, and uses a second processor.
+pub(crate) fn block_on_two_threads<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?;
+    let result = runtime.block_on(work);
+    // Nothing that is left matters: the tool is done.
+    runtime.shutdown_background();
+    result
+}

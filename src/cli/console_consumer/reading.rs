@@ -1,0 +1,343 @@
+//! From the first poll to the last line: reads, prints, and ends by count, by time, by signal or by a closed pipe.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::discovery::{Discovery, Unreadable};
+use super::formatter::{FormatError, Formatter, Shown};
+use super::settings::{Plan, Source, Start};
+use crate::cli::support::{Exit, Hinted, Output, Progress, Signals, StdoutClosed, chain_text, java, stdout_closed};
+use crate::client::AutoCreate;
+use crate::client::consumer::{ConsumeError, Consumer, ConsumerOptions, ConsumerRecord};
+use crate::config::OffsetReset;
+use crate::protocol::ErrorCode;
+use crate::record::TimestampType;
+use crate::types::{Offset, TopicPartition};
+
+/// What Kafka's tool logs as.
+pub(super) const LOGGER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+
+/// When to end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// `--max-messages`
+    pub(super) messages: Option<u64>,
+    /// `--timeout-ms`
+    pub(super) idle: Option<Duration>,
+    pub(super) skip_errors: bool,
+    pub(super) systest_events: bool,
+}
+
+/// Why it ended.
+enum End {
+    /// As many records as were asked for.
+    Count,
+    /// No record for as long as was asked for.
+    Idle,
+    /// A signal.
+    Signal(Exit),
+    /// Nobody reads the output any more.
+    Closed,
+    /// A record that can't be printed.
+    Unprintable(FormatError),
+    /// Reading failed.
+    Failed(anyhow::Error),
+}
+
+pub(super) struct Reading {
+    consumer: Consumer,
+    source: Source,
+    formatter: Formatter,
+    limits: Limits,
+    create: AutoCreate,
+    /// For a consumer without a group.
+    discovery: Option<Discovery>,
+    progress: Progress,
+    /// Records handed to the formatter, those that it could not print included.
+    processed: u64,
+    /// The text of the records of a poll.
+    text: Vec<u8>,
+}
+
+impl Reading {
+    pub(super) fn new(plan: Plan, limits: Limits, out: &Output) -> Self {
+        let mut options = ConsumerOptions::from(&plan.config);
+        if !plan.named_group {
+            // Partitions are assigned by this tool itself.
+            options.group = None;
+        }
+        let discovery = (!plan.named_group).then(|| Discovery::new(plan.config.common.metadata_max_age_ms));
+        let create = if plan.config.allow_auto_create_topics { AutoCreate::Allowed } else { AutoCreate::Never };
+        Self {
+            consumer: Consumer::new(options),
+            source: plan.source,
+            formatter: plan.formatter,
+            limits,
+            create,
+            discovery,
+            progress: Progress::new(!out.stdout_is_terminal(), out),
+            processed: 0,
+            text: Vec::new(),
+        }
+    }
+
+    /// Reads until something ends it.
+    pub(super) async fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
+        let mut signals = Signals::listen()?;
+        let end = match self.begin().await {
+            Ok(()) => self.until_the_end(&mut signals, out).await,
+            Err(error) => End::Failed(error),
+        };
+        self.progress.clear();
+        self.finish(end, out).await
+    }
+
+    /// Says to the consumer what to read.
+    async fn begin(&mut self) -> anyhow::Result<()> {
+        if let Source::Partition { topic, partition, start } = &self.source {
+            self.discovery = None;
+            let partition = TopicPartition::new(topic.as_str(), *partition);
+            self.consumer.assign([partition.clone()]);
+            match start {
+                Start::Earliest => self.consumer.seek_by(&[partition], OffsetReset::Earliest)?,
+                Start::Latest => self.consumer.seek_by(&[partition], OffsetReset::Latest)?,
+                Start::Offset(offset) => self.consumer.seek(&partition, Offset(*offset))?,
+            }
+        } else if self.discovery.is_none() {
+            self.subscribe()?;
+        }
+        Ok(())
+    }
+
+    async fn until_the_end(&mut self, signals: &mut Signals, out: &mut Output) -> End {
+        let closed = stdout_closed();
+        tokio::pin!(closed);
+        let mut last_record = Instant::now();
+        loop {
+            if self.limits.messages.is_some_and(|most| self.processed >= most) {
+                return End::Count;
+            }
+            let idle_at = self.limits.idle.map(|idle| last_record + idle);
+            let polled = tokio::select! {
+                // Order: a signal is seen before more records are taken.
+                biased;
+                signal = signals.next() => return End::Signal(signal.exit()),
+                () = &mut closed => return End::Closed,
+                () = sleep_until(idle_at) => return End::Idle,
+                () = sleep_until(self.discovery.as_ref().map(Discovery::due)) => None,
+                polled = self.consumer.poll(POLL) => Some(polled),
+            };
+            let Some(polled) = polled else {
+                let looked = tokio::select! {
+                    signal = signals.next() => return End::Signal(signal.exit()),
+                    looked = self.look() => looked,
+                };
+                match looked {
+                    Ok(()) => continue,
+                    Err(error) => return End::Failed(error),
+                }
+            };
+            let records = match polled {
+                Ok(records) if records.is_empty() => continue,
+                Ok(records) => records,
+                Err(error) => return End::Failed(error.into()),
+            };
+            last_record = Instant::now();
+            if let Some(end) = self.print(&records, out) {
+                return end;
+            }
+        }
+    }
+
+    /// Looks for partitions that are not read yet.
+    async fn look(&mut self) -> anyhow::Result<()> {
+        match &mut self.discovery {
+            Some(discovery) => discovery.look(&self.source, self.create, &mut self.consumer).await,
+            None => Ok(()),
+        }
+    }
+
+    fn subscribe(&mut self) -> anyhow::Result<()> {
+        anyhow::bail!("groups follow")
+    }
+
+    /// Prints the records of a poll, as many as may still be printed. Returns why to end, if that is so.
+    fn print(&mut self, records: &[ConsumerRecord], out: &mut Output) -> Option<End> {
+        let allowed = match self.limits.messages {
+            Some(most) => usize::try_from(most - self.processed).unwrap_or(usize::MAX).min(records.len()),
+            None => records.len(),
+        };
+        let (wanted, rest) = records.split_at_checked(allowed).unwrap_or((records, &[]));
+        self.text.clear();
+        let mut end = None;
+        let mut printed = 0;
+        for record in wanted {
+            self.processed += 1;
+            match print_record(&self.formatter, record, &mut self.text) {
+                Ok(()) => printed += 1,
+                Err(error) if self.limits.skip_errors => {
+                    printed += 1;
+                    // Errors of the printing itself show up below.
+                    let _ = skipped(&error, out);
+                }
+                Err(error) => {
+                    end = Some(End::Unprintable(error));
+                    break;
+                }
+            }
+        }
+        let written = out.stdout().write_all(&self.text).and_then(|()| out.flush());
+        if let Err(error) = written {
+            self.give_back(records);
+            let gone = error.get_ref().is_some_and(|inner| inner.is::<StdoutClosed>());
+            return Some(if gone {
+                End::Closed
+            } else {
+                End::Failed(anyhow::Error::new(error).context("could not write"))
+            });
+        }
+        self.progress.add(printed, self.text.len() as u64);
+        if end.is_some() || !rest.is_empty() {
+            let done = usize::try_from(printed).unwrap_or(usize::MAX);
+            self.give_back(records.get(done..).unwrap_or_default());
+        }
+        end
+    }
+
+    /// Has the consumer stand before these records again: what was not printed is not to be committed.
+    fn give_back(&mut self, records: &[ConsumerRecord]) {
+        let mut first: BTreeMap<&Arc<TopicPartition>, Offset> = BTreeMap::new();
+        for record in records {
+            first.entry(&record.partition).or_insert(record.offset);
+        }
+        for (partition, offset) in first {
+            // A partition that was taken away meanwhile has another reader, who begins there.
+            let _ = self.consumer.seek(partition, offset);
+        }
+    }
+
+    async fn finish(self, end: End, out: &mut Output) -> anyhow::Result<Exit> {
+        let people = out.is_for_people();
+        let mut exit = Exit::Success;
+        let mut after = None;
+        match end {
+            End::Count | End::Closed => {}
+            End::Signal(signal) => exit = signal,
+            End::Idle => {
+                if people {
+                    let idle = self.limits.idle.unwrap_or_default();
+                    out.note(format_args!("no more records for {} ms", idle.as_millis()))?;
+                } else {
+                    terminating(&format!("org.apache.kafka.common.errors.{}", "TimeoutException"), out)?;
+                }
+            }
+            End::Unprintable(error) => {
+                exit = Exit::Failure;
+                after = Some(anyhow::Error::new(error));
+            }
+            End::Failed(error) => {
+                exit = Exit::Failure;
+                if people {
+                    after = Some(error);
+                } else {
+                    terminating(&java_error(&error), out)?;
+                    if let Some(hint) = error.downcast_ref::<Hinted>() {
+                        out.hint(hint.hint())?;
+                    }
+                }
+            }
+        }
+        // Order: the group is left before the summary, so that who waits for it may go on at once.
+        let closed = self.consumer.close().await;
+        if self.limits.systest_events {
+            out.line("shutdown_complete")?;
+        }
+        out.note(format_args!("Processed a total of {} messages", self.processed))?;
+        if let Err(error) = closed
+            && exit == Exit::Success
+        {
+            out.error(&format!("could not leave the group: {}", chain_text(&anyhow::Error::new(error))))?;
+        }
+        match after {
+            Some(error) if people => Err(error),
+            Some(error) => {
+                out.kafka_log_error("Unknown error when running consumer: ", LOGGER)?;
+                out.note(java_error(&error))?;
+                Ok(exit)
+            }
+            None => Ok(exit),
+        }
+    }
+}
+
+/// How long one poll waits. Other events end the wait earlier.
+const POLL: Duration = Duration::from_secs(60);
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn print_record(formatter: &Formatter, record: &ConsumerRecord, text: &mut Vec<u8>) -> Result<(), FormatError> {
+    let headers: Vec<_> = if formatter.prints_headers() {
+        record.headers.iter().map(|header| (&header.key[..], header.value.as_deref())).collect()
+    } else {
+        Vec::new()
+    };
+    let kind = record.timestamp_type.map(|kind| match kind {
+        TimestampType::CreateTime => "CreateTime",
+        TimestampType::LogAppendTime => "LogAppendTime",
+    });
+    let shown = Shown {
+        partition: record.partition.partition.get(),
+        offset: record.offset.get(),
+        timestamp: kind.map(|kind| (kind, record.timestamp)),
+        headers: &headers,
+        key: record.key.as_ref(),
+        value: record.value.as_ref(),
+    };
+    formatter.print(&shown, text)
+}
+
+fn skipped(error: &FormatError, out: &mut Output) -> std::io::Result<()> {
+    if out.is_for_people() {
+        return out.note(format_args!("a record can't be printed and is skipped: {error}"));
+    }
+    out.kafka_log_error("Error processing message, skipping this message: ", LOGGER)?;
+    out.note(format_args!("{}: {error}", error.java_class()))
+}
+
+fn terminating(error: &str, out: &mut Output) -> std::io::Result<()> {
+    out.kafka_log_error("Error processing message, terminating consumer process: ", LOGGER)?;
+    out.note(error)
+}
+
+/// The exception that Kafka's consumer gives for the error: its class and its text.
+fn java_error(error: &anyhow::Error) -> String {
+    if let Some(error) = error.downcast_ref::<FormatError>() {
+        return format!("{}: {error}", error.java_class());
+    }
+    if let Some(error) = error.downcast_ref::<Unreadable>() {
+        let class = java::exception_class(error.code);
+        return match error.code {
+            ErrorCode::InvalidTopicException => format!("{class}: Invalid topics: [{}]", error.topic),
+            code => format!("{class}: {}", code.name()),
+        };
+    }
+    match error.downcast_ref::<ConsumeError>() {
+        Some(ConsumeError::NoOffset(partition)) => format!(
+            "org.apache.kafka.clients.consumer.NoOffsetForPartitionException: Undefined offset with no reset policy \
+             for partitions: [{partition}]"
+        ),
+        Some(ConsumeError::Partition { source, .. } | ConsumeError::Api(source)) => {
+            format!("{}: {}", java::exception_class(source.code), java::message(source))
+        }
+        _ => format!("org.apache.kafka.common.KafkaException: {}", chain_text(error)),
+    }
+}
