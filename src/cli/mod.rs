@@ -21,7 +21,6 @@ mod man;
 mod server_start;
 mod server_stop;
 mod storage;
-#[expect(dead_code, reason = "the tools that use the rest of it follow")]
 mod support;
 mod topics;
 mod zookeeper;

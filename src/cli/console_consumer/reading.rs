@@ -162,7 +162,7 @@ impl Reading {
     }
 
     fn subscribe(&mut self) -> anyhow::Result<()> {
-        anyhow::bail!("groups follow")
+        anyhow::bail!("reading as a member of a group is not supported yet; leave --group out")
     }
 
     /// Prints the records of a poll, as many as may still be printed. Returns why to end, if that is so.

@@ -14,8 +14,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use super::Run;
 use super::support::{
     Exit, Hinted, IgnoredWords, Mistake, OldServerOptions, Output, Progress, Signal, Signals, UsageError, block_on,

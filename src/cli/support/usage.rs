@@ -54,16 +54,6 @@ impl UsageError {
         Self::because(format!("Option \"[{option}]\" can't be used with option \"[{used}]\""))
     }
 
-    /// A value that an option can't take.
-    pub(crate) fn bad_value(option: &str, value: &str) -> anyhow::Error {
-        anyhow::Error::new(Self {
-            kind: Mistake::BadValue,
-            given: value.to_owned(),
-            message: format!("Cannot parse argument '{value}' of option {option}"),
-            suggestion: None,
-        })
-    }
-
     /// Translates what clap found.
     pub(crate) fn from_clap(error: &clap::Error) -> Self {
         let text = |kind| match error.get(kind) {
