@@ -245,3 +245,59 @@ async fn a_static_member_comes_back_to_its_partitions() {
     let error = tokio::time::timeout(LONG, fenced).await.unwrap();
     assert!(matches!(error, ConsumeError::Fenced), "{error}");
 }
+
+/// A Java console consumer as a member of a group. Its lines go nowhere; it ends when dropped.
+struct JavaMember(std::process::Child);
+
+impl JavaMember {
+    fn start(home: &str, server: &str, topic: &str, group: &str, assignor: &str) -> Self {
+        let strategy = format!("partition.assignment.strategy=org.apache.kafka.clients.consumer.{assignor}");
+        let mut command = std::process::Command::new(format!("{home}/bin/kafka-console-consumer.sh"));
+        command.args(["--bootstrap-server", server, "--topic", topic, "--group", group]);
+        command.args(["--consumer-property", strategy.as_str()]);
+        command.args(["--consumer-property", "heartbeat.interval.ms=200"]);
+        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+        Self(command.stderr(std::process::Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for JavaMember {
+    fn drop(&mut self) {
+        // The script becomes Java, so this is the consumer itself; it has ended already if this fails.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn our_members_and_javas_share_a_group() {
+    let Ok(home) = std::env::var("KAFKA_HOME") else {
+        eprintln!("our_members_and_javas_share_a_group skipped: KAFKA_HOME names no Apache Kafka");
+        return;
+    };
+    let cluster = cluster();
+    let client = cluster.options.clone();
+    let server = client.bootstrap_servers[0].to_string();
+    for (class, assignor) in
+        [("RangeAssignor", Assignor::Range), ("CooperativeStickyAssignor", Assignor::CooperativeSticky)]
+    {
+        let (topic, group) = (fresh("mixed"), fresh("group"));
+        make_topic(&client, &topic, 4, &[]).await;
+        let mut seen = BTreeMap::new();
+        // Ours leads the group first.
+        let mut ours = member(&client, &group, &[assignor]);
+        ours.subscribe([topic.as_str()], None).unwrap();
+        poll_until(&mut [&mut ours], &mut seen, |all, _| is_balanced(all, 4)).await;
+        let java = JavaMember::start(&home, &server, &topic, &group, class);
+        poll_until(&mut [&mut ours], &mut seen, |all, _| all[0].len() == 2).await;
+        // Then Java's does, which sees ours come back.
+        ours.close().await.unwrap();
+        let mut ours = member(&client, &group, &[assignor]);
+        ours.subscribe([topic.as_str()], None).unwrap();
+        poll_until(&mut [&mut ours], &mut seen, |all, _| all[0].len() == 2).await;
+        let admin = kafka_rs::client::Admin::new(client.clone());
+        let described = admin.describe_group(&group).await.unwrap();
+        assert_eq!((described.members.len(), described.assignor.as_str()), (2, assignor.name()));
+        drop(java);
+    }
+}
