@@ -172,7 +172,10 @@ impl Replicas {
             None => {
                 let name = TopicPartition { topic: topic.name.clone(), partition: index };
                 let log_config = self.log_config(config);
-                match self.logs.get_or_create(&name, topic.id, log_config, now().wall_ms) {
+                // The controller has chosen the directory (KIP-858); the log of an older partition is where it is.
+                let own = found.replicas.iter().position(|id| *id == self.node_id);
+                let directory = own.and_then(|own| found.directories.get(own)).copied();
+                match self.logs.get_or_create(&name, topic.id, directory, log_config, now().wall_ms) {
                     Ok(log) => {
                         let partition = Arc::new(Partition::new(name, log, Arc::clone(config)));
                         self.topics.insert(&topic.name, topic.id, index.get(), Arc::clone(&partition));

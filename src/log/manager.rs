@@ -274,8 +274,9 @@ impl LogManager {
         self.logs().keys().cloned().collect()
     }
 
-    /// A partition's log; made if there is none. A log of another topic that had the same name is put aside as a stray. Different
-    /// partitions may be asked for at once, the same one not; [`LogManager::sync_directories`] ends the making.
+    /// A partition's log; made if there is none, in the directory `wanted` if that is one of these and works, else where there
+    /// is the least. A log of another topic that had the same name is put aside as a stray. Different partitions may be asked
+    /// for at once, the same one not; [`LogManager::sync_directories`] ends the making.
     ///
     /// # Errors
     /// What the disk says; no directory is left.
@@ -283,6 +284,7 @@ impl LogManager {
         &self,
         partition: &TopicPartition,
         topic_id: Uuid,
+        wanted: Option<Uuid>,
         config: Arc<LogConfig>,
         now_ms: i64,
     ) -> Result<Arc<Log>, ManagerError> {
@@ -300,7 +302,8 @@ impl LogManager {
             self.put_aside(partition, &hosted)?;
             self.logs_mut().remove(partition);
         }
-        let (index, directory) = self.emptiest(&self.logs()).ok_or(ManagerError::NoDirectory)?;
+        let named = wanted.and_then(|id| self.working().find(|(_, d)| d.properties.directory_id == Some(id)));
+        let (index, directory) = named.or_else(|| self.emptiest(&self.logs())).ok_or(ManagerError::NoDirectory)?;
         let path = directory.locked.path().join(partition.to_string());
         fs::create_dir_all(&path).map_err(io_error("create", &path))?;
         // Order: first whose log it is, then the log: one without is taken for a stray.
@@ -338,11 +341,14 @@ impl LogManager {
         Ok(())
     }
 
+    fn working(&self) -> impl Iterator<Item = (usize, &Directory)> {
+        self.directories.iter().enumerate().filter(|(_, directory)| !directory.failed.load(Ordering::Acquire))
+    }
+
     /// The working directory with the fewest logs.
     fn emptiest(&self, logs: &HashMap<TopicPartition, Hosted>) -> Option<(usize, &Directory)> {
-        let working = || self.directories.iter().enumerate().filter(|(_, d)| !d.failed.load(Ordering::Acquire));
-        if working().nth(1).is_none() {
-            return working().next();
+        if self.working().nth(1).is_none() {
+            return self.working().next();
         }
         let mut counts = vec![0usize; self.directories.len()];
         for hosted in logs.values() {
@@ -350,7 +356,7 @@ impl LogManager {
                 *count += 1;
             }
         }
-        working().min_by_key(|(index, _)| counts.get(*index).copied().unwrap_or(usize::MAX))
+        self.working().min_by_key(|(index, _)| counts.get(*index).copied().unwrap_or(usize::MAX))
     }
 
     fn put_aside(&self, partition: &TopicPartition, hosted: &Hosted) -> Result<PathBuf, ManagerError> {
@@ -659,7 +665,7 @@ mod tests {
 
     fn create(manager: &LogManager, topic: &str, id: Uuid) -> Arc<Log> {
         let config = Arc::new(LogConfig { file_delete_delay_ms: 100, ..Default::default() });
-        manager.get_or_create(&TopicPartition::new(topic, 0), id, config, 1).unwrap()
+        manager.get_or_create(&TopicPartition::new(topic, 0), id, None, config, 1).unwrap()
     }
 
     #[test]
@@ -683,6 +689,29 @@ mod tests {
         assert_eq!(log.high_watermark(), Offset::new(3));
         let limits = ReadLimits { end: Offset::new(3), max_bytes: 1 << 20, at_least_one_batch: true };
         assert!(!log.read(Offset::ZERO, limits).unwrap().bytes.is_empty());
+    }
+
+    #[test]
+    fn a_log_is_made_in_the_directory_that_is_wanted() {
+        let temp = tempfile::tempdir().unwrap();
+        let paths = [temp.path().join("a"), temp.path().join("b")];
+        let ids = paths.each_ref().map(|path| {
+            let properties = MetaProperties::new("c", NodeId::new(1));
+            directory::format(path, &properties, 0).unwrap();
+            properties.directory_id.unwrap()
+        });
+        let taken = directory::take(&paths, NodeId::new(1), None, 0).unwrap();
+        let config = |_: &TopicPartition| Arc::new(LogConfig::default());
+        let (manager, _) = LogManager::open(taken, &ManagerOptions { config: &config, threads: 2, now_ms: 1 }).unwrap();
+        let made = |partition: i32, wanted: Option<Uuid>| {
+            let name = TopicPartition::new("t", partition);
+            let log = manager.get_or_create(&name, ID, wanted, Arc::new(LogConfig::default()), 1).unwrap();
+            log.dir().parent().unwrap().to_owned()
+        };
+        assert_eq!(made(0, Some(ids[1])), paths[1]);
+        assert_eq!(made(1, Some(ids[1])), paths[1]);
+        assert_eq!(made(2, Some(Uuid::METADATA_TOPIC)), paths[0], "unassigned: where there is the least");
+        assert_eq!(made(1, Some(ids[0])), paths[1], "a log stays where it is");
     }
 
     #[test]
