@@ -1,0 +1,215 @@
+//! `console-producer` and `console-consumer` against a broker of our own: what goes in comes out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use predicates::prelude::*;
+use predicates::str::{contains, diff, is_empty};
+use rustix::process::{Pid, Signal, kill_process};
+use support::Broker;
+
+fn tool(name: &str, broker: &Broker, words: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("kafka-rs").unwrap();
+    command.arg(name).args(["--bootstrap-server", broker.address()]).args(words).timeout(Duration::from_secs(60));
+    command
+}
+
+fn create(broker: &Broker, topic: &str, partitions: &str) {
+    tool("topics", broker, &["--create", "--topic", topic, "--partitions", partitions]).assert().success();
+}
+
+fn produce(broker: &Broker, topic: &str, input: &str, words: &[&str]) -> Assert {
+    let words = [&["--topic", topic], words].concat();
+    tool("console-producer", broker, &words).write_stdin(input.to_owned()).assert()
+}
+
+fn consume(broker: &Broker, topic: &str, count: usize, words: &[&str]) -> Assert {
+    let count = count.to_string();
+    let words = [&["--topic", topic, "--from-beginning", "--max-messages", &count], words].concat();
+    tool("console-consumer", broker, &words).assert()
+}
+
+#[test]
+fn lines_come_out_as_they_went_in() {
+    let broker = Broker::start();
+    create(&broker, "t", "1");
+    produce(&broker, "t", "one\ntwo\n\nüñí\r\nlast without newline", &[])
+        .success()
+        .stdout(is_empty())
+        .stderr(is_empty());
+    consume(&broker, "t", 5, &[])
+        .success()
+        .stdout(diff("one\ntwo\n\nüñí\nlast without newline\n"))
+        .stderr(diff("Processed a total of 5 messages\n"));
+}
+
+#[test]
+fn every_line_is_kept_and_in_order_within_its_partition() {
+    const LINES: usize = 200_000;
+    let broker = Broker::start();
+    create(&broker, "many", "3");
+    let input: String = (1..=LINES).map(|n| format!("{n}\n")).collect();
+    produce(&broker, "many", &input, &[]).success();
+    let output = consume(&broker, "many", LINES, &["--formatter-property", "print.partition=true"]).success();
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    let mut partitions: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for line in text.lines() {
+        let (partition, number) = line.split_once('\t').unwrap();
+        partitions.entry(partition).or_default().push(number.parse().unwrap());
+    }
+    for (partition, numbers) in &partitions {
+        assert!(numbers.is_sorted(), "{partition} is out of order");
+    }
+    let mut all: Vec<usize> = partitions.into_values().flatten().collect();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(1..=LINES), "a line is missing or came twice");
+}
+
+#[test]
+fn keys_headers_and_nulls() {
+    let broker = Broker::start();
+    create(&broker, "k", "1");
+    let reader = [
+        "--reader-property",
+        "parse.key=true",
+        "--reader-property",
+        "parse.headers=true",
+        "--reader-property",
+        "null.marker=NULL",
+    ];
+    let input = "h1:v1,h2:v2\tk1\tv1\nNULL\tk2\tv2\nh:NULL\tNULL\tNULL\n";
+    produce(&broker, "k", input, &reader).success();
+    let columns = ["print.partition", "print.offset", "print.headers", "print.key"].map(|name| format!("{name}=true"));
+    let words: Vec<&str> = columns.iter().flat_map(|column| ["--formatter-property", column]).collect();
+    consume(&broker, "k", 3, &words).success().stdout(diff(
+        "Partition:0\tOffset:0\th1:v1,h2:v2\tk1\tv1\nPartition:0\tOffset:1\tNO_HEADERS\tk2\tv2\n\
+         Partition:0\tOffset:2\th:null\tnull\tnull\n",
+    ));
+    produce(&broker, "k", "nokey\n", &["--reader-property", "parse.key=true"])
+        .code(1)
+        .stderr(contains("No key separator found on line number 1: 'nokey'"));
+}
+
+#[test]
+fn every_codec() {
+    let broker = Broker::start();
+    create(&broker, "c", "1");
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        produce(&broker, "c", &format!("{codec}\n"), &["--compression-codec", codec, "--sync"]).success();
+    }
+    consume(&broker, "c", 5, &[]).success().stdout(diff("none\ngzip\nsnappy\nlz4\nzstd\n"));
+}
+
+#[test]
+fn places_to_begin_and_to_end() {
+    let broker = Broker::start();
+    create(&broker, "p", "1");
+    produce(&broker, "p", "a\nb\nc\n", &[]).success();
+    let read = |words: &[&str]| {
+        tool("console-consumer", &broker, &[&["--topic", "p", "--partition", "0"], words].concat()).assert().success()
+    };
+    read(&["--offset", "1", "--max-messages", "1"]).stdout(diff("b\n"));
+    read(&["--offset", "earliest", "--max-messages", "1"]).stdout(diff("a\n"));
+    read(&["--from-beginning", "--max-messages", "3"]).stdout(diff("a\nb\nc\n"));
+    read(&["--offset", "latest", "--timeout-ms", "300"])
+        .stdout(is_empty())
+        .stderr(contains("TimeoutException").and(contains("Processed a total of 0 messages")));
+    read(&["--max-messages", "0"]).stdout(is_empty());
+}
+
+#[test]
+fn a_topic_is_made_when_it_is_written_to() {
+    let broker = Broker::start();
+    produce(&broker, "fresh", "first\n", &[]).success();
+    consume(&broker, "fresh", 1, &[]).success().stdout(diff("first\n"));
+}
+
+#[test]
+fn what_can_not_be_delivered_is_told() {
+    let broker = Broker::start();
+    produce(&broker, "bad name", "x\n", &[])
+        .code(1)
+        .stderr(contains("InvalidTopicException: Invalid topics: [bad name]"));
+    tool("topics", &broker, &["--create", "--topic", "small", "--config", "max.message.bytes=100"]).assert().success();
+    let input = format!("ok\n{}\nok2\n", "x".repeat(200));
+    produce(&broker, "small", &input, &["--batch-size", "1"])
+        .code(1)
+        .stderr(contains("RecordTooLargeException").and(contains("1 of 3 records were not delivered")));
+    consume(&broker, "small", 2, &[]).success().stdout(diff("ok\nok2\n"));
+}
+
+fn spawn(broker: &Broker, words: &[&str]) -> Child {
+    std::process::Command::new(env!("CARGO_BIN_EXE_kafka-rs"))
+        .args(words)
+        .args(["--bootstrap-server", broker.address()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn ctrl_c_sends_what_was_read() {
+    let broker = Broker::start();
+    create(&broker, "i", "1");
+    // A linger of a minute: without a flush the line would not be there in time.
+    let mut producer = spawn(&broker, &["console-producer", "--topic", "i", "--timeout", "60000"]);
+    producer.stdin.as_mut().unwrap().write_all(b"typed\n").unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    kill_process(Pid::from_child(&producer), Signal::INT).unwrap();
+    assert_eq!(producer.wait().unwrap().code(), Some(130));
+    consume(&broker, "i", 1, &[]).success().stdout(diff("typed\n"));
+}
+
+#[test]
+fn a_consumer_that_is_stopped_says_how_much_it_read() {
+    let broker = Broker::start();
+    create(&broker, "s", "1");
+    produce(&broker, "s", "a\nb\n", &[]).success();
+    let mut consumer = spawn(&broker, &["console-consumer", "--topic", "s", "--from-beginning"]);
+    let mut lines = BufReader::new(consumer.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "a");
+    assert_eq!(lines.next().unwrap().unwrap(), "b");
+    kill_process(Pid::from_child(&consumer), Signal::TERM).unwrap();
+    let output = consumer.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(143));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "Processed a total of 2 messages\n");
+}
+
+#[test]
+fn a_consumer_whose_reader_goes_away_ends_at_once() {
+    let broker = Broker::start();
+    create(&broker, "h", "1");
+    produce(&broker, "h", "a\n", &[]).success();
+    let mut consumer = spawn(&broker, &["console-consumer", "--topic", "h", "--from-beginning"]);
+    let mut lines = BufReader::new(consumer.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "a");
+    drop(lines);
+    let status = support::wait_for("the consumer to end", Duration::from_secs(10), || consumer.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn nobody_there_is_an_error_within_seconds() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for words in [["console-producer", "--topic", "t"], ["console-consumer", "--topic", "t"]] {
+        let started = std::time::Instant::now();
+        Command::cargo_bin("kafka-rs")
+            .unwrap()
+            .args(words)
+            .args(["--bootstrap-server", &free])
+            .write_stdin("x\n")
+            .assert()
+            .code(1)
+            .stderr(contains(format!("could not connect to {free}")));
+        assert!(started.elapsed().as_secs() < 10, "{words:?}");
+    }
+}
