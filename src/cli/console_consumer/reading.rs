@@ -162,7 +162,12 @@ impl Reading {
     }
 
     fn subscribe(&mut self) -> anyhow::Result<()> {
-        anyhow::bail!("reading as a member of a group is not supported yet; leave --group out")
+        match &self.source {
+            Source::Topic(topic) => self.consumer.subscribe([topic.as_str()], None)?,
+            Source::Pattern(pattern) => self.consumer.subscribe_pattern(pattern.as_str(), None)?,
+            Source::Partition { .. } | Source::Ask => anyhow::bail!("a member of a group reads topics or a pattern"),
+        }
+        Ok(())
     }
 
     /// Prints the records of a poll, as many as may still be printed. Returns why to end, if that is so.
