@@ -108,6 +108,19 @@ fn every_codec() {
 }
 
 #[test]
+fn a_group_goes_on_where_it_stopped() {
+    let broker = Broker::start_with(&["group.initial.rebalance.delay.ms=0"]);
+    create(&broker, "g", "1");
+    produce(&broker, "g", "a\nb\nc\n", &[]).success();
+    consume(&broker, "g", 2, &["--group", "readers"]).success().stdout(diff("a\nb\n"));
+    // What was fetched but not printed was not committed.
+    consume(&broker, "g", 1, &["--group", "readers"]).success().stdout(diff("c\n"));
+    consume(&broker, "g", 1, &["--group", "others"]).success().stdout(diff("a\n"));
+    let words = ["--include", "[g]", "--group", "matching", "--from-beginning", "--max-messages", "3"];
+    tool("console-consumer", &broker, &words).assert().success().stdout(diff("a\nb\nc\n"));
+}
+
+#[test]
 fn places_to_begin_and_to_end() {
     let broker = Broker::start();
     create(&broker, "p", "1");
