@@ -163,7 +163,8 @@ public final class Driver {
         config.put("fetch.max.wait.ms", r.path("fetch_wait_ms").asInt(100));
         config.put("max.partition.fetch.bytes", r.path("fetch_bytes").asInt(1048576));
         List<Object> records = new ArrayList<>();
-        try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
+        KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+        try {
             List<TopicPartition> partitions = new ArrayList<>();
             for (String topic : strings(r.get("topics"))) {
                 consumer.partitionsFor(topic).forEach(p -> partitions.add(new TopicPartition(p.topic(), p.partition())));
@@ -176,6 +177,9 @@ public final class Driver {
                     records.add(toRecord(one));
                 }
             }
+        } finally {
+            // Without patience, since it would wait for the next fetch, which is on its way.
+            consumer.close(Duration.ZERO);
         }
         return records;
     }
