@@ -44,9 +44,10 @@ impl Run for Links {
     }
 }
 
-/// `kafka-topics.sh` and `kafka-topics` for each tool that Kafka has too.
+/// `kafka-topics.sh`, `kafka-topics` and `kafka-topics.bat` for each tool that Kafka has too.
 fn script_names() -> impl Iterator<Item = String> {
-    TOOLS.iter().filter_map(|tool| tool.script).flat_map(|script| [format!("{script}.sh"), script.to_owned()])
+    let scripts = TOOLS.iter().filter_map(|tool| tool.script);
+    scripts.flat_map(|script| [format!("{script}.sh"), script.to_owned(), format!("{script}.bat")])
 }
 
 /// Whether something is at `path` that this command did not put there.

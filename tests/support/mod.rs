@@ -53,6 +53,8 @@ impl Broker {
         for setting in overrides {
             command.args(["--override", setting]);
         }
+        // Here too, so that a broker that is killed leaves nothing behind.
+        command.env("TMPDIR", files.path());
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let mut broker = Self { child: command.spawn().unwrap(), address: String::new(), files };
         broker.address = broker.wait_for_address(&ready);
