@@ -65,6 +65,9 @@ pub(crate) struct Stdout(BufWriter<Box<dyn Write + Send>>);
 /// Large enough that a consumer at full speed makes few system calls.
 const STDOUT_BUFFER: usize = 64 * 1024;
 
+/// Below this, wrapping a table makes it unreadable.
+const NARROWEST: u16 = 40;
+
 impl Write for Stdout {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.0.write(buf).map_err(closed)
@@ -207,10 +210,12 @@ impl Output {
             if bold { cell.add_attribute(Attribute::Bold) } else { cell }
         }));
         table.add_rows(rows);
-        if self.stdout_is_terminal {
+        // Some terminals, those of containers among them, say that they have no columns at all.
+        let has_width = table.width().is_some_and(|columns| columns >= NARROWEST);
+        if self.stdout_is_terminal && has_width {
             // Wraps what is too wide instead of letting the terminal break the lines.
             table.set_content_arrangement(ContentArrangement::Dynamic);
-        } else {
+        } else if !self.stdout_is_terminal {
             table.force_no_tty();
         }
         self.line(table)
