@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::controller::Controller;
 use super::fetch_session::FetchSessions;
@@ -15,6 +15,12 @@ use crate::config::ServerConfig;
 use crate::net::{MemoryBudget, MemoryGrant};
 use crate::protocol::ApiKey;
 use crate::protocol::frame::RequestStart;
+
+/// An answer of this size takes its memory without asking.
+const SMALL_RESPONSE_BYTES: usize = 64 << 10;
+
+/// How long a larger answer waits for memory before it makes do with a small one.
+const MEMORY_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The parts of a running broker.
 #[derive(Debug)]
@@ -107,10 +113,19 @@ impl RequestContext {
         format!("/{}", self.peer.address.ip().to_canonical())
     }
 
-    /// Waits until there is memory for an answer of about `bytes`; it is given back when the answer was written.
-    pub(super) async fn reserve_response_memory(&self, bytes: usize) {
+    /// Takes memory for an answer of about `bytes` out of what all answers share; it is given back when the answer was written. Gives how
+    /// large the answer may be: where others hold the memory for long (clients that do not read what they asked for), a
+    /// small one, so that nobody stands still because of them.
+    pub(super) async fn reserve_response_memory(&self, bytes: usize) -> usize {
+        if bytes <= SMALL_RESPONSE_BYTES {
+            return SMALL_RESPONSE_BYTES;
+        }
         let mut grant = MemoryGrant::default();
-        self.broker.response_memory.extend(&mut grant, bytes).await;
+        let taken = tokio::time::timeout(MEMORY_PATIENCE, self.broker.response_memory.extend(&mut grant, bytes)).await;
+        if taken.is_err() {
+            return SMALL_RESPONSE_BYTES;
+        }
         *self.response_memory.lock().unwrap_or_else(PoisonError::into_inner) = grant;
+        bytes
     }
 }

@@ -53,7 +53,8 @@ pub(in crate::broker) async fn handle(ctx: &RequestContext, request: FetchReques
             }
         }
     }
-    ctx.reserve_response_memory(ready.bytes).await;
+    // What came since it was looked at waits for the next request.
+    let max_bytes = ctx.reserve_response_memory(ready.bytes).await.min(max_bytes);
     let answers = read_all(&targets, isolation, max_bytes);
     respond(ctx, &plan, answers, started)
 }
