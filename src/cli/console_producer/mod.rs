@@ -11,6 +11,7 @@ mod settings;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -245,12 +246,32 @@ impl Sending {
                 }
                 Some(Input::Bad(error)) => return Err(error.into()),
                 Some(Input::Messages { messages, bytes }) => {
-                    let sending = self.send_batch(&messages, bytes, out);
-                    tokio::select! {
-                        sent = sending => sent?,
-                        // What of the batch is not in the producer yet is not lost either: the producer may be stuck.
-                        signal = signals.next() => {
-                            out.note("records that were read could not be sent in time")?;
+                    let interrupted = {
+                        let mut sending = pin!(self.send_batch(&messages, bytes, out));
+                        tokio::select! {
+                            sent = &mut sending => {
+                                sent?;
+                                None
+                            }
+                            // What was read is sent all the same; once more gives that up, since the broker may be away.
+                            signal = signals.next() => {
+                                input.stop();
+                                let sent = tokio::select! {
+                                    sent = &mut sending => Some(sent?),
+                                    _ = signals.next() => None,
+                                };
+                                Some((signal, sent.is_some()))
+                            }
+                        }
+                    };
+                    match interrupted {
+                        None => {}
+                        Some((signal, true)) => {
+                            self.take_the_rest(input, signals, out).await?;
+                            return Ok(Some(signal));
+                        }
+                        Some((signal, false)) => {
+                            out.note("given up; records that were read are not sent")?;
                             return Ok(Some(signal));
                         }
                     }
