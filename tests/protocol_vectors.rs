@@ -202,7 +202,7 @@ fn frames_are_read_and_written_back() {
                 let version = i16::read(&mut Reader::new(&wire), 0).unwrap();
                 assert_eq!(rewrite(&line.name, version, &wire.slice(2..)), wire.slice(2..), "{}", line.name);
             }
-            // A JSON file: the log directory's part, tested there.
+            // JSON files, not messages: `broker/controller/quorum_state.rs` reads and writes them, and tests these lines.
             "quorum-state-file" => {}
             other => panic!("unknown kind of frame {other}"),
         }

@@ -138,6 +138,19 @@ mod tests {
     }
 
     #[test]
+    fn the_files_of_the_vectors_are_read_and_written_alike() {
+        let vectors = include_str!("../../../tests/data/vectors/frames.tsv");
+        let files: Vec<&str> = vectors.lines().filter(|line| line.contains("\tquorum-state-file\t")).collect();
+        assert_eq!(files.len(), 2);
+        for line in files {
+            let hex = line.split('\t').nth(3).unwrap();
+            let bytes: Vec<u8> =
+                (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect();
+            assert_eq!(QuorumState::parse(&bytes).unwrap().render().as_bytes(), bytes);
+        }
+    }
+
+    #[test]
     fn what_is_something_else_is_refused_with_a_reason() {
         for (text, reason) in [
             ("", "EOF while parsing a value at line 1 column 0"),
