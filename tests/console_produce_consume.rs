@@ -12,8 +12,9 @@ use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use predicates::prelude::*;
 use predicates::str::{contains, diff, is_empty};
+use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
-use support::Broker;
+use support::{Broker, wait_for};
 
 fn tool(name: &str, broker: &Broker, words: &[&str]) -> Command {
     let mut command = Command::cargo_bin("kafka-rs").unwrap();
@@ -174,12 +175,29 @@ fn ctrl_c_sends_what_was_read() {
     let broker = Broker::start();
     create(&broker, "i", "1");
     // A linger of a minute: without a flush the line would not be there in time.
-    let mut producer = spawn(&broker, &["console-producer", "--topic", "i", "--timeout", "60000"]);
-    producer.stdin.as_mut().unwrap().write_all(b"typed\n").unwrap();
-    std::thread::sleep(Duration::from_millis(500));
-    kill_process(Pid::from_child(&producer), Signal::INT).unwrap();
-    assert_eq!(producer.wait().unwrap().code(), Some(130));
-    consume(&broker, "i", 1, &[]).success().stdout(diff("typed\n"));
+    let words = ["console-producer", "--topic", "i", "--timeout", "60000"];
+    for (line, end_of_input) in [("open\n", false), ("closed\n", true)] {
+        let mut producer = spawn(&broker, &words);
+        let mut stdin = producer.stdin.take().unwrap();
+        stdin.write_all(line.as_bytes()).unwrap();
+        wait_for("the line to be read", Duration::from_secs(30), || {
+            (listens_to(&producer, Signal::INT) && ioctl_fionread(&stdin).unwrap() == 0).then_some(())
+        });
+        // The end of the input comes beside the signal, and either may be seen first.
+        let stdin = (!end_of_input).then_some(stdin);
+        kill_process(Pid::from_child(&producer), Signal::INT).unwrap();
+        let output = producer.wait_with_output().unwrap();
+        drop(stdin);
+        assert_eq!(output.status.code(), Some(130), "{line} {}", String::from_utf8_lossy(&output.stderr));
+    }
+    consume(&broker, "i", 2, &[]).success().stdout(diff("open\nclosed\n"));
+}
+
+/// Whether a process has a handler for a signal.
+fn listens_to(process: &Child, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
 }
 
 #[test]

@@ -188,15 +188,25 @@ impl Sending {
         let mut signals = Signals::listen()?;
         let ended = self.until_the_end(&mut input, &mut signals, out).await;
         self.progress.clear();
-        let exit = match &ended {
+        let mut exit = match &ended {
             Ok(Some(signal)) => signal.exit(),
             Ok(None) => Exit::Success,
             Err(_) => Exit::Failure,
         };
-        // Also after an error: what was read before it is delivered.
-        let gave_up = tokio::select! {
-            () = async { drop(self.producer.flush().await) } => false,
-            _ = signals.next() => true,
+        // Also after an error: what was read before it is delivered. The first signal of all gives up nothing.
+        let gave_up = {
+            let mut flushing = pin!(self.producer.flush());
+            loop {
+                tokio::select! {
+                    _ = &mut flushing => break false,
+                    signal = signals.next() => {
+                        if exit != Exit::Success {
+                            break true;
+                        }
+                        exit = signal.exit();
+                    }
+                }
+            }
         };
         self.failures.report(&self.topic, out)?;
         if gave_up {
