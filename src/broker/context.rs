@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::controller::Controller;
+use super::coordinator::Now;
 use super::fetch_session::FetchSessions;
-use super::groups::{GroupCoordinator, Now};
+use super::groups::GroupCoordinator;
 use super::metadata_cache::MetadataCache;
 use super::producer_ids::ProducerIds;
 use super::replicas::Replicas;

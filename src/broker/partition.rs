@@ -58,49 +58,45 @@ pub(super) struct Appended {
     pub(super) log_append_time_ms: i64,
     pub(super) log_start_offset: Offset,
     flush_is_due: bool,
+    /// What the partition was led in.
+    epoch: LeaderEpoch,
 }
 
 impl Appended {
+    /// The offset after the last record.
+    pub(super) fn end_offset(&self) -> Offset {
+        self.last_offset.plus(1)
+    }
+
+    /// The epoch of the leadership that they were appended in.
+    pub(super) fn leader_epoch(&self) -> LeaderEpoch {
+        self.epoch
+    }
+
+    /// Whether they must be on the disk before they are acknowledged (`flush.messages`, `flush.ms`).
+    pub(super) fn flush_is_due(&self) -> bool {
+        self.flush_is_due
+    }
+
     /// Returns when the records are on the disk, if `flush.messages` or `flush.ms` ask for that. Appends that come meanwhile are
     /// flushed together by the next one.
     ///
     /// # Errors
     /// The disk failed; nothing of this log is acknowledged any more.
     pub(super) async fn flushed(&self) -> Result<(), ErrorCode> {
-        if !self.flush_is_due {
-            return Ok(());
-        }
-        let partition = Arc::clone(&self.partition);
-        let end = self.last_offset.plus(1);
-        let flushed = tokio::task::spawn_blocking(move || partition.log.flush_up_to(end)).await;
-        match flushed {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                error!(partition = %self.partition.name, error = chain(&error), "flush failed");
-                Err(log_error(&error))
-            }
-            Err(_) => Err(ErrorCode::KafkaStorageError),
-        }
+        if self.flush_is_due { self.partition.flushed(self.end_offset()).await } else { Ok(()) }
     }
 
     /// Returns when all in-sync replicas have the records.
     ///
     /// # Errors
-    /// `REQUEST_TIMED_OUT` if they don't in time; the records stay in the log.
+    /// As [`Partition::committed`].
     pub(super) async fn committed(&self, deadline: Instant) -> Result<(), ErrorCode> {
-        let is_committed = || self.partition.log.high_watermark() > self.last_offset;
-        if is_committed() {
+        let (end, epoch) = (self.end_offset(), self.epoch);
+        if self.partition.is_committed(end, epoch) {
             return Ok(());
         }
-        let waiter = Waiter::register([Arc::clone(&self.partition)]);
-        loop {
-            if is_committed() {
-                return Ok(());
-            }
-            if tokio::time::timeout_at(deadline.into(), waiter.woken()).await.is_err() {
-                return Err(ErrorCode::RequestTimedOut);
-            }
-        }
+        self.partition.committed(end, epoch, deadline).await
     }
 }
 
@@ -218,12 +214,54 @@ impl Partition {
     ///
     /// # Errors
     /// Nothing is in the log then.
-    pub(super) fn append_own(self: &Arc<Self>, batch: RecordBatch<'_>, now_ms: i64) -> Result<(), AppendError> {
-        let appended = self.append_batches(&[batch.into()], AppendOrigin::Coordinator, now_ms)?;
-        if appended.flush_is_due {
-            self.log.flush()?;
+    pub(super) fn append_own(self: &Arc<Self>, batch: RecordBatch<'_>, now_ms: i64) -> Result<Appended, AppendError> {
+        self.append_batches(&[batch.into()], AppendOrigin::Coordinator, now_ms)
+    }
+
+    /// Returns when all before `end` is on the disk. Appends that come meanwhile are flushed together by the next one.
+    ///
+    /// # Errors
+    /// The disk failed; nothing of this log is acknowledged any more.
+    pub(super) async fn flushed(self: &Arc<Self>, end: Offset) -> Result<(), ErrorCode> {
+        let partition = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || partition.log.flush_up_to(end)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                error!(partition = %self.name, error = chain(&error), "flush failed");
+                Err(log_error(&error))
+            }
+            Err(_) => Err(ErrorCode::KafkaStorageError),
         }
-        Ok(())
+    }
+
+    /// Whether all in-sync replicas have what is before `end`, as far as this broker still leads in `epoch`.
+    pub(super) fn is_committed(&self, end: Offset, epoch: LeaderEpoch) -> bool {
+        self.leader_epoch() == epoch && self.log.high_watermark() >= end
+    }
+
+    /// Returns when they do.
+    ///
+    /// # Errors
+    /// `NOT_LEADER_OR_FOLLOWER` if this broker no longer leads in `epoch`; `REQUEST_TIMED_OUT` if they don't in time, while the records stay
+    /// in the log.
+    pub(super) async fn committed(
+        self: &Arc<Self>,
+        end: Offset,
+        epoch: LeaderEpoch,
+        deadline: Instant,
+    ) -> Result<(), ErrorCode> {
+        let waiter = Waiter::register([Arc::clone(self)]);
+        loop {
+            if self.is_committed(end, epoch) {
+                return Ok(());
+            }
+            if self.leader_epoch() != epoch {
+                return Err(ErrorCode::NotLeaderOrFollower);
+            }
+            if tokio::time::timeout_at(deadline.into(), waiter.woken()).await.is_err() {
+                return Err(ErrorCode::RequestTimedOut);
+            }
+        }
     }
 
     fn append_batches(
@@ -246,6 +284,7 @@ impl Partition {
             log_append_time_ms: info.log_append_time_ms,
             log_start_offset: info.log_start_offset,
             flush_is_due: info.flush_is_due,
+            epoch: context.leader_epoch,
         })
     }
 

@@ -14,10 +14,10 @@ use tracing::{error, info, warn};
 
 use super::context::{Broker, now};
 use super::controller::{Controller, ControllerError, ControllerOptions, Identity, write_initial_files};
+use super::coordinator::{Coordinator, TopicLog};
 use super::errors::chain;
 use super::fetch_session::FetchSessions;
-use super::groups::{GroupConfig, GroupCoordinator};
-use super::groups_log::OffsetsLog;
+use super::groups::{GroupConfig, GroupCoordinator, OFFSETS_TOPIC, Shard};
 use super::listener::{BoundListener, ConnectionLimits};
 use super::maintenance;
 use super::producer_ids::ProducerIds;
@@ -27,6 +27,7 @@ use crate::config::{Listener, ServerConfig};
 use crate::log::directory::{self, DirectoryContent, DirectoryError, LockedDirectory};
 use crate::log::meta_properties::MetaProperties;
 use crate::log::{Fs, ManagerError, ManagerReport};
+use crate::metadata::MetadataImage;
 use crate::net::MemoryBudget;
 use crate::types::Uuid;
 
@@ -121,13 +122,16 @@ impl Server {
         let (replicas, report) = Replicas::open(config.clone(), Arc::clone(&topics), taken, &metadata.read())?;
         let replicas = Arc::new(replicas);
         tell(&report);
-        let partitions = config.offsets_topic_num_partitions;
-        let offsets_log = Arc::new(OffsetsLog::new(Arc::clone(&topics), partitions));
-        let groups = Arc::new(GroupCoordinator::new(offsets_log, group_config(&config), partitions));
+        let groups = Arc::new(group_coordinator(&config, &topics, &metadata.read()));
         let followers = (Arc::clone(&replicas), Arc::clone(&groups));
         controller.set_follower(Box::new(move |delta, image| {
             let (replicas, groups) = &followers;
             replicas.apply(delta, image);
+            for topic in delta.deleted_topics.iter().filter(|topic| topic.name == OFFSETS_TOPIC) {
+                for partition in topic.partitions.keys() {
+                    groups.resign(partition.get());
+                }
+            }
             if !delta.deleted_topics.is_empty() {
                 let names: Vec<String> = delta.deleted_topics.iter().map(|topic| topic.name.clone()).collect();
                 groups.run_on_all(now(), |shard| shard.forget_topics(&names));
@@ -287,6 +291,16 @@ fn advertised(config: &ServerConfig, endpoints: &[Endpoint]) -> Vec<Listener> {
             listener
         })
         .collect()
+}
+
+/// The group coordinator, over the partitions that its topic has or will be made with.
+fn group_coordinator(config: &ServerConfig, topics: &Arc<Topics>, metadata: &MetadataImage) -> GroupCoordinator {
+    let log = TopicLog::new(OFFSETS_TOPIC, Arc::clone(topics), config.offsets_commit_timeout_ms);
+    let existing = metadata.topic(OFFSETS_TOPIC).and_then(|topic| i32::try_from(topic.partitions.len()).ok());
+    let partitions = existing.unwrap_or(config.offsets_topic_num_partitions);
+    let settings = group_config(config);
+    // Groups ask for no actions.
+    Coordinator::new(Arc::new(log), partitions, move |_| Shard::new(settings.clone()), |_, _, _| {})
 }
 
 fn group_config(config: &ServerConfig) -> GroupConfig {

@@ -53,4 +53,5 @@ pub use producer_state::{AppendOrigin, ProducerBatch, ProducerEntry};
 pub use read::{LogRead, ReadLimits, TimestampedOffset};
 pub use recovery::{Finding, FindingKind, OpenReport};
 pub use retention::{DeletedFiles, RetentionOutcome};
+pub use transactions::EndMarker;
 pub use txn_index::AbortedTransaction;

@@ -9,16 +9,19 @@ use crate::types::{Offset, ProducerId};
 
 /// The end of a transaction, from the record of its marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct EndMarker {
-    pub(super) commit: bool,
-    pub(super) coordinator_epoch: i32,
+pub struct EndMarker {
+    /// Whether its records count.
+    pub commit: bool,
+    /// Epoch of the transaction coordinator that wrote it.
+    pub coordinator_epoch: i32,
 }
 
 impl EndMarker {
     /// Reads the marker in a control batch; `None` if it is a control batch of another kind.
     ///
     /// Key: version i16, type i16 (0 abort, 1 commit). Value: version i16, coordinator epoch i32.
-    pub(super) fn of(batch: &RecordBatch<'_>) -> Option<Self> {
+    #[must_use]
+    pub fn of(batch: &RecordBatch<'_>) -> Option<Self> {
         if !batch.header().attributes.is_control() {
             return None;
         }

@@ -8,7 +8,7 @@
 //! Not here yet: the group protocols of KIP-848, KIP-932 and KIP-1071.
 
 use crate::broker::context::RequestContext;
-use crate::broker::groups::{Client, Reply};
+use crate::broker::groups::{Client, Described, Reply};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::delete_groups_response::DeletableGroupResult;
 use crate::protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
@@ -28,15 +28,13 @@ pub(in crate::broker) async fn join(ctx: &RequestContext, request: JoinGroupRequ
     let client = Client { id: ctx.client_id.clone(), host: ctx.client_host() };
     let now = ctx.broker.now();
     let member_id = request.member_id.clone();
-    let waiting = ctx
+    let reply = ctx
         .broker
         .groups
         .run_waiting(&request.group_id, now, |shard, token| shard.join(&request, ctx.version, &client, token, now));
-    let mut answer = match waiting {
-        Ok(reply) => match reply.await {
-            Ok(Reply::Join(answer)) => answer,
-            _ => join_error(ErrorCode::NotCoordinator, member_id),
-        },
+    let mut answer = match reply.await {
+        Ok(Reply::Join(answer)) => answer,
+        Ok(_) => join_error(ErrorCode::UnknownServerError, member_id),
         Err(error) => join_error(error, member_id),
     };
     if answer.error_code != 0 && ctx.version >= 7 {
@@ -52,13 +50,10 @@ fn join_error(error: ErrorCode, member_id: String) -> JoinGroupResponse {
 pub(in crate::broker) async fn sync(ctx: &RequestContext, request: SyncGroupRequest) -> SyncGroupResponse {
     let now = ctx.broker.now();
     let refused = |error: ErrorCode| SyncGroupResponse { error_code: error.code(), ..Default::default() };
-    let waiting =
-        ctx.broker.groups.run_waiting(&request.group_id, now, |shard, token| shard.sync(&request, token, now));
-    match waiting {
-        Ok(reply) => match reply.await {
-            Ok(Reply::Sync(answer)) => answer,
-            _ => refused(ErrorCode::NotCoordinator),
-        },
+    let reply = ctx.broker.groups.run_waiting(&request.group_id, now, |shard, token| shard.sync(&request, token, now));
+    match reply.await {
+        Ok(Reply::Sync(answer)) => answer,
+        Ok(_) => refused(ErrorCode::UnknownServerError),
         // As Kafka: the member joins again when the groups are loaded.
         Err(ErrorCode::CoordinatorLoadInProgress) => refused(ErrorCode::RebalanceInProgress),
         Err(error) => refused(error),
@@ -72,7 +67,7 @@ pub(in crate::broker) async fn heartbeat(ctx: &RequestContext, request: Heartbea
         let id = request.group_id.as_str();
         (shard.heartbeat(id, &request.member_id, instance, request.generation_id, now), Default::default())
     });
-    let error = match answer {
+    let error = match answer.await {
         // As Kafka: while the groups are loaded every member counts as alive.
         Err(ErrorCode::CoordinatorLoadInProgress) => ErrorCode::None,
         Ok(error) | Err(error) => error,
@@ -90,7 +85,8 @@ pub(in crate::broker) async fn leave(ctx: &RequestContext, request: LeaveGroupRe
     if request.group_id.is_empty() {
         return LeaveGroupResponse { error_code: ErrorCode::InvalidGroupId.code(), ..Default::default() };
     }
-    match ctx.broker.groups.run(&request.group_id, now, |shard| shard.leave(&request.group_id, &members, now)) {
+    let answers = ctx.broker.groups.run(&request.group_id, now, |shard| shard.leave(&request.group_id, &members, now));
+    match answers.await {
         Err(error) => LeaveGroupResponse { error_code: error.code(), ..Default::default() },
         Ok(answers) if ctx.version < 3 => {
             let error_code = answers.first().copied().unwrap_or(ErrorCode::UnknownMemberId).code();
@@ -117,45 +113,47 @@ pub(in crate::broker) async fn describe(
     request: DescribeGroupsRequest,
 ) -> DescribeGroupsResponse {
     let now = ctx.broker.now();
-    let groups = request.groups.into_iter().map(|id| {
-        let found = ctx.broker.groups.run(&id, now, |shard| (shard.describe(&id), Default::default()));
-        let group = match found {
-            Ok(Some(group)) => group,
-            Ok(None) if ctx.version >= 6 => {
-                return DescribedGroup {
-                    error_code: ErrorCode::GroupIdNotFound.code(),
-                    error_message: Some(format!("Group {id} not found.")),
-                    group_id: id,
-                    group_state: DEAD.to_owned(),
-                    ..Default::default()
-                };
-            }
-            Ok(None) => return DescribedGroup { group_id: id, group_state: DEAD.to_owned(), ..Default::default() },
-            Err(error) => return DescribedGroup { error_code: error.code(), group_id: id, ..Default::default() },
-        };
-        DescribedGroup {
-            group_id: id,
-            group_state: group.state.to_owned(),
-            protocol_type: group.protocol_type,
-            protocol_data: group.protocol,
-            members: group
-                .members
-                .into_iter()
-                .map(|member| DescribedGroupMember {
-                    member_id: member.id,
-                    group_instance_id: member.instance_id,
-                    client_id: member.client.id,
-                    client_host: member.client.host,
-                    member_metadata: member.metadata,
-                    member_assignment: member.assignment,
-                    ..Default::default()
-                })
-                .collect(),
-            authorized_operations: if request.include_authorized_operations { ALL_GROUP_OPERATIONS } else { i32::MIN },
-            ..Default::default()
-        }
-    });
-    DescribeGroupsResponse { groups: groups.collect(), ..Default::default() }
+    let mut groups = Vec::with_capacity(request.groups.len());
+    for id in request.groups {
+        let found = ctx.broker.groups.view(&id, now, |shard| shard.describe(&id)).await;
+        groups.push(match found {
+            Ok(Some(group)) => described(id, group, request.include_authorized_operations),
+            Ok(None) if ctx.version >= 6 => DescribedGroup {
+                error_code: ErrorCode::GroupIdNotFound.code(),
+                error_message: Some(format!("Group {id} not found.")),
+                group_id: id,
+                group_state: DEAD.to_owned(),
+                ..Default::default()
+            },
+            Ok(None) => DescribedGroup { group_id: id, group_state: DEAD.to_owned(), ..Default::default() },
+            Err(error) => DescribedGroup { error_code: error.code(), group_id: id, ..Default::default() },
+        });
+    }
+    DescribeGroupsResponse { groups, ..Default::default() }
+}
+
+fn described(id: String, group: Described, with_operations: bool) -> DescribedGroup {
+    DescribedGroup {
+        group_id: id,
+        group_state: group.state.to_owned(),
+        protocol_type: group.protocol_type,
+        protocol_data: group.protocol,
+        members: group
+            .members
+            .into_iter()
+            .map(|member| DescribedGroupMember {
+                member_id: member.id,
+                group_instance_id: member.instance_id,
+                client_id: member.client.id,
+                client_host: member.client.host,
+                member_metadata: member.metadata,
+                member_assignment: member.assignment,
+                ..Default::default()
+            })
+            .collect(),
+        authorized_operations: if with_operations { ALL_GROUP_OPERATIONS } else { i32::MIN },
+        ..Default::default()
+    }
 }
 
 /// Read, delete, describe, describe configs and alter configs, by their numbers as bits: without an authorizer everybody may do everything.
@@ -188,13 +186,14 @@ pub(in crate::broker) async fn list(ctx: &RequestContext, request: ListGroupsReq
 
 pub(in crate::broker) async fn delete(ctx: &RequestContext, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let now = ctx.broker.now();
-    let results = request.groups_names.into_iter().map(|id| {
+    let mut results = Vec::with_capacity(request.groups_names.len());
+    for id in request.groups_names {
         let error = if id.is_empty() {
             ErrorCode::InvalidGroupId
         } else {
-            ctx.broker.groups.run(&id, now, |shard| shard.delete(&id)).unwrap_or_else(|error| error)
+            ctx.broker.groups.run(&id, now, |shard| shard.delete(&id)).await.unwrap_or_else(|error| error)
         };
-        DeletableGroupResult { group_id: id, error_code: error.code(), ..Default::default() }
-    });
-    DeleteGroupsResponse { results: results.collect(), ..Default::default() }
+        results.push(DeletableGroupResult { group_id: id, error_code: error.code(), ..Default::default() });
+    }
+    DeleteGroupsResponse { results, ..Default::default() }
 }

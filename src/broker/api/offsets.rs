@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use super::metadata::addresses;
 use crate::broker::context::RequestContext;
-use crate::broker::groups::{Commit, Committed, Committer};
-use crate::broker::groups_log::OFFSETS_TOPIC;
+use crate::broker::groups::{Commit, Committed, Committer, OFFSETS_TOPIC};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::find_coordinator_response::Coordinator;
 use crate::protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
@@ -95,7 +94,7 @@ pub(in crate::broker) async fn commit(ctx: &RequestContext, request: OffsetCommi
             Ok((answers, effects)) => (Ok(answers), effects),
             Err(error) => (Err(error), Default::default()),
         });
-        result.unwrap_or_else(Err).map_err(|error| match error {
+        result.await.unwrap_or_else(Err).map_err(|error| match error {
             // Versions before the newer group protocols have no word for it.
             ErrorCode::GroupIdNotFound if ctx.version < FIRST_VERSION_WITH_MEMBER_EPOCH => ErrorCode::IllegalGeneration,
             error => error,
@@ -142,7 +141,7 @@ pub(in crate::broker) async fn fetch(ctx: &RequestContext, request: OffsetFetchR
                 .map(|t| WantedTopic { name: Some(t.name.into()), id: Uuid::ZERO, partitions: t.partition_indexes })
                 .collect()
         });
-        return match offsets_of(ctx, &Wanted { group: request.group_id, topics }) {
+        return match offsets_of(ctx, &Wanted { group: request.group_id, topics }).await {
             Ok(found) => {
                 OffsetFetchResponse { topics: found.into_iter().map(classic_topic).collect(), ..Default::default() }
             }
@@ -163,7 +162,7 @@ pub(in crate::broker) async fn fetch(ctx: &RequestContext, request: OffsetFetchR
                 .collect()
         });
         let wanted = Wanted { group: group.group_id, topics };
-        let (topics, error) = match offsets_of(ctx, &wanted) {
+        let (topics, error) = match offsets_of(ctx, &wanted).await {
             Ok(found) => (found.into_iter().map(topic_of_group).collect(), ErrorCode::None),
             Err(error) => (Vec::new(), error),
         };
@@ -177,11 +176,11 @@ pub(in crate::broker) async fn fetch(ctx: &RequestContext, request: OffsetFetchR
     OffsetFetchResponse { groups, ..Default::default() }
 }
 
-fn offsets_of(ctx: &RequestContext, wanted: &Wanted) -> Result<Vec<FoundTopic>, ErrorCode> {
+async fn offsets_of(ctx: &RequestContext, wanted: &Wanted) -> Result<Vec<FoundTopic>, ErrorCode> {
     let now = ctx.broker.now();
     let id = wanted.group.as_str();
-    ctx.broker.groups.run(id, now, |shard| {
-        let found = match &wanted.topics {
+    let found = ctx.broker.groups.view(id, now, |shard| {
+        match &wanted.topics {
             Some(topics) => topics
                 .iter()
                 .map(|topic| FoundTopic {
@@ -216,9 +215,9 @@ fn offsets_of(ctx: &RequestContext, wanted: &Wanted) -> Result<Vec<FoundTopic>, 
                 }
                 topics
             }
-        };
-        (found, Default::default())
-    })
+        }
+    });
+    found.await
 }
 
 fn classic_topic(topic: FoundTopic) -> OffsetFetchResponseTopic {
@@ -272,7 +271,7 @@ pub(in crate::broker) async fn delete(ctx: &RequestContext, request: OffsetDelet
         Ok((answers, effects)) => (Ok(answers), effects),
         Err(error) => (Err(error), Default::default()),
     });
-    match answers.unwrap_or_else(Err) {
+    match answers.await.unwrap_or_else(Err) {
         Err(error) => OffsetDeleteResponse { error_code: error.code(), ..Default::default() },
         Ok(answers) => {
             let mut answers = answers.into_iter();

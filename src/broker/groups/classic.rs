@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::effects::{Effects, Now, Reply, Token};
+use super::effects::{Effects, Reply};
 use super::member::{Client, Member, OfferedProtocol};
 use super::records;
+use crate::broker::coordinator::{Now, Token};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::group_metadata_value::{GroupMetadataValue, MemberMetadata};
 use crate::protocol::messages::join_group_response::JoinGroupResponseMember;

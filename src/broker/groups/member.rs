@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::effects::Token;
+use crate::broker::coordinator::Token;
 
 /// Where a member's request comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,15 +2,14 @@
 //! value, a null value for what is gone.
 
 use bytes::Bytes;
-use thiserror::Error;
 
-use super::effects::Record;
 use super::offsets::Committed;
-use crate::protocol::codec::MAX_STRING_BYTES;
+use crate::broker::coordinator::records::{key_bytes, read_kind, read_value, value_bytes};
+use crate::broker::coordinator::{MalformedRecord, Record};
 use crate::protocol::messages::{
     GroupMetadataKey, GroupMetadataValue, LegacyOffsetCommitKey, OffsetCommitKey, OffsetCommitValue,
 };
-use crate::protocol::{DecodeError, Message, Reader, Wire, Writer};
+use crate::protocol::{DecodeError, Message, Reader, Wire};
 
 /// The version in which Kafka 4.3 writes group metadata.
 const GROUP_METADATA_VERSION: i16 = 3;
@@ -36,15 +35,6 @@ pub(super) enum Event {
     Other {
         kind: i16,
     },
-}
-
-/// Why a record makes no sense.
-#[derive(Debug, Error)]
-#[error("malformed group record of kind {kind}")]
-pub(in crate::broker) struct MalformedRecord {
-    kind: i16,
-    #[source]
-    source: DecodeError,
 }
 
 /// A group's metadata, or its tombstone.
@@ -78,12 +68,10 @@ pub(super) fn offset(group: &str, topic: &str, partition: i32, committed: Option
 /// # Errors
 /// A kind that is known has bytes that are not of it.
 pub(super) fn read(record: &Record) -> Result<Event, MalformedRecord> {
-    let mut key = Reader::new(&record.key);
-    let kind = i16::read(&mut key, 0).map_err(|source| MalformedRecord { kind: -1, source })?;
-    read_kind(kind, &mut key, record.value.as_ref()).map_err(|source| MalformedRecord { kind, source })
+    read_kind(record, event)
 }
 
-fn read_kind(kind: i16, key: &mut Reader<'_>, value: Option<&Bytes>) -> Result<Event, DecodeError> {
+fn event(kind: i16, key: &mut Reader<'_>, value: Option<&Bytes>) -> Result<Event, DecodeError> {
     match kind {
         LegacyOffsetCommitKey::KEY | OffsetCommitKey::KEY => {
             let key = OffsetCommitKey::decode(key, 0)?;
@@ -103,35 +91,6 @@ fn read_kind(kind: i16, key: &mut Reader<'_>, value: Option<&Bytes>) -> Result<E
             Ok(Event::Group { group: key.group, metadata })
         }
         _ => Ok(Event::Other { kind }),
-    }
-}
-
-fn read_value<M: Message>(bytes: &Bytes) -> Result<M, DecodeError> {
-    let mut r = Reader::new(bytes);
-    let version = i16::read(&mut r, 0)?;
-    M::decode(&mut r, version)
-}
-
-fn key_bytes<M: Message>(key: &M) -> Bytes {
-    prefixed(M::KEY, key, 0)
-}
-
-fn value_bytes<M: Message>(value: &M, version: i16) -> Bytes {
-    prefixed(version, value, version)
-}
-
-/// Encoding can only fail for values that no request can bring: strings beyond what a request may hold, lengths beyond
-/// 2 GiB. Such a value is not written at all rather than written wrong.
-fn prefixed<M: Message>(prefix: i16, message: &M, version: i16) -> Bytes {
-    const { assert!(MAX_STRING_BYTES <= i16::MAX as usize) };
-    let mut w = Writer::new();
-    w.raw(&prefix.to_be_bytes());
-    match message.encode(&mut w, version) {
-        Ok(()) => w.into_bytes(),
-        Err(error) => {
-            tracing::error!(%error, "a group record can't be written");
-            Bytes::new()
-        }
     }
 }
 
@@ -178,7 +137,7 @@ mod tests {
             ..Default::default()
         };
         for version in 0..=3 {
-            let bytes = prefixed(version, &subscription, version);
+            let bytes = value_bytes(&subscription, version);
             assert_eq!(subscribed_topics(&bytes).unwrap(), ["a", "b"]);
         }
         assert_eq!(subscribed_topics(&Bytes::from_static(b"x")), None);

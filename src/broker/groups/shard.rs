@@ -1,13 +1,15 @@
 //! The groups of one partition of `__consumer_offsets`, and every command on them: pure, like the groups themselves.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use super::classic::{ClassicGroup, Join, State, join_error, sync_error};
-use super::effects::{Effects, Now, Record, Reply, Token};
+use super::effects::{Effects, Reply};
 use super::member::Client;
 use super::offsets::{Committed, Offsets};
-use super::records::{self, Event, MalformedRecord};
+use super::records::{self, Event};
+use crate::broker::coordinator::{Machine, MalformedRecord, Now, Producer, Record, Token};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::leave_group_request::MemberIdentity;
 use crate::protocol::messages::{JoinGroupRequest, SyncGroupRequest};
@@ -95,42 +97,6 @@ impl Shard {
         Self { config, groups: HashMap::new(), timers: BTreeSet::new() }
     }
 
-    // ---- Replay
-
-    /// Takes over what a record of the log says. What is loaded is what was committed, no more.
-    ///
-    /// # Errors
-    /// The record is damaged; nothing was taken over from it.
-    pub(in crate::broker) fn replay(&mut self, record: &Record, now: Now) -> Result<(), MalformedRecord> {
-        match records::read(record)? {
-            Event::Offset { group, topic, partition, committed: Some(committed) } => {
-                self.group_or_new(&group, now).offsets.put(&topic, partition, committed);
-            }
-            Event::Offset { group, topic, partition, committed: None } => {
-                if let Some(group) = self.groups.get_mut(&group) {
-                    group.offsets.remove(&topic, partition);
-                }
-            }
-            Event::Group { group, metadata: Some(value) } => {
-                let (delay, size) = (self.config.initial_rebalance_delay, self.config.max_size);
-                self.group_or_new(&group, now).classic = ClassicGroup::from_record(&group, &value, now, delay, size);
-                self.set_timer(&group);
-            }
-            Event::Group { group, metadata: None } => {
-                // The tombstones of its offsets stand before this one. Offsets that were committed since would come after.
-                if self.groups.get(&group).is_some_and(|g| g.offsets.is_empty()) {
-                    self.forget(&group);
-                } else if let Some(found) = self.groups.get_mut(&group) {
-                    let (delay, size) = (self.config.initial_rebalance_delay, self.config.max_size);
-                    found.classic = ClassicGroup::new(&group, now, delay, size);
-                    self.set_timer(&group);
-                }
-            }
-            Event::Other { .. } => {}
-        }
-        Ok(())
-    }
-
     fn group_or_new(&mut self, id: &str, now: Now) -> &mut Group {
         let (delay, size) = (self.config.initial_rebalance_delay, self.config.max_size);
         self.groups.entry(id.to_owned()).or_insert_with(|| Group {
@@ -149,25 +115,6 @@ impl Shard {
     }
 
     // ---- Time
-
-    /// When [`Shard::advance`] has something to do if no command comes before.
-    pub(in crate::broker) fn next_deadline(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
-    }
-
-    /// Does what has fallen due: members that went silent, rebalances whose time is up.
-    pub(in crate::broker) fn advance(&mut self, now: Now) -> Effects {
-        let mut effects = Effects::default();
-        let due: Vec<String> =
-            self.timers.iter().take_while(|(at, _)| *at <= now.steady).map(|(_, id)| id.clone()).collect();
-        for id in due {
-            if let Some(group) = self.groups.get_mut(&id) {
-                group.classic.advance(now, &mut effects);
-            }
-            self.set_timer(&id);
-        }
-        effects
-    }
 
     fn set_timer(&mut self, id: &str) {
         let Some(group) = self.groups.get_mut(id) else { return };
@@ -467,23 +414,77 @@ impl Shard {
                 .collect(),
         })
     }
+}
 
-    /// Answers for all requests that wait, when the shard is given up.
-    pub(in crate::broker) fn resign(&mut self, error: ErrorCode) -> Effects {
-        let mut effects = Effects::default();
-        for group in self.groups.values() {
-            for member in group.classic.members() {
-                if let Some(token) = member.joining {
-                    effects.reply(token, Reply::Join(join_error(error, &member.id)));
-                }
-                if let Some(token) = member.syncing {
-                    effects.reply(token, Reply::Sync(sync_error(error)));
+impl Machine for Shard {
+    type Reply = Reply;
+    type Action = Infallible;
+
+    fn replay(&mut self, record: &Record, _producer: Option<Producer>, now: Now) -> Result<(), MalformedRecord> {
+        match records::read(record)? {
+            Event::Offset { group, topic, partition, committed: Some(committed) } => {
+                self.group_or_new(&group, now).offsets.put(&topic, partition, committed);
+            }
+            Event::Offset { group, topic, partition, committed: None } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.offsets.remove(&topic, partition);
                 }
             }
+            Event::Group { group, metadata: Some(value) } => {
+                let (delay, size) = (self.config.initial_rebalance_delay, self.config.max_size);
+                self.group_or_new(&group, now).classic = ClassicGroup::from_record(&group, &value, now, delay, size);
+                self.set_timer(&group);
+            }
+            Event::Group { group, metadata: None } => {
+                // The tombstones of its offsets stand before this one. Offsets that were committed since would come after.
+                if self.groups.get(&group).is_some_and(|g| g.offsets.is_empty()) {
+                    self.forget(&group);
+                } else if let Some(found) = self.groups.get_mut(&group) {
+                    let (delay, size) = (self.config.initial_rebalance_delay, self.config.max_size);
+                    found.classic = ClassicGroup::new(&group, now, delay, size);
+                    self.set_timer(&group);
+                }
+            }
+            Event::Other { .. } => {}
         }
-        self.groups.clear();
-        self.timers.clear();
+        Ok(())
+    }
+
+    fn end_transaction(&mut self, _producer: Producer, _committed: bool, _now: Now) {}
+
+    fn loaded(&mut self, _now: Now) -> Effects {
+        Effects::default()
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Members that went silent, rebalances whose time is up.
+    fn advance(&mut self, now: Now) -> Effects {
+        let mut effects = Effects::default();
+        let due: Vec<String> =
+            self.timers.iter().take_while(|(at, _)| *at <= now.steady).map(|(_, id)| id.clone()).collect();
+        for id in due {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.classic.advance(now, &mut effects);
+            }
+            self.set_timer(&id);
+        }
         effects
+    }
+
+    fn resign(&mut self, error: ErrorCode) -> Vec<(Token, Reply)> {
+        let mut replies = Vec::new();
+        for member in self.groups.values().flat_map(|group| group.classic.members()) {
+            if let Some(token) = member.joining {
+                replies.push((token, Reply::Join(join_error(error, &member.id))));
+            }
+            if let Some(token) = member.syncing {
+                replies.push((token, Reply::Sync(sync_error(error))));
+            }
+        }
+        replies
     }
 }
 

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::classic::State;
-use super::effects::{Effects, Now, Record, Reply, Token};
+use super::effects::{Effects, Reply};
 use super::member::Client;
 use super::offsets::Committed;
 use super::shard::{Commit, Committer, GroupConfig, Shard};
+use crate::broker::coordinator::{Machine as _, Now, Record, Token};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use crate::protocol::messages::leave_group_request::MemberIdentity;
@@ -176,7 +177,7 @@ impl World {
     fn replayed(&self) -> Shard {
         let mut shard = Shard::new(config());
         for record in &self.log {
-            shard.replay(record, self.now()).unwrap();
+            shard.replay(record, None, self.now()).unwrap();
         }
         shard
     }
@@ -500,9 +501,8 @@ fn any_interleaving_keeps_the_promises() {
                 _ => {
                     // The coordinator is lost, and another one takes over what is in the log.
                     if random.u8(0..10) == 0 {
-                        let effects = world.shard.resign(ErrorCode::NotCoordinator);
-                        assert!(effects.records.is_empty());
-                        world.take(effects);
+                        let replies = world.shard.resign(ErrorCode::NotCoordinator);
+                        world.take(Effects { replies, ..Effects::default() });
                         world.shard = world.replayed();
                     }
                 }

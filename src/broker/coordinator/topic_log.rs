@@ -1,0 +1,208 @@
+//! A coordinator's internal topic as its machines see it: records in, records out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::effects::{Producer, Record};
+use super::runtime::{Committed, CoordinatorLog, Entry, Position, Replayed};
+use crate::broker::errors::{append_error, chain};
+use crate::broker::partition::Partition;
+use crate::broker::topics::Topics;
+use crate::log::{AppendError, EndMarker, ReadLimits};
+use crate::protocol::ErrorCode;
+use crate::record::{BatchBuilder, BatchHeader, BatchOptions, LogEntry, NewRecord, RecordBatch, entries};
+use crate::types::{Offset, ProducerId};
+
+/// How much of the log is read at once while a machine is loaded (`offsets.load.buffer.size`, `transaction.state.log.load.buffer.size`).
+const LOAD_BYTES: usize = 5 << 20;
+
+/// Most bytes of records in one batch of ours, unless a single record is larger.
+const BATCH_BYTES: usize = 512 << 10;
+
+/// How much one batch of the log may take decompressed. Kafka may have written it with another codec.
+const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
+
+/// The log of a coordinator, over the partitions of this broker.
+#[derive(Debug)]
+pub(in crate::broker) struct TopicLog {
+    topic: &'static str,
+    topics: Arc<Topics>,
+    /// How long an answer waits for the replicas (`offsets.commit.timeout.ms`).
+    commit_timeout: Duration,
+}
+
+impl TopicLog {
+    /// The log that is the topic of this name.
+    pub(in crate::broker) fn new(topic: &'static str, topics: Arc<Topics>, commit_timeout: Duration) -> Self {
+        Self { topic, topics, commit_timeout }
+    }
+
+    fn partition(&self, partition: i32) -> Result<Arc<Partition>, ErrorCode> {
+        self.topics.partition(self.topic, partition).ok_or(ErrorCode::CoordinatorNotAvailable)
+    }
+}
+
+/// An append's error in words that clients of a coordinator know (Kafka's own mapping).
+fn write_error(error: &AppendError) -> ErrorCode {
+    match append_error(error) {
+        ErrorCode::KafkaStorageError | ErrorCode::NotLeaderOrFollower => ErrorCode::NotCoordinator,
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => ErrorCode::UnknownServerError,
+        ErrorCode::NotEnoughReplicas | ErrorCode::UnknownTopicOrPartition => ErrorCode::CoordinatorNotAvailable,
+        other => other,
+    }
+}
+
+/// Takes as many of `records` as make a batch.
+fn batch_of(records: &[Record], options: &BatchOptions, now_ms: i64) -> Result<(bytes::Bytes, usize), ErrorCode> {
+    let mut batch = BatchBuilder::new(*options);
+    let mut taken = 0;
+    for record in records {
+        let record =
+            NewRecord { timestamp: now_ms, key: Some(&record.key), value: record.value.as_deref(), headers: &[] };
+        if taken > 0 && batch.size_of_next(&record) > BATCH_BYTES {
+            break;
+        }
+        batch.append(&record).map_err(|_| ErrorCode::UnknownServerError)?;
+        taken += 1;
+    }
+    Ok((batch.build().map_err(|_| ErrorCode::UnknownServerError)?, taken))
+}
+
+impl CoordinatorLog for TopicLog {
+    fn topic(&self) -> &str {
+        self.topic
+    }
+
+    fn append(&self, partition: i32, entry: Entry<'_>, now_ms: i64) -> Result<Position, ErrorCode> {
+        let partition = self.partition(partition)?;
+        let marker;
+        let (mut rest, options) = match entry {
+            Entry::Records { records, producer } => (records, options_of(producer, false)),
+            Entry::Marker { producer, commit, coordinator_epoch } => {
+                marker = [marker_record(commit, coordinator_epoch)];
+                (marker.as_slice(), options_of(Some(producer), true))
+            }
+        };
+        let mut position = None;
+        while !rest.is_empty() {
+            let (bytes, taken) = batch_of(rest, &options, now_ms)?;
+            let (batch, _) = RecordBatch::new(&bytes).map_err(|_| ErrorCode::UnknownServerError)?;
+            position = Some(partition.append_own(batch, now_ms).map_err(|error| write_error(&error))?);
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        let appended = position.ok_or(ErrorCode::UnknownServerError)?;
+        Ok(Position {
+            end: appended.end_offset(),
+            epoch: appended.leader_epoch(),
+            must_be_flushed: appended.flush_is_due(),
+        })
+    }
+
+    fn is_committed(&self, partition: i32, position: Position) -> bool {
+        self.partition(partition).is_ok_and(|partition| {
+            partition.is_committed(position.end, position.epoch)
+                && (!position.must_be_flushed || partition.log().recovery_point() >= position.end)
+        })
+    }
+
+    fn committed(&self, partition: i32, position: Position) -> Committed<'_> {
+        Box::pin(async move {
+            let partition = self.partition(partition)?;
+            if position.must_be_flushed {
+                partition.flushed(position.end).await.map_err(|_| ErrorCode::NotCoordinator)?;
+            }
+            let deadline = Instant::now() + self.commit_timeout;
+            match partition.committed(position.end, position.epoch, deadline).await {
+                Ok(()) => Ok(()),
+                Err(ErrorCode::RequestTimedOut) => Err(ErrorCode::CoordinatorNotAvailable),
+                Err(_) => Err(ErrorCode::NotCoordinator),
+            }
+        })
+    }
+
+    fn replay(&self, partition: i32, each: &mut dyn FnMut(Replayed)) -> Result<Position, ErrorCode> {
+        let partition = self.partition(partition)?;
+        let epoch = partition.leader_epoch();
+        let log = partition.log();
+        let mut at = log.log_start_offset();
+        let end = log.log_end_offset();
+        while at < end {
+            let limits = ReadLimits { end, max_bytes: LOAD_BYTES, at_least_one_batch: true };
+            let read = log.read(at, limits).map_err(|error| {
+                tracing::error!(partition = %partition.name(), error = chain(&error), "a coordinator's log can't be read");
+                ErrorCode::CoordinatorNotAvailable
+            })?;
+            if read.next_offset <= at {
+                break;
+            }
+            for entry in entries(&read.bytes) {
+                let entry = entry.map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
+                replay_entry(&entry, &read.bytes, at, each).ok_or(ErrorCode::CoordinatorNotAvailable)?;
+            }
+            at = read.next_offset;
+        }
+        Ok(Position { end, epoch, must_be_flushed: false })
+    }
+
+    fn bytes(&self, partition: i32) -> u64 {
+        self.partition(partition).map_or(0, |partition| partition.log().size_bytes())
+    }
+
+    fn is_leader(&self, partition: i32) -> bool {
+        self.topics.has_partition(self.topic, partition)
+    }
+
+    fn exists(&self) -> bool {
+        self.topics.by_name(self.topic).is_some()
+    }
+}
+
+fn options_of(producer: Option<Producer>, control: bool) -> BatchOptions {
+    let Some(producer) = producer else { return BatchOptions::default() };
+    BatchOptions {
+        producer_id: ProducerId::new(producer.id),
+        producer_epoch: producer.epoch,
+        transactional: true,
+        control,
+        ..BatchOptions::default()
+    }
+}
+
+/// The record of a marker (KIP-98): key version i16 and type i16 (0 abort, 1 commit), value version i16 and coordinator epoch i32.
+fn marker_record(commit: bool, coordinator_epoch: i32) -> Record {
+    let key = [0, 0, 0, u8::from(commit)];
+    let mut value = vec![0, 0];
+    value.extend_from_slice(&coordinator_epoch.to_be_bytes());
+    Record { key: bytes::Bytes::copy_from_slice(&key), value: Some(value.into()) }
+}
+
+/// Gives what one batch of the log says, from offset `from` on; `None` if it can't be read.
+fn replay_entry(
+    entry: &LogEntry<'_>,
+    bytes: &bytes::Bytes,
+    from: Offset,
+    each: &mut dyn FnMut(Replayed),
+) -> Option<()> {
+    let mut producer = None;
+    if let LogEntry::Batch(batch) = entry {
+        let header = batch.header();
+        if header.attributes.is_control() {
+            if let Some(marker) = EndMarker::of(batch) {
+                each(Replayed::Marker { producer: producer_of(header), committed: marker.commit });
+            }
+            return Some(());
+        }
+        producer = header.attributes.is_transactional().then(|| producer_of(header));
+    }
+    for record in entry.owned_records(bytes, MAX_DECOMPRESSED_BYTES).ok()? {
+        let record = record.ok()?;
+        if let Some(key) = record.key.filter(|_| record.offset >= from) {
+            each(Replayed::Record { record: Record { key, value: record.value }, producer });
+        }
+    }
+    Some(())
+}
+
+fn producer_of(header: &BatchHeader) -> Producer {
+    Producer { id: header.producer_id.get(), epoch: header.producer_epoch }
+}
