@@ -3,7 +3,8 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -113,7 +114,10 @@ impl Uuid {
     /// Reads the 22-character form (padding is tolerated); `None` if it is not one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?;
+        // The last character has 4 bits more than the id. Java's decoder does not look at them, so ids that somebody made
+        // up work with Kafka.
+        const LENIENT: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
+        let bytes = LENIENT.decode(text.trim_end_matches('=')).ok()?;
         Some(Self(bytes.try_into().ok()?))
     }
 
@@ -162,6 +166,7 @@ mod tests {
         assert_eq!(Uuid::METADATA_TOPIC.to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
         let id = Uuid::random();
         assert_eq!(Uuid::parse(&id.to_string()), Some(id));
+        assert_eq!(Uuid::parse("AAAAAAAAAAAAAAAAAAAAAf"), Some(Uuid::METADATA_TOPIC));
         assert_eq!(Uuid::parse("short"), None);
         assert_eq!(Uuid::parse("not/base64/for/urls!!!"), None);
     }

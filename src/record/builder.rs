@@ -87,10 +87,12 @@ impl NewRecord<'_> {
     }
 
     /// The most bytes that a batch of this record alone can take when it is not compressed: what producers compare
-    /// with `max.request.size`.
+    /// with `max.request.size`. It is the figure of Kafka's producer, so that both refuse the same records.
     #[must_use]
     pub fn upper_bound_in_batch(&self) -> usize {
-        HEADER_LEN.saturating_add(self.size(i64::MIN, i32::MAX))
+        // Kafka takes the longest form of the record's own length too, however short the record is.
+        const LONGEST_LENGTH: usize = 5;
+        HEADER_LEN.saturating_add(LONGEST_LENGTH).saturating_add(self.body_size(i64::MIN, i32::MAX))
     }
 }
 

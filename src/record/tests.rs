@@ -68,6 +68,13 @@ fn build(options: BatchOptions, records: &[OwnedNew]) -> (Bytes, Vec<i32>) {
     (builder.build().unwrap(), deltas)
 }
 
+/// Kafka's producer says of this record that it takes 186 bytes.
+#[test]
+fn the_upper_bound_of_a_record_is_kafkas() {
+    let record = NewRecord { value: Some(&[b'x'; 100]), ..NewRecord::default() };
+    assert_eq!(record.upper_bound_in_batch(), 186);
+}
+
 proptest! {
     #[test]
     fn what_is_built_is_read(options in options(), records in prop::collection::vec(new_record(), 0..20)) {
