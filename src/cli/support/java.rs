@@ -87,13 +87,22 @@ pub(crate) fn config_exception_class(error: &ConfigError) -> &'static str {
     }
 }
 
-/// Puts `items` into the order in which a `java.util.HashMap` with their names as keys goes over them.
+/// Puts `items` into the order in which a `new HashMap<>()` with their names as keys goes over them.
 ///
 /// Kafka's tools print settings in that order, and their output should compare equal.
 pub(crate) fn in_hash_map_order<T>(items: &mut [T], name: impl Fn(&T) -> &str) {
+    order_by_bucket(items, 16, name);
+}
+
+/// Puts `items` into the order of a `new HashMap<>(items.len())`, whose table begins smaller or larger.
+pub(crate) fn in_sized_hash_map_order<T>(items: &mut [T], name: impl Fn(&T) -> &str) {
+    let buckets = u32::try_from(items.len()).unwrap_or(u32::MAX).checked_next_power_of_two().unwrap_or(1 << 31);
+    order_by_bucket(items, buckets, name);
+}
+
+fn order_by_bucket<T>(items: &mut [T], mut buckets: u32, name: impl Fn(&T) -> &str) {
     // The table doubles when it is three quarters full; the order within a bucket is that of insertion.
-    let mut buckets = 16u32;
-    while items.len() as u64 * 4 > u64::from(buckets) * 3 {
+    while items.len() as u64 > u64::from(buckets) * 3 / 4 {
         buckets *= 2;
     }
     items.sort_by_key(|item| {
@@ -146,6 +155,18 @@ mod tests {
         let mut names: Vec<String> = (1..=30).map(|n| format!("key.{n}.name")).collect();
         in_hash_map_order(&mut names, |name| name);
         assert!(names.join(" ").starts_with("key.14.name key.4.name key.17.name key.11.name key.7.name"), "{names:?}");
+        // As Kafka's tool described topics of these names.
+        for shown in [
+            "plain placed",
+            "orders onedash plain equals",
+            "placed my.topic_1 plain equals extra orders minisr onedash",
+        ] {
+            let mut names: Vec<&str> = shown.split(' ').collect();
+            names.sort_unstable();
+            in_sized_hash_map_order(&mut names, |name| name);
+            assert_eq!(names.join(" "), shown);
+        }
+        in_sized_hash_map_order(&mut [""; 0], |name| name);
         assert_eq!(string_hash("polygenelubricants"), i32::MIN);
         assert_eq!(string_hash("Aa"), string_hash("BB"));
     }

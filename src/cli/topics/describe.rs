@@ -5,13 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Topics;
 use super::error::TopicsError;
 use super::partition_lines::{DescribedTopic, Filters};
-use crate::cli::support::{Output, Style};
+use crate::cli::support::{Output, Style, java};
 use crate::client::Admin;
 use crate::client::admin::{ConfigResource, Reassignment, TopicDescription};
 use crate::types::NodeId;
 
 pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyhow::Result<()> {
-    let topics = describe(args, admin).await?;
+    let mut topics = describe(args, admin).await?;
+    if out.style() == Style::Kafka {
+        // No order that anybody would choose, but always the same one: scripts may compare outputs.
+        java::in_sized_hash_map_order(&mut topics, |topic| &topic.description.name);
+    }
     let filters = Filters {
         under_replicated: args.under_replicated_partitions,
         unavailable: args.unavailable_partitions,
@@ -20,7 +24,6 @@ pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyho
     };
     // Metadata names the brokers that are alive.
     let live: BTreeSet<NodeId> = admin.cluster().metadata().nodes.keys().copied().collect();
-    let mut topics: Vec<_> = topics;
     if args.topics_with_overrides {
         topics.retain(|topic| !topic.overrides().is_empty());
     }
