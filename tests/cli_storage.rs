@@ -240,6 +240,7 @@ fn wrong_options_are_told_in_the_words_of_kafkas_tool() {
         storage(words).code(1).stdout(is_empty()).stderr(contains(format!("kafka-storage: error: {message}")));
     }
     storage(&[]).code(1).stdout(is_empty()).stderr(contains("Usage: kafka-rs storage"));
+    storage(&["format", "--help"]).success().stdout(contains("--cluster-id")).stderr(is_empty());
     storage(&["--help"]).success().stdout(contains("version-mapping")).stderr(is_empty());
 }
 

@@ -85,12 +85,14 @@ impl Tool {
             None if !arg.is_positional() => arg.help_heading("Options"),
             _ => arg,
         });
+        let help = || flag("help", clap::ArgAction::HelpShort, "Print help").short('h');
         support::with_kafkas_option_rules(command)
+            .mut_subcommands(|command| command.arg(help()))
             .name(self.name)
             .version(env!("CARGO_PKG_VERSION"))
             .disable_version_flag(true)
             .disable_help_flag(true)
-            .arg(flag("help", clap::ArgAction::HelpShort, "Print help").short('h'))
+            .arg(help())
             .arg(flag("version", clap::ArgAction::Version, "Print the version"))
     }
 }
