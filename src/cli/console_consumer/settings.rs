@@ -2,15 +2,14 @@
 //!
 //! Checks come in the order of Kafka's tool, with its texts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use anyhow::Context as _;
 use regex_lite::Regex;
 
 use super::ConsoleConsumer;
 use super::formatter::Formatter;
-use crate::cli::support::{Hinted, Output, UsageError, explained_config, warn};
-use crate::config::{Client, ClientProperties, ConsumerConfig, properties};
+use crate::cli::support::{Hinted, Output, RenamedOptions, UsageError, explained_config, properties_of, warn};
+use crate::config::{Client, ClientProperties, ConsumerConfig};
 
 /// The formatter when none is named.
 const DEFAULT_FORMATTER: &str = "org.apache.kafka.tools.consumer.DefaultMessageFormatter";
@@ -72,20 +71,22 @@ impl ConsoleConsumer {
         } else if self.offset.is_some() {
             return Err(UsageError::because("The partition is required when offset is specified."));
         }
-        merge(("property", &mut self.property), ("formatter-property", &mut self.formatter_property), out)?;
-        merge(
+        let renamed = RenamedOptions::CONSUMER;
+        renamed.take_old(
+            ("property", &mut self.property),
+            ("formatter-property", &mut self.formatter_property),
+            out,
+        )?;
+        renamed.take_old(
             ("consumer-property", &mut self.consumer_property),
             ("command-property", &mut self.command_property),
             out,
         )?;
-        if self.consumer_config.is_some() {
-            if self.command_config.is_some() {
-                return Err(together("consumer.config", "command-config"));
-            }
-            out.note(old("consumer.config", "command-config"))?;
-            self.command_config = self.consumer_config.take();
-        }
-        Ok(())
+        renamed.take_old(
+            ("consumer.config", &mut self.consumer_config),
+            ("command-config", &mut self.command_config),
+            out,
+        )
     }
 
     /// Everything that has to be known before the first request.
@@ -176,16 +177,7 @@ impl ConsoleConsumer {
     }
 
     fn make_formatter(&self, out: &mut Output) -> anyhow::Result<Formatter> {
-        let mut found = BTreeMap::new();
-        if let Some(file) = &self.formatter_config {
-            let bytes = std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
-            let entries = properties::parse(&bytes).with_context(|| format!("could not read {}", file.display()))?;
-            found.extend(entries.into_iter().map(|entry| (entry.key, entry.value)));
-        }
-        for pair in &self.formatter_property {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            found.insert(key.to_owned(), value.to_owned());
-        }
+        let mut found = properties_of(self.formatter_config.as_deref(), &self.formatter_property)?;
         for (key, class) in
             [("key.deserializer", &self.key_deserializer), ("value.deserializer", &self.value_deserializer)]
         {
@@ -220,30 +212,6 @@ fn whole_name_pattern(text: &str) -> anyhow::Result<Regex> {
             "put single quotes around it, so that the shell leaves it alone",
         )
     })
-}
-
-fn merge(
-    (old_name, old_values): (&str, &mut Vec<String>),
-    (new, values): (&str, &mut Vec<String>),
-    out: &mut Output,
-) -> anyhow::Result<()> {
-    if old_values.is_empty() {
-        return Ok(());
-    }
-    if !values.is_empty() {
-        return Err(together(old_name, new));
-    }
-    out.note(old(old_name, new))?;
-    values.append(old_values);
-    Ok(())
-}
-
-fn old(old: &str, new: &str) -> String {
-    format!("Option --{old} is deprecated and will be removed in a future version. Use --{new} instead.")
-}
-
-fn together(old: &str, new: &str) -> anyhow::Error {
-    UsageError::because(format!("Options --{old} and --{new} cannot be specified together."))
 }
 
 #[cfg(test)]

@@ -1,18 +1,14 @@
 //! The options of `console-producer` as settings of its producer and reader, with the precedence of Kafka's tool:
 //! an option, else `--command-property`, else `--command-config`, else the tool's own default.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
-
-use anyhow::Context as _;
 
 use super::ConsoleProducer;
 use super::failures::Failures;
 use super::reader::LineReader;
-use crate::cli::support::{Hinted, Output, UsageError, explained_config, warn};
+use crate::cli::support::{Hinted, Output, RenamedOptions, UsageError, explained_config, properties_of, warn};
 use crate::client::ProducerOptions;
-use crate::config::{Client, ClientProperties, ProducerConfig, properties};
+use crate::config::{Client, ClientProperties, ProducerConfig};
 
 /// Classes of Kafka's line reader: today's, that of 4.0, that of version 3.
 const LINE_READERS: [&str; 3] = [
@@ -27,19 +23,18 @@ impl ConsoleProducer {
         if self.topic.is_none() && !out.can_ask() {
             return Err(UsageError::missing("topic"));
         }
-        merge(("reader-property", &mut self.reader_property), ("property", &mut self.property), out)?;
-        merge(
-            ("command-property", &mut self.command_property),
+        let renamed = RenamedOptions::PRODUCER;
+        renamed.take_old(("property", &mut self.property), ("reader-property", &mut self.reader_property), out)?;
+        renamed.take_old(
             ("producer-property", &mut self.producer_property),
+            ("command-property", &mut self.command_property),
             out,
         )?;
-        if self.producer_config.is_some() {
-            if self.command_config.is_some() {
-                return Err(together("command-config", "producer.config"));
-            }
-            out.note(old("producer.config", "command-config"))?;
-            self.command_config = self.producer_config.take();
-        }
+        renamed.take_old(
+            ("producer.config", &mut self.producer_config),
+            ("command-config", &mut self.command_config),
+            out,
+        )?;
         match self.line_reader.as_deref() {
             Some(class) if !LINE_READERS.contains(&class) => Err(Hinted::error(
                 format!("java.lang.ClassNotFoundException: {class}"),
@@ -51,15 +46,7 @@ impl ConsoleProducer {
 
     /// The reader that the properties describe.
     pub(super) fn reader(&self) -> anyhow::Result<LineReader> {
-        let mut found = match &self.reader_config {
-            Some(file) => read_properties(file)?,
-            None => BTreeMap::new(),
-        };
-        for pair in &self.reader_property {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            found.insert(key.to_owned(), value.to_owned());
-        }
-        Ok(LineReader::new(&found)?)
+        Ok(LineReader::new(&properties_of(self.reader_config.as_deref(), &self.reader_property)?)?)
     }
 
     /// The settings of the producer.
@@ -117,36 +104,6 @@ pub(super) fn check_servers(servers: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(UsageError::because("Please provide valid host:port like host1:9091,host2:9092"))
-}
-
-fn merge(
-    (new, values): (&str, &mut Vec<String>),
-    (old_name, old_values): (&str, &mut Vec<String>),
-    out: &mut Output,
-) -> anyhow::Result<()> {
-    if old_values.is_empty() {
-        return Ok(());
-    }
-    if !values.is_empty() {
-        return Err(together(new, old_name));
-    }
-    out.note(old(old_name, new))?;
-    values.append(old_values);
-    Ok(())
-}
-
-fn old(old: &str, new: &str) -> String {
-    format!("Warning: --{old} is deprecated and will be removed in a future version. Use --{new} instead.")
-}
-
-fn together(new: &str, old: &str) -> anyhow::Error {
-    UsageError::because(format!("Options --{new} and --{old} cannot be specified together."))
-}
-
-fn read_properties(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let bytes = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-    let entries = properties::parse(&bytes).with_context(|| format!("could not read {}", path.display()))?;
-    Ok(entries.into_iter().map(|entry| (entry.key, entry.value)).collect())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Nothing here knows a single tool; nothing here prints except through [`Output`].
 
 mod connect;
+mod console;
 mod exit;
 pub(crate) mod java;
 mod options;
@@ -15,7 +16,7 @@ mod signals;
 mod usage;
 
 pub(crate) use connect::{ConnectArgs, OldServerOptions, explained, explained_config, hint_for, warn};
-
+pub(crate) use console::{RenamedOptions, properties_of};
 pub(crate) use exit::{Exit, Hinted, chain_text, report_failure};
 pub(crate) use options::{IgnoredWords, needs_value, takes_value, with_kafkas_option_rules, with_two_dashes};
 pub(crate) use output::{Output, OutputArgs, StdoutClosed, Style};
