@@ -1,0 +1,135 @@
+//! Output in the notation of the recorded cases, and what in it may be anything.
+
+use regex_lite::Regex;
+
+/// How much of a random thing stands for it in the cases, and the pattern of what it may be.
+const PLACEHOLDERS: [(&str, &str); 5] = [
+    ("UUUUUUUUUUUUUUUUUUUUUU", "[A-Za-z0-9_-]{22}"),
+    ("TTTTTTTTTTTTT", "[0-9]{13}"),
+    (r"\[<time>\]", r"\[[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2},[0-9]{3}\]"),
+    ("NNNNN", "[0-9]+"),
+    (r"\{any\}", ".*"),
+];
+
+/// The last line of an expectation that does not say how the output goes on.
+const AND_SO_ON: &str = "...";
+
+/// Output as the cases write it: tabs as `\t`, a space at the end of a line as `␠`, other control characters by number.
+pub fn notation(output: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(output);
+    let mut lines: Vec<String> = text.split('\n').map(line_notation).collect();
+    match lines.last() {
+        Some(last) if last.is_empty() => drop(lines.pop()),
+        _ => lines.push("(no newline at the end)".to_owned()),
+    }
+    lines
+}
+
+fn line_notation(line: &str) -> String {
+    let mut shown = String::new();
+    for character in line.chars() {
+        match character {
+            '\t' => shown.push_str("\\t"),
+            '\r' => shown.push_str("\\r"),
+            control if control.is_control() => shown.push_str(&format!("\\x{:02x}", u32::from(control))),
+            other => shown.push(other),
+        }
+    }
+    if let Some(start) = shown.strip_suffix(' ') {
+        shown = format!("{start}␠");
+    }
+    shown
+}
+
+/// What counts of standard error: not our hints, nor the logger's name that Kafka puts on a line of its own.
+pub fn messages(stderr: &[u8]) -> Vec<String> {
+    let counts = |line: &String| !line.is_empty() && !line.starts_with("hint: ") && !line.starts_with(" (org.apache");
+    notation(stderr).into_iter().filter(counts).collect()
+}
+
+/// The bytes of the lines that a tool is to read.
+pub fn input(lines: &[String]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for line in lines {
+        if line == "(no newline at the end)" {
+            bytes.pop();
+            break;
+        }
+        let mut rest = line.as_bytes();
+        while let Some((&byte, after)) = rest.split_first() {
+            let (byte, after) = match (byte, after) {
+                (b'\\', [b't', after @ ..]) => (b'\t', after),
+                (b'\\', [b'r', after @ ..]) => (b'\r', after),
+                (b'\\', [b'x', high, low, after @ ..]) => {
+                    let digits = [*high, *low].map(char::from).iter().collect::<String>();
+                    (u8::from_str_radix(&digits, 16).unwrap(), after)
+                }
+                _ => (byte, after),
+            };
+            bytes.push(byte);
+            rest = after;
+        }
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+/// Whether the lines are those that are expected.
+pub fn matches(expected: &[String], found: &[String]) -> bool {
+    if let Some((AND_SO_ON, start)) = expected.split_last().map(|(last, start)| (last.as_str(), start)) {
+        return found.len() >= start.len() && start.iter().zip(found).all(|(e, f)| line_matches(e, f));
+    }
+    expected.len() == found.len() && expected.iter().zip(found).all(|(e, f)| line_matches(e, f))
+}
+
+fn line_matches(expected: &str, found: &str) -> bool {
+    let mut pattern = regex_lite::escape(expected);
+    for (placeholder, meaning) in PLACEHOLDERS {
+        pattern = pattern.replace(placeholder, meaning);
+    }
+    Regex::new(&format!("^{pattern}$")).unwrap().is_match(found)
+}
+
+/// The words of a command line, as a shell would cut it; the data needs single quotes only.
+pub fn words(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    for character in command.chars() {
+        match character {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            ' ' if !quoted => words.extend(word.take()),
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    assert!(!quoted, "a quote is left open: {command}");
+    words.extend(word);
+    words
+}
+
+#[test]
+fn commands_are_cut_as_by_a_shell() {
+    assert_eq!(words("a --b 'c d' '' e='f;'"), ["a", "--b", "c d", "", "e=f;"]);
+}
+
+#[test]
+fn what_is_random_may_be_anything_of_its_kind() {
+    let line = |text: &str| vec![text.to_owned()];
+    assert!(matches(&line("id UUUUUUUUUUUUUUUUUUUUUU."), &line("id 5L6g3nShT-eMCtK--X86sw.")));
+    assert!(!matches(&line("id UUUUUUUUUUUUUUUUUUUUUU."), &line("id 5L6g.")));
+    assert!(matches(&line("[<time>] ERROR (x)"), &line("[2026-01-02 03:04:05,678] ERROR (x)")));
+    assert!(!matches(&line("a.c"), &line("abc")));
+    assert!(matches(&["a".to_owned(), "...".to_owned()], &["a".to_owned(), "b".to_owned()]));
+    assert!(!matches(&line("a"), &["a".to_owned(), "b".to_owned()]));
+}
+
+#[test]
+fn input_and_output_are_written_alike() {
+    let lines = notation(b"a\tb\r\n \n\x00c");
+    assert_eq!(lines, ["a\\tb\\r", "␠", "\\x00c", "(no newline at the end)"]);
+    let lines = ["a\\tb\\r", "\\x00c", "(no newline at the end)"].map(str::to_owned);
+    assert_eq!(input(&lines), b"a\tb\r\n\x00c");
+}
