@@ -6,9 +6,13 @@
 //!
 //! Start reading at `shard.rs` (one partition of `__consumer_offsets`), then `classic.rs` (one group).
 
+#[allow(dead_code, reason = "consumer groups come next")]
+mod assignors;
 mod classic;
 mod effects;
 mod member;
+#[allow(dead_code, unused_imports, reason = "consumer groups come next")]
+mod modern;
 mod offsets;
 mod records;
 mod shard;
