@@ -14,6 +14,7 @@ mod coordinator;
 mod errors;
 mod fetch_session;
 mod groups;
+mod idle_settings;
 mod listener;
 mod log_config;
 mod maintenance;

@@ -8,10 +8,11 @@ use tracing::{error, info, warn};
 
 use super::context::now;
 use super::errors::chain;
+use super::idle_settings;
 use super::log_config::log_config;
 use super::partition::Partition;
 use super::topics::Topics;
-use crate::config::{ServerConfig, Settings, TopicConfig};
+use crate::config::{ConfigError, ServerConfig, Settings, TopicConfig};
 use crate::log::directory::LockedDirectory;
 use crate::log::meta_properties::MetaProperties;
 use crate::log::{LogConfig, LogManager, ManagerError, ManagerOptions, ManagerReport};
@@ -53,7 +54,8 @@ impl Replicas {
         image: &MetadataImage,
     ) -> Result<(Self, ManagerReport), ManagerError> {
         let now_ms = now().wall_ms;
-        let base = effective(&config, config.node_id, image);
+        let (base, _) = effective(&config, config.node_id, image);
+        idle_settings::tell_all(image, config.node_id);
         let configs: HashMap<&str, Arc<LogConfig>> = image
             .topics()
             .keys()
@@ -62,7 +64,7 @@ impl Replicas {
         let default = Arc::new(log_config(&base.topic_defaults, &base));
         let options = ManagerOptions {
             config: &|partition| Arc::clone(configs.get(partition.topic.as_str()).unwrap_or(&default)),
-            threads: config.num_recovery_threads_per_data_dir,
+            threads: base.num_recovery_threads_per_data_dir,
             now_ms,
         };
         let (logs, report) = LogManager::open(directories, &options)?;
@@ -113,6 +115,11 @@ impl Replicas {
         let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         for topic in &delta.deleted_topics {
             self.delete(topic);
+        }
+        if !delta.changed_configs.is_empty() {
+            let config = self.config();
+            let before = [&config.layers.cluster, &config.layers.broker];
+            idle_settings::tell_changes(delta, image, self.node_id, before);
         }
         let broker = [ConfigResource::all_brokers(), ConfigResource::broker(self.node_id)];
         if broker.iter().any(|resource| delta.changed_configs.contains(resource)) {
@@ -223,29 +230,25 @@ impl Replicas {
     }
 
     fn update_broker_config(&self, image: &MetadataImage) {
-        let config = effective(&self.config(), self.node_id, image);
+        let (config, errors) = effective(&self.config(), self.node_id, image);
+        for error in errors {
+            warn!("{error}");
+        }
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 }
 
-/// The settings of a topic: its own over the broker's.
+/// The settings of a topic: its own over the broker's. What of them can't be used was told when it came.
 fn resolve(broker: &ServerConfig, image: &MetadataImage, topic: &str) -> TopicConfig {
     let overrides = settings(image, &ConfigResource::topic(topic));
-    TopicConfig::resolve(&broker.layers, &overrides).unwrap_or_else(|error| {
-        // They were checked when they were set; a newer Kafka may know values that this broker does not.
-        warn!(topic, error = chain(&error), "the topic's settings can't be used, the broker's are");
-        broker.topic_defaults.clone()
-    })
+    TopicConfig::resolve_usable(&broker.layers, &overrides, &broker.topic_defaults)
 }
 
-/// The broker's settings with what was set at run time.
-fn effective(config: &ServerConfig, node_id: NodeId, image: &MetadataImage) -> ServerConfig {
+/// The broker's settings with what was set at run time, and what of that can't be used.
+fn effective(config: &ServerConfig, node_id: NodeId, image: &MetadataImage) -> (ServerConfig, Vec<ConfigError>) {
     let all = settings(image, &ConfigResource::all_brokers());
     let own = settings(image, &ConfigResource::broker(node_id));
-    config.with_dynamic(all, own).unwrap_or_else(|error| {
-        warn!(error = chain(&error), "settings that were made at run time can't be used");
-        config.clone()
-    })
+    config.with_dynamic(&all, &own)
 }
 
 /// What is set for a resource.

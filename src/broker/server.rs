@@ -101,7 +101,7 @@ impl Server {
         let mut bound = Vec::new();
         let mut endpoints = Vec::new();
         for listener in &config.listeners {
-            let opened = bind(listener, config.socket_listen_backlog_size).await?;
+            let opened = bind(listener, &config).await?;
             if let Some(first) = opened.first() {
                 let address = first.local_address().map_err(|source| listen_error(listener, source))?;
                 endpoints.push(Endpoint { listener: listener.name.clone(), address });
@@ -139,10 +139,11 @@ impl Server {
         }));
         controller.register_broker(&config, &advertised(&config, &endpoints), now().wall_ms)?;
 
+        let dynamic = replicas.config();
         let limits = Arc::new(ConnectionLimits::new(
-            config.max_connections,
-            config.max_connections_per_ip,
-            exceptions(&config.max_connections_per_ip_overrides).await,
+            dynamic.max_connections,
+            dynamic.max_connections_per_ip,
+            exceptions(&dynamic.max_connections_per_ip_overrides).await,
         ));
         let broker = Arc::new(Broker {
             cluster_id,
@@ -321,7 +322,7 @@ fn listen_error(listener: &Listener, source: io::Error) -> BrokerError {
 
 /// Binds a listener to its address; to all of them where the name stands for several of this machine's own, since a client may
 /// resolve `localhost` either way.
-async fn bind(listener: &Listener, backlog: u32) -> Result<Vec<BoundListener>, BrokerError> {
+async fn bind(listener: &Listener, config: &ServerConfig) -> Result<Vec<BoundListener>, BrokerError> {
     let mut addresses: Vec<SocketAddr> = match &listener.host {
         // IPv6 with IPv4 in it, where there is IPv6.
         None => vec![([0u16; 8], listener.port).into(), ([0u8; 4], listener.port).into()],
@@ -343,7 +344,7 @@ async fn bind(listener: &Listener, backlog: u32) -> Result<Vec<BoundListener>, B
             // A port that the system chose for the first address holds for the others too.
             address.set_port(first.local_address().map_or(listener.port, |a| a.port()));
         }
-        match open(address, backlog) {
+        match open(address, config) {
             Ok(socket) => bound.push(BoundListener::new(listener.name.clone(), socket)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && bound.is_empty() => {
                 return Err(listen_error(listener, error));
@@ -354,11 +355,18 @@ async fn bind(listener: &Listener, backlog: u32) -> Result<Vec<BoundListener>, B
     if bound.is_empty() { Err(listen_error(listener, last)) } else { Ok(bound) }
 }
 
-fn open(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+fn open(address: SocketAddr, config: &ServerConfig) -> io::Result<TcpListener> {
     let socket = if address.is_ipv6() { tokio::net::TcpSocket::new_v6() } else { tokio::net::TcpSocket::new_v4() }?;
     socket.set_reuseaddr(true)?;
+    // Connections inherit them; the window that TCP agrees on follows from them, so they come before anybody connects.
+    if let Some(size) = config.socket_receive_buffer_bytes {
+        socket.set_recv_buffer_size(size)?;
+    }
+    if let Some(size) = config.socket_send_buffer_bytes {
+        socket.set_send_buffer_size(size)?;
+    }
     socket.bind(address)?;
-    socket.listen(backlog)
+    socket.listen(config.socket_listen_backlog_size)
 }
 
 /// The addresses behind `max.connections.per.ip.overrides`.
@@ -401,6 +409,24 @@ mod tests {
         assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
         assert!(TcpStream::connect(address).await.is_ok());
         server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn connections_have_the_buffers_that_were_asked_for() {
+        let sizes = async |settings: &[(&str, &str)]| {
+            let config = ServerConfig::from_pairs(&[&[("log.dirs", "/d")], settings].concat()).unwrap();
+            let listener = open(([127, 0, 0, 1], 0).into(), &config).unwrap();
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (accepted, _) = listener.accept().await.unwrap();
+            let socket = tokio::net::TcpSocket::from_std_stream(accepted.into_std().unwrap());
+            (socket.recv_buffer_size().unwrap(), socket.send_buffer_size().unwrap())
+        };
+        let small = ("socket.receive.buffer.bytes", "20000");
+        let (receive, send) = sizes(&[small, ("socket.send.buffer.bytes", "20000")]).await;
+        // Systems round, and Linux doubles for its own bookkeeping.
+        assert!((20_000..=60_000).contains(&receive) && (20_000..=60_000).contains(&send), "{receive} {send}");
+        let (receive, send) = sizes(&[small, ("socket.send.buffer.bytes", "-1")]).await;
+        assert!(receive <= 60_000 && send > 60_000, "-1 leaves it to the system: {receive} {send}");
     }
 
     #[tokio::test]

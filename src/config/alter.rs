@@ -3,7 +3,8 @@
 //! These functions check and compute; who calls them stores the result and makes it count.
 
 use super::definitions::{ConfigDef, DefaultValue, Effect, Scope, UpdateMode, dynamic_only, table};
-use super::error::{ConfigError, Place, Warning, WarningKind};
+use super::error::ConfigError;
+use super::idle::NEEDS_THE_FILE;
 use super::layers::{Layers, Settings, base_key};
 use super::server::ServerConfig;
 use super::topic::TopicConfig;
@@ -105,15 +106,11 @@ pub fn alter_group(layers: &Layers, current: &Settings, changes: &[Alteration]) 
     Ok(settings)
 }
 
-/// Works out what is set at run time for the brokers of `target` after `changes`; the warnings are for the log.
+/// Works out what is set at run time for the brokers of `target` after `changes`.
 ///
 /// # Errors
 /// As [`alter_topic`].
-pub fn alter_broker(
-    layers: &Layers,
-    target: BrokerTarget,
-    changes: &[Alteration],
-) -> Result<(Settings, Vec<Warning>), AlterError> {
+pub fn alter_broker(layers: &Layers, target: BrokerTarget, changes: &[Alteration]) -> Result<Settings, AlterError> {
     check_request(changes)?;
     let current = match target {
         BrokerTarget::All => &layers.cluster,
@@ -126,8 +123,8 @@ pub fn alter_broker(
         BrokerTarget::This => candidate.broker = settings.clone(),
     }
     let changed = settings.iter().filter(|(name, value)| current.get(*name) != Some(value));
-    let warnings = check_broker(candidate, target, changed).map_err(AlterError::InvalidRequest)?;
-    Ok((settings, warnings))
+    check_broker(candidate, target, changed).map_err(AlterError::InvalidRequest)?;
+    Ok(settings)
 }
 
 /// Checks what eligible leader replicas ask of changes (KIP-966): with the feature `eligible.leader.replicas.version`
@@ -146,22 +143,6 @@ pub fn check_eligible_leader_replicas(target: BrokerTarget, changes: &[Alteratio
         BrokerTarget::All => return Ok(()),
     };
     Err(AlterError::InvalidConfig(ConfigError::rule(KEY, message)))
-}
-
-/// What of a topic's settings does nothing here yet, for the log.
-#[must_use]
-pub fn topic_warnings(settings: &Settings) -> Vec<Warning> {
-    let is_idle = |(name, text): &(&String, &String)| {
-        table(Scope::Topic).get(name).is_some_and(|def| {
-            def.effect == Effect::Later && def.parse(text).is_ok_and(|value| value != def.default_value())
-        })
-    };
-    let warning = |(name, _): (&String, &String)| Warning {
-        place: Place::Program,
-        name: name.clone(),
-        kind: WarningKind::NotYetInEffect,
-    };
-    settings.iter().filter(is_idle).map(warning).collect()
 }
 
 /// The changes that lead from `current` to exactly `wanted`, which is what AlterConfigs asks for.
@@ -332,14 +313,13 @@ fn check_broker<'a>(
     candidate: Layers,
     target: BrokerTarget,
     changed: impl Iterator<Item = (&'a String, &'a String)>,
-) -> Result<Vec<Warning>, ConfigError> {
+) -> Result<(), ConfigError> {
     let changed: Vec<(&str, &str)> = changed.map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let definition = |name: &str| table(Scope::Broker).get(base_key(name)).or_else(|| dynamic_only(name));
     let refuse_those = |message: &str, wrong: &dyn Fn(&str, &ConfigDef) -> bool| {
         let names: Vec<&str> = changed
             .iter()
             .map(|(name, _)| *name)
-            .filter(|name| definition(name).is_some_and(|def| wrong(name, def)))
+            .filter(|name| broker_definition(name).is_some_and(|def| wrong(name, def)))
             .collect();
         match names.first() {
             Some(first) => Err(ConfigError::rule(first, format!("{message}: [{}]", names.join(", ")))),
@@ -352,7 +332,7 @@ fn check_broker<'a>(
         &|name, def| name == def.name && is_per_listener(name),
     )?;
     for (name, value) in &changed {
-        if let Some(def) = definition(name) {
+        if let Some(def) = broker_definition(name) {
             def.parse(value)?;
         }
     }
@@ -362,27 +342,23 @@ fn check_broker<'a>(
             &|_, def| def.update_mode == UpdateMode::PerBroker,
         )?;
     }
-    let mut warnings = Vec::new();
     for (name, value) in &changed {
-        let mut warn = |kind| warnings.push(Warning { place: Place::Program, name: (*name).to_owned(), kind });
-        let Some(def) = definition(name) else {
-            warn(WarningKind::Unknown { meant: table(Scope::Broker).nearest(name) });
-            continue;
-        };
-        if matches!(def.name, "listeners" | "listener.security.protocol.map") {
+        let Some(def) = broker_definition(name) else { continue };
+        if NEEDS_THE_FILE.contains(&def.name) {
             let advice = "listeners do not change at run time yet; set it in server.properties and restart";
             return Err(ConfigError::unsupported(name, value, advice));
         }
-        match def.effect {
-            _ if def.parse(value)? == def.default_value() => {}
-            Effect::Honoured => {}
-            Effect::Later => warn(WarningKind::NotYetInEffect),
-            Effect::Inert => warn(WarningKind::NoCounterpart),
-            Effect::Refused => return Err(ConfigError::unsupported(name, value, "it is not there yet")),
+        if def.effect == Effect::Refused && def.parse(value)? != def.default_value() {
+            return Err(ConfigError::unsupported(name, value, "it is not there yet"));
         }
     }
     ServerConfig::build(candidate)?;
-    Ok(warnings)
+    Ok(())
+}
+
+/// The definition of a key that can be set for brokers at run time, also for one listener.
+pub(super) fn broker_definition(name: &str) -> Option<&'static ConfigDef> {
+    table(Scope::Broker).get(base_key(name)).or_else(|| dynamic_only(name))
 }
 
 /// Keys of TLS that Kafka lets change only for one listener.
@@ -422,7 +398,7 @@ mod tests {
                         "topic" => alter_topic(&layers, &topics[name], &changes)
                             .map(|settings| drop(topics.insert(name.to_owned(), settings))),
                         "group" => alter_group(&layers, &group, &changes).map(|settings| group = settings),
-                        _ => alter_broker(&layers, broker, &changes).map(|(settings, _)| match broker {
+                        _ => alter_broker(&layers, broker, &changes).map(|settings| match broker {
                             BrokerTarget::All => layers.cluster = settings,
                             BrokerTarget::This => layers.broker = settings,
                         }),
@@ -487,18 +463,8 @@ mod tests {
     }
 
     #[test]
-    fn idle_topic_settings_are_told() {
-        let settings = [("local.retention.ms", "5"), ("retention.ms", "5"), ("local.retention.bytes", "-2")];
-        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let texts: Vec<_> = topic_warnings(&settings).iter().map(ToString::to_string).collect();
-        assert_eq!(texts, ["settings: local.retention.ms is not yet in effect"]);
-    }
-
-    #[test]
-    fn a_broker_says_what_a_change_will_not_do() {
+    fn listeners_change_by_a_restart() {
         let layers = layers(&[]);
-        let (_, warnings) = alter_broker(&layers, BrokerTarget::All, &[alteration("SET num.io.threads=9")]).unwrap();
-        assert_eq!(warnings.len(), 1);
         let refused = alter_broker(&layers, BrokerTarget::This, &[alteration("SET listeners=PLAINTEXT://:1")]);
         assert!(refused.unwrap_err().to_string().contains("restart"));
     }

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, WarningKind};
 use super::value::{Kind, Valid, Value};
 
 /// Who is configured.
@@ -69,6 +69,10 @@ pub enum UpdateMode {
 pub enum Effect {
     /// What it does in Kafka.
     Honoured,
+    /// What it does in Kafka, but a change at run time counts from the next start on.
+    AtStart,
+    /// What it does in Kafka, but for this element of the list, which is warned about.
+    Without(&'static str),
     /// Nothing yet; setting it to something other than its default is warned about.
     Later,
     /// Setting it to something other than its default is an error, since the broker would act against it.
@@ -98,9 +102,27 @@ pub struct ConfigDef {
     pub synonyms: Vec<&'static str>,
     /// What it does here.
     pub effect: Effect,
+    /// A value that is what is done here whatever is set, if that is not the default: asking for it changes nothing.
+    pub done: Option<&'static str>,
 }
 
 impl ConfigDef {
+    /// What of this value does nothing here, if something.
+    pub(super) fn idle(&self, value: &Value) -> Option<WarningKind> {
+        let is_done = |text| self.kind.parse(self.name, text).is_ok_and(|done| done == *value);
+        if *value == self.default_value() || self.done.is_some_and(is_done) {
+            return None;
+        }
+        match (self.effect, value) {
+            (Effect::Later, _) => Some(WarningKind::NotYetInEffect),
+            (Effect::Inert, _) => Some(WarningKind::NoCounterpart),
+            (Effect::Without(element), Value::List(list)) if list.iter().any(|one| one == element) => {
+                Some(WarningKind::ElementNotYetInEffect { element })
+            }
+            (Effect::Honoured | Effect::AtStart | Effect::Without(_) | Effect::Refused, _) => None,
+        }
+    }
+
     /// Checks a value as a user writes it.
     ///
     /// # Errors
@@ -237,6 +259,7 @@ pub fn dynamic_only(name: &str) -> Option<&'static ConfigDef> {
             internal: false,
             synonyms: Vec::new(),
             effect: Effect::Later,
+            done: None,
         })
     });
     DEFS.iter().find(|def| def.name == name)
@@ -263,16 +286,13 @@ fn read_row(columns: std::str::Split<'static, char>, layout: Layout) -> Option<C
     let mut columns = columns.chain(std::iter::repeat(""));
     let mut next = || columns.next().unwrap_or_default();
     let (name, kind, default, importance, valid, flags) = (next(), next(), next(), next(), next(), next());
-    let (mut synonyms, mut effect) = (Vec::new(), Effect::Later);
+    let mut synonyms = Vec::new();
     match layout {
-        Layout::Topic => {
-            synonyms = next().split(',').filter(|name| !name.is_empty()).collect();
-            effect = read_effect(next());
-        }
-        Layout::Broker => effect = read_effect(next()),
+        Layout::Topic => synonyms = next().split(',').filter(|name| !name.is_empty()).collect(),
         Layout::Client(letter) if !next().contains(letter) => return None,
-        Layout::Client(_) | Layout::Plain => {}
+        Layout::Broker | Layout::Client(_) | Layout::Plain => {}
     }
+    let (effect, done) = read_effect(next())?;
     Some(ConfigDef {
         name,
         kind: Kind::named(kind)?,
@@ -291,16 +311,25 @@ fn read_row(columns: std::str::Split<'static, char>, layout: Layout) -> Option<C
         internal: flags.ends_with("internal"),
         synonyms,
         effect,
+        done,
     })
 }
 
-fn read_effect(text: &str) -> Effect {
-    match text {
+/// Reads the last column: the effect, and the value that it is the same to set as nothing.
+fn read_effect(text: &'static str) -> Option<(Effect, Option<&'static str>)> {
+    let (text, done) = match text.split_once(", as ") {
+        Some((text, done)) => (text, Some(done)),
+        None => (text, None),
+    };
+    let effect = match text {
         "honoured" => Effect::Honoured,
+        "at start" => Effect::AtStart,
+        "later" => Effect::Later,
         "refused" => Effect::Refused,
         "inert" => Effect::Inert,
-        _ => Effect::Later,
-    }
+        _ => Effect::Without(text.strip_prefix("without ")?),
+    };
+    Some((effect, done))
 }
 
 /// Kafka forgives repeated elements in the lists that may not have them.

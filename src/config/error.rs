@@ -20,7 +20,9 @@ pub enum Place {
     Override,
     /// Another option of the command line, such as `--producer-property key=value`.
     Option,
-    /// Set at run time, or by a program.
+    /// Stored in the cluster's metadata: AlterConfigs, CreateTopics.
+    RunTime,
+    /// Set by this program itself.
     Program,
 }
 
@@ -30,6 +32,7 @@ impl fmt::Display for Place {
             Self::Line { file, line } => write!(f, "{}:{line}", file.display()),
             Self::Override => f.write_str("--override"),
             Self::Option => f.write_str("option"),
+            Self::RunTime => f.write_str("set at run time"),
             Self::Program => f.write_str("settings"),
         }
     }
@@ -87,6 +90,16 @@ pub enum ConfigError {
         value: String,
         /// What to do instead.
         advice: String,
+    },
+    /// A stored setting that breaks a rule together with others.
+    #[error("{name}={text} can't be used: {cause}")]
+    Unusable {
+        /// The key.
+        name: String,
+        /// Its value as it is stored.
+        text: String,
+        /// The rule.
+        cause: Box<ConfigError>,
     },
     /// An error of a setting with the place where it stands, told as one.
     #[error("{place}: {error}")]
@@ -149,6 +162,7 @@ impl ConfigError {
             | Self::Rule { name, .. }
             | Self::Missing { name }
             | Self::Unknown { name, .. }
+            | Self::Unusable { name, .. }
             | Self::Unsupported { name, .. } => Some(name),
             Self::At { error, .. } => error.key(),
             Self::Read { .. } | Self::TooLarge { .. } | Self::Syntax { .. } | Self::NoDataDirectory => None,
@@ -191,6 +205,11 @@ pub enum WarningKind {
     },
     /// Kafka knows it; here it does nothing yet.
     NotYetInEffect,
+    /// Kafka knows it; one element of its list does nothing yet.
+    ElementNotYetInEffect {
+        /// The element.
+        element: &'static str,
+    },
     /// Kafka knows it; it tunes something that this program does not have.
     NoCounterpart,
     /// Known to Kafka 3.9 or to one of its plug-ins.
@@ -211,6 +230,7 @@ impl fmt::Display for Warning {
                 write!(f, " is not a known setting; it is ignored (did you mean {meant}?)")
             }
             WarningKind::NotYetInEffect => f.write_str(" is not yet in effect"),
+            WarningKind::ElementNotYetInEffect { element } => write!(f, "={element} is not yet in effect"),
             WarningKind::NoCounterpart => f.write_str(" has no effect: there is nothing here that it could tune"),
             WarningKind::Gone { advice } => write!(f, " is ignored: {advice}"),
             WarningKind::Note(text) => write!(f, ": {text}"),

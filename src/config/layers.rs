@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::alter::broker_definition;
 use super::definitions::{ConfigDef, Scope, Table, table};
 use super::error::{ConfigError, Place};
 use super::value::Value;
@@ -62,6 +63,16 @@ impl Layers {
             .or_else(|| from(&self.file, ConfigSource::StaticBroker))?;
         let text = self.layer(source)?.get(key)?;
         Some((text, source))
+    }
+
+    /// Takes over what was set at run time, but for what could not be read: it must not stand in the way of the rest.
+    pub fn set_dynamic(&mut self, cluster: Settings, broker: Settings) {
+        let usable = |settings: Settings| -> Settings {
+            let is_usable =
+                |(name, text): &(String, String)| broker_definition(name).is_none_or(|def| def.parse(text).is_ok());
+            settings.into_iter().filter(is_usable).collect()
+        };
+        (self.cluster, self.broker) = (usable(cluster), usable(broker));
     }
 
     /// The texts that count. A key set at run time drives out what the file says of it and of its synonyms.

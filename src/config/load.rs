@@ -100,16 +100,11 @@ pub(super) fn review(layers: &Layers) -> Result<Vec<Warning>, ConfigError> {
         {
             warn(WarningKind::Note("values that are repeated count once".to_owned()));
         }
-        if value == def.default_value() {
-            continue;
+        if def.effect == Effect::Refused && value != def.default_value() {
+            return Err(ConfigError::unsupported(key, value, refusal(key)).at(Some(&place)));
         }
-        match def.effect {
-            Effect::Honoured => {}
-            Effect::Later => warn(WarningKind::NotYetInEffect),
-            Effect::Inert => warn(WarningKind::NoCounterpart),
-            Effect::Refused => {
-                return Err(ConfigError::unsupported(key, value, refusal(key)).at(Some(&place)));
-            }
+        if let Some(kind) = def.idle(&value) {
+            warn(kind);
         }
     }
     Ok(warnings)

@@ -14,6 +14,7 @@ mod describe;
 mod endpoints;
 mod error;
 mod fields;
+mod idle;
 mod layers;
 mod listeners;
 mod load;
@@ -27,7 +28,7 @@ mod vectors;
 
 pub use alter::{
     AlterError, AlterOp, Alteration, BrokerTarget, alter_broker, alter_group, alter_topic,
-    check_eligible_leader_replicas, new_topic_settings, replacing, topic_warnings,
+    check_eligible_leader_replicas, new_topic_settings, replacing,
 };
 pub use client::{
     Acks, AdminConfig, Assignor, Client, ClientProperties, CommonClientConfig, ConsumerConfig, GroupProtocol,
@@ -39,6 +40,7 @@ pub use describe::{
     describe_new_topic, describe_topic,
 };
 pub use error::{ConfigError, Place, Warning, WarningKind};
+pub use idle::{stored_warnings, warning_lines};
 pub use layers::{ConfigSource, Layers, Settings};
 pub use listeners::{HostPort, Listener, SecurityProtocol, Voter};
 pub use server::{InternalTopic, ServerConfig};

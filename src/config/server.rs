@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::alter::{BrokerTarget, broker_definition};
 use super::endpoints::{self, Endpoints};
 use super::error::{ConfigError, Place, Warning, WarningKind};
 use super::layers::{Layers, Settings, Values};
@@ -55,6 +56,10 @@ macro_rules! server_config {
             pub metadata_log_dir: PathBuf,
             /// Connections allowed from single hosts, in place of `max.connections.per.ip`.
             pub max_connections_per_ip_overrides: Vec<(String, usize)>,
+            /// `socket.receive.buffer.bytes`; left to the system where nobody set it, which then fits it to the way.
+            pub socket_receive_buffer_bytes: Option<u32>,
+            /// `socket.send.buffer.bytes`; left to the system where nobody set it.
+            pub socket_send_buffer_bytes: Option<u32>,
             /// What counts for a topic on which nothing is set.
             pub topic_defaults: TopicConfig,
             /// What each source says.
@@ -80,6 +85,8 @@ macro_rules! server_config {
                     log_dirs: head.log_dirs,
                     metadata_log_dir: head.metadata_log_dir,
                     max_connections_per_ip_overrides: head.max_connections_per_ip_overrides,
+                    socket_receive_buffer_bytes: head.socket_receive_buffer_bytes,
+                    socket_send_buffer_bytes: head.socket_send_buffer_bytes,
                     topic_defaults: TopicConfig::resolve(&layers, &Settings::new())?,
                     layers,
                     $($field: values.read(&stringify!($field).replace('_', "."))?,)*
@@ -112,9 +119,7 @@ server_config! {
     queued_max_requests: usize,
     request_timeout_ms: Duration,
     socket_listen_backlog_size: u32,
-    socket_receive_buffer_bytes: Option<usize>,
     socket_request_max_bytes: usize,
-    socket_send_buffer_bytes: Option<usize>,
     // Topics
     auto_create_topics_enable: bool,
     default_replication_factor: i32,
@@ -221,6 +226,8 @@ struct Head {
     log_dirs: Vec<PathBuf>,
     metadata_log_dir: PathBuf,
     max_connections_per_ip_overrides: Vec<(String, usize)>,
+    socket_receive_buffer_bytes: Option<u32>,
+    socket_send_buffer_bytes: Option<u32>,
 }
 
 impl ServerConfig {
@@ -282,11 +289,49 @@ impl ServerConfig {
 
     /// The same broker with what was set at run time: for all brokers (`cluster`) and for this one (`broker`).
     ///
-    /// # Errors
-    /// A value that is not valid. Settings are checked before they are stored, so this tells of a store written by
-    /// another version; Kafka then logs it and goes on without them.
-    pub fn with_dynamic(&self, cluster: Settings, broker: Settings) -> Result<Self, ConfigError> {
-        Self::build(Layers { cluster, broker, ..self.layers.clone() })
+    /// What can't be used is left out and returned, each with what is wrong with it. Settings are checked before they
+    /// are stored, so this tells of a store written by another version, or of a file that was changed since.
+    #[must_use]
+    pub fn with_dynamic(&self, cluster: &Settings, broker: &Settings) -> (Self, Vec<ConfigError>) {
+        let mut errors = Vec::new();
+        for (name, text) in cluster.iter().chain(broker) {
+            if let Some(Err(error)) = broker_definition(name).map(|def| def.parse(text)) {
+                errors.push(error.at(Some(&Place::RunTime)));
+            }
+        }
+        let mut layers = self.layers.clone();
+        layers.set_dynamic(cluster.clone(), broker.clone());
+        if let Ok(config) = Self::build(layers.clone()) {
+            return (config, errors);
+        }
+        // Some that are right alone break a rule together, or with the file: as many as possible count.
+        let all = std::mem::take(&mut layers.cluster).into_iter().map(|setting| (BrokerTarget::All, setting));
+        let own = std::mem::take(&mut layers.broker).into_iter().map(|setting| (BrokerTarget::This, setting));
+        let mut pending: Vec<_> = all.chain(own).collect();
+        let mut config = Self::build(layers).unwrap_or_else(|_| self.clone());
+        loop {
+            let (before, mut refused) = (pending.len(), Vec::new());
+            for (target, (name, text)) in pending {
+                let mut layers = config.layers.clone();
+                match target {
+                    BrokerTarget::All => layers.cluster.insert(name.clone(), text.clone()),
+                    BrokerTarget::This => layers.broker.insert(name.clone(), text.clone()),
+                };
+                match Self::build(layers) {
+                    Ok(better) => config = better,
+                    Err(error) => refused.push(((target, (name, text)), error)),
+                }
+            }
+            if refused.is_empty() || refused.len() == before {
+                errors.extend(refused.into_iter().map(|((_, (name, text)), error)| ConfigError::Unusable {
+                    name,
+                    text,
+                    cause: Box::new(error),
+                }));
+                return (config, errors);
+            }
+            pending = refused.into_iter().map(|(setting, _)| setting).collect();
+        }
     }
 
     /// The listener that clients and brokers use, without the controller's.
@@ -336,6 +381,10 @@ fn head(layers: &Layers, values: &Values) -> Result<Head, ConfigError> {
         .read::<Option<String>>("metadata.log.dir")?
         .filter(|directory| !directory.is_empty())
         .map_or(first, PathBuf::from);
+    let buffer = |key: &str| match layers.get(key) {
+        Some(_) => values.read::<Option<u32>>(key),
+        None => Ok(None),
+    };
     let overrides = values.read::<String>("max.connections.per.ip.overrides")?;
     Ok(Head {
         node_id: NodeId(node_id),
@@ -343,6 +392,8 @@ fn head(layers: &Layers, values: &Values) -> Result<Head, ConfigError> {
         log_dirs,
         metadata_log_dir,
         max_connections_per_ip_overrides: connection_overrides(&overrides)?,
+        socket_receive_buffer_bytes: buffer("socket.receive.buffer.bytes")?,
+        socket_send_buffer_bytes: buffer("socket.send.buffer.bytes")?,
     })
 }
 

@@ -172,6 +172,16 @@ impl Default for TopicConfig {
 }
 
 impl TopicConfig {
+    /// As [`TopicConfig::resolve`], but for overrides that can't be read, which do not count: what another version has
+    /// stored must not keep a topic from being served with the rest.
+    #[must_use]
+    pub fn resolve_usable(layers: &Layers, overrides: &Settings, otherwise: &Self) -> Self {
+        let is_usable =
+            |(name, text): &(&String, &String)| table(Scope::Topic).get(name).is_none_or(|def| def.parse(text).is_ok());
+        let usable = overrides.iter().filter(is_usable).map(|(name, text)| (name.clone(), text.clone())).collect();
+        Self::resolve(layers, &usable).unwrap_or_else(|_| otherwise.clone())
+    }
+
     /// Works out what counts for a topic on which `overrides` are set.
     ///
     /// # Errors
@@ -282,6 +292,15 @@ pub(super) fn topic_text(layers: &Layers, overrides: &Settings, def: &ConfigDef)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_can_not_be_read_does_not_take_the_rest_with_it() {
+        let overrides = [("retention.ms", "5"), ("segment.bytes", "x"), ("from.the.future", "1")];
+        let overrides = overrides.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        let (layers, default) = (Layers::default(), TopicConfig::default());
+        let config = TopicConfig::resolve_usable(&layers, &overrides, &default);
+        assert_eq!(config, TopicConfig { retention_ms: Some(5), ..default });
+    }
 
     #[test]
     fn the_default_is_what_the_tables_say() {

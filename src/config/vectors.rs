@@ -121,7 +121,8 @@ fn descriptions_are_kafkas() {
         let pairs: Vec<(String, String)> =
             properties::parse(file).unwrap().into_iter().map(|one| (one.key, one.value)).collect();
         let (config, _) = ServerConfig::load(None, &pairs).unwrap();
-        let config = config.with_dynamic(settings(cluster), settings(broker)).unwrap();
+        let (config, errors) = config.with_dynamic(&settings(cluster), &settings(broker));
+        assert!(errors.is_empty(), "{errors:?}");
         let layers = &config.layers;
         let entries = match kind {
             "new" => describe_new_topic(layers, &settings(resource)),

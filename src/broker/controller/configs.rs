@@ -44,8 +44,8 @@ impl Own<'_> {
     /// The settings with what the image says was set at run time.
     pub(super) fn layers(&self, image: &MetadataImage) -> Layers {
         let mut layers = self.config.layers.clone();
-        layers.cluster = settings_of(image, &ConfigResource::all_brokers());
-        layers.broker = settings_of(image, &ConfigResource::broker(self.node_id));
+        let of = |resource| settings_of(image, &resource);
+        layers.set_dynamic(of(ConfigResource::all_brokers()), of(ConfigResource::broker(self.node_id)));
         layers
     }
 }
@@ -204,11 +204,7 @@ fn alter(
             if image.has_eligible_leader_replicas() {
                 check_eligible_leader_replicas(broker, changes).map_err(error_of)?;
             }
-            let (settings, warnings) = alter_broker(&layers, broker, changes).map_err(error_of)?;
-            for warning in warnings {
-                tracing::warn!("{warning}");
-            }
-            settings
+            alter_broker(&layers, broker, changes).map_err(error_of)?
         }
         ConfigResourceType::GROUP => {
             if target.name.is_empty() {

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use super::Run;
 use super::support::{Exit, Hinted, Output, Signals, UsageError};
 use crate::broker::{BrokerError, Endpoint, Server};
-use crate::config::{ConfigError, Place, ServerConfig, Warning};
+use crate::config::{ConfigError, Place, ServerConfig, Warning, warning_lines};
 use crate::telemetry;
 
 /// Start a broker
@@ -23,7 +23,7 @@ use crate::telemetry;
 #[command(after_help = "\
 Without a file the broker is its own controller, listens on localhost:9092 and keeps its data in \
 ~/.local/share/kafka-rs. New directories are formatted at the first start. KAFKA_RS_LOG sets what is logged: error, \
-warn, info, debug, or module=level,...")]
+warn, info, debug, or module=level,... Without it, warnings at a terminal, else info.")]
 pub(super) struct ServerStart {
     /// Settings, in the format of Kafka's server.properties
     #[arg(value_name = "SERVER.PROPERTIES", value_hint = clap::ValueHint::FilePath)]
@@ -70,8 +70,9 @@ impl Run for ServerStart {
         background::detach_if_asked()?;
         telemetry::start_for_server();
         // What the program itself filled in is no news to the user.
-        for warning in warnings.iter().filter(|warning| warning.place != Place::Program) {
-            tracing::warn!(target: "kafka_rs::config", "{warning}");
+        let warnings: Vec<Warning> = warnings.into_iter().filter(|one| one.place != Place::Program).collect();
+        for line in warning_lines(&warnings) {
+            tracing::warn!(target: "kafka_rs::config", "{line}");
         }
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{DEFAULT_SERVER, Hinted, Output};
 use crate::client::{ClientError, ClientOptions};
-use crate::config::{AdminConfig, Client, ClientProperties, ConfigError, Place, Warning};
+use crate::config::{AdminConfig, Client, ClientProperties, ConfigError, Place, Warning, warning_lines};
 
 /// The options that say where the broker is.
 #[derive(Debug, Clone, clap::Args)]
@@ -76,7 +76,7 @@ impl OldServerOptions {
 
 /// Says on stderr which settings do nothing.
 pub(crate) fn warn(warnings: &[Warning], out: &mut Output) -> std::io::Result<()> {
-    warnings.iter().try_for_each(|warning| out.note(format_args!("warning: {warning}")))
+    warning_lines(warnings).iter().try_for_each(|line| out.note(format_args!("warning: {line}")))
 }
 
 /// A wrong setting, with a hint where the address is what is wrong.

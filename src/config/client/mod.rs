@@ -16,10 +16,11 @@ pub use common::CommonClientConfig;
 pub use consumer::{Assignor, ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset};
 pub use producer::{Acks, Partitioner, ProducerConfig};
 
-use super::definitions::{Scope, gone, table};
+use super::definitions::{Effect, Scope, gone, table};
 use super::error::{ConfigError, Place, Warning, WarningKind};
 use super::layers::{Settings, Values};
 use super::load::read_file;
+use super::value::Value;
 
 /// What a user gave to one client, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,22 +113,9 @@ impl ClientProperties {
                 Some(advice) => WarningKind::Gone { advice },
                 None => WarningKind::Unknown { meant: table(self.scope).nearest(key) },
             },
-            Some(def) if def.parse(text).is_ok_and(|value| value == def.default_value()) => return None,
-            Some(_) if self.is_in_effect(key) => return None,
-            Some(_) if INERT.iter().any(|prefix| key.starts_with(prefix)) => WarningKind::NoCounterpart,
-            Some(_) => WarningKind::NotYetInEffect,
+            Some(def) => def.idle(&def.parse(text).ok()?)?,
         };
         Some(Warning { place, name: key.to_owned(), kind })
-    }
-
-    fn is_in_effect(&self, key: &str) -> bool {
-        let own = match self.scope {
-            Scope::Producer => producer::KEYS,
-            Scope::Consumer => consumer::KEYS,
-            _ => admin::KEYS,
-        };
-        own.iter().chain(common::KEYS).any(|field| field.replace('_', ".") == key)
-            || matches!(key, "bootstrap.servers" | "security.protocol")
     }
 
     /// Whether somebody set `key`.
@@ -135,8 +123,22 @@ impl ClientProperties {
         self.settings.contains_key(key)
     }
 
+    /// The checked values; those that this program would act against are refused.
     fn values(&self) -> Result<Values, ConfigError> {
-        Values::read_table(self.scope, |key| self.get(key), |key| self.places.get(key))
+        let values = Values::read_table(self.scope, |key| self.get(key), |key| self.places.get(key))?;
+        for def in table(self.scope).iter().filter(|def| def.effect == Effect::Refused && self.is_set(def.name)) {
+            let value = values.get(def.name);
+            let is_default = match (value, def.default_value()) {
+                // Some of Kafka's names may be written in any case.
+                (Value::Text(text), Value::Text(default)) => text.eq_ignore_ascii_case(&default),
+                (value, default) => *value == default,
+            };
+            if !is_default {
+                let error = ConfigError::unsupported(def.name, value, refusal(def.name));
+                return Err(self.placed(error));
+            }
+        }
+        Ok(values)
     }
 
     fn placed(&self, error: ConfigError) -> ConfigError {
@@ -145,8 +147,16 @@ impl ClientProperties {
     }
 }
 
-/// Beginnings of keys that tune what does not exist here: Java's classes and metrics.
-const INERT: &[&str] = &["client.dns.lookup", "interceptor.classes", "key.", "metric", "security.providers", "value."];
+/// What to do instead of a setting that is refused.
+fn refusal(key: &str) -> &'static str {
+    match key {
+        "transactional.id" => "there are no transactions yet; leave it out, the producer is idempotent without it",
+        "transaction.two.phase.commit.enable" => "there are no transactions yet; set it to false",
+        "group.protocol" => "use classic, which all brokers speak",
+        "config.providers" => "values cannot be looked up elsewhere yet; write them into the file",
+        _ => "leave it out",
+    }
+}
 
 /// Declares a client's configuration: its fields, read from the keys that they are named after.
 macro_rules! client_config {
@@ -165,6 +175,7 @@ macro_rules! client_config {
         }
 
         /// The keys that have a field.
+        #[cfg(test)]
         pub(super) const KEYS: &[&str] = &[$(stringify!($head),)* $(stringify!($field),)*];
 
         impl $name {

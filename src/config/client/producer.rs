@@ -92,10 +92,6 @@ impl ProducerConfig {
             let idempotence = idempotence(properties, &values, acks)?;
             let timeout = delivery_timeout(properties, &values)?;
             let partitioner = partitioner(values.read("partitioner.class")?)?;
-            if values.read("transaction.two.phase.commit.enable")? {
-                let advice = "set it to false";
-                return Err(ConfigError::unsupported("transaction.two.phase.commit.enable", true, advice));
-            }
             Self::read(common, acks, compression, timeout, idempotence, partitioner, &values)
         };
         build().map_err(|error| properties.placed(error))

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::definitions::{Scope, table};
+use crate::config::idle::warning_lines;
 use crate::config::load::data_directory;
 
 #[test]
@@ -75,8 +76,7 @@ fn the_stock_file_of_kafka_4_starts_as_it_is() {
     assert_eq!(config.controller_quorum_bootstrap_servers[0].to_string(), "localhost:9093");
     assert_eq!(config.offsets_topic_replication_factor, 1);
     assert_eq!(config.topic_defaults, TopicConfig::default());
-    // Whatever is not in effect yet is told, and nothing else.
-    assert!(warnings.iter().all(|text| text.ends_with("is not yet in effect")), "{warnings:?}");
+    assert_eq!(warnings, [""; 0], "a broker that was told nothing unusual has nothing to say");
 }
 
 #[test]
@@ -166,6 +166,32 @@ num.partitions=2
 }
 
 #[test]
+fn what_is_not_in_effect_is_told_in_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("server.properties");
+    let text = "log.cleanup.policy=compact\nreplica.lag.time.max.ms=40000\nnum.io.threads=9\nquota.window.num=5\n\
+                compression.lz4.level=3\n";
+    std::fs::write(&path, text).unwrap();
+    let overrides = [("transaction.state.log.min.isr".to_owned(), "2".to_owned())];
+    let (_, warnings) = ServerConfig::load(Some(&path), &overrides).unwrap();
+    let file = path.display();
+    assert_eq!(
+        warning_lines(&warnings),
+        [
+            format!(
+                "{file}: not yet in effect: compression.lz4.level (line 5), quota.window.num (line 4), \
+                 replica.lag.time.max.ms (line 2)"
+            ),
+            format!("{file}:1: log.cleanup.policy=compact is not yet in effect"),
+            format!("{file}:3: num.io.threads has no effect: there is nothing here that it could tune"),
+        ]
+    );
+    let overrides = [("transaction.state.log.min.isr".to_owned(), "3".to_owned())];
+    let (_, warnings) = ServerConfig::load(None, &overrides).unwrap();
+    assert_eq!(warning_lines(&warnings), ["--override: transaction.state.log.min.isr is not yet in effect"]);
+}
+
+#[test]
 fn a_few_settings_of_ones_own_are_enough() {
     let (config, _) = load("log.dirs=/a, /b\nlisteners=PLAINTEXT://:7000\nbroker.id=7\n", &[]).unwrap();
     assert_eq!(config.node_id, NodeId(7));
@@ -200,11 +226,39 @@ fn internal_topics_fit_a_single_node_unless_somebody_says_otherwise() {
 #[test]
 fn what_is_set_at_run_time_counts_over_the_file() {
     let (config, _) = load(STOCK, &[]).unwrap();
-    let settings = |key: &str, value: &str| Settings::from([(key.to_owned(), value.to_owned())]);
-    let changed = config.with_dynamic(settings("log.retention.ms", "5"), settings("message.max.bytes", "7")).unwrap();
+    let settings = |pairs: &[(&str, &str)]| -> Settings {
+        pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+    };
+    let dynamic = |cluster: &[(&str, &str)], broker: &[(&str, &str)]| {
+        let (config, errors) = config.with_dynamic(&settings(cluster), &settings(broker));
+        (config, errors.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let (changed, errors) = dynamic(&[("log.retention.ms", "5")], &[("message.max.bytes", "7")]);
     assert_eq!(changed.topic_defaults.retention_ms, Some(5));
     assert_eq!(changed.topic_defaults.max_message_bytes, 7);
-    assert!(config.with_dynamic(settings("message.max.bytes", "x"), Settings::new()).is_err());
+    assert_eq!(errors, [""; 0]);
+
+    // What another version has stored neither stops a broker nor takes the rest with it.
+    let (changed, errors) = dynamic(&[("log.retention.ms", "5")], &[("message.max.bytes", "x")]);
+    assert_eq!(changed.topic_defaults.retention_ms, Some(5));
+    assert_eq!(changed.topic_defaults.max_message_bytes, 1_048_588);
+    assert_eq!(
+        errors,
+        ["set at run time: Invalid value x for configuration message.max.bytes: Not a number of type INT"]
+    );
+    let (changed, errors) = dynamic(&[("log.cleaner.threads", "999"), ("log.retention.ms", "5")], &[]);
+    assert_eq!(changed.topic_defaults.retention_ms, Some(5));
+    assert_eq!(
+        errors,
+        [
+            "log.cleaner.threads=999 can't be used: log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread."
+        ]
+    );
+    // Two that are right only together, in whichever order they are tried.
+    let cleaner =
+        [("log.cleaner.dedupe.buffer.size", "2147483648"), ("log.cleaner.threads", "999"), ("max.connections", "x")];
+    let (changed, errors) = dynamic(&cleaner, &[]);
+    assert_eq!((changed.log_cleaner_threads, errors.len()), (999, 1));
 }
 
 #[test]
