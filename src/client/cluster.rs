@@ -67,15 +67,19 @@ struct Slot {
 
 #[derive(Debug)]
 struct Attempts {
+    /// Rests between attempts.
     backoff: Backoff,
+    /// Times for one attempt: a way that is slow today gets longer after each failure (KIP-601).
+    setup: Backoff,
 }
 
 impl Slot {
     fn new(options: &ClientOptions) -> Self {
         let backoff = Backoff::new(options.reconnect_backoff, options.reconnect_backoff_max);
+        let setup = Backoff::new(options.connection_setup_timeout, options.connection_setup_timeout_max);
         Self {
             current: Mutex::default(),
-            attempts: tokio::sync::Mutex::new(Attempts { backoff }),
+            attempts: tokio::sync::Mutex::new(Attempts { backoff, setup }),
             resting_until: Mutex::default(),
         }
     }
@@ -152,10 +156,12 @@ impl Cluster {
             deadline.limit(tokio::time::sleep_until(until)).await.ok_or_else(out_of_time)?;
         }
         // Not limited by the deadline: the set-up timeout ends the attempt, and the next caller gains from it.
-        let opened = Connection::open(address, &self.inner.options).await;
+        let limit = attempts.setup.next_wait();
+        let opened = Connection::open_within(limit, address, &self.inner.options).await;
         let rest = match &opened {
             Ok(_) => {
                 attempts.backoff.reset();
+                attempts.setup.reset();
                 None
             }
             Err(error) => {

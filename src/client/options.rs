@@ -28,6 +28,12 @@ pub struct ClientOptions {
     pub reconnect_backoff_max: Duration,
     /// `socket.connection.setup.timeout.ms`: until a broker has taken the connection and said what it speaks.
     pub connection_setup_timeout: Duration,
+    /// `socket.connection.setup.timeout.max.ms`: that time doubles with each failure in a row, up to this.
+    pub connection_setup_timeout_max: Duration,
+    /// `receive.buffer.bytes` of the sockets; `None`: the system's choice.
+    pub receive_buffer_bytes: Option<u32>,
+    /// `send.buffer.bytes` of the sockets; `None`: the system's choice.
+    pub send_buffer_bytes: Option<u32>,
     /// `connections.max.idle.ms`: unused connections are closed after this; `None`: never.
     pub connections_max_idle: Option<Duration>,
     /// `metadata.max.age.ms`: leaders are looked up anew at least this often.
@@ -55,6 +61,9 @@ impl Default for ClientOptions {
             reconnect_backoff: Duration::from_millis(50),
             reconnect_backoff_max: Duration::from_secs(1),
             connection_setup_timeout: Duration::from_secs(10),
+            connection_setup_timeout_max: Duration::from_secs(30),
+            receive_buffer_bytes: None,
+            send_buffer_bytes: None,
             connections_max_idle: Some(Duration::from_secs(300)),
             metadata_max_age: Duration::from_secs(300),
             bootstrap_patience: Duration::from_secs(3),
@@ -88,6 +97,9 @@ impl From<&CommonClientConfig> for ClientOptions {
             reconnect_backoff: config.reconnect_backoff_ms,
             reconnect_backoff_max: config.reconnect_backoff_max_ms,
             connection_setup_timeout: config.socket_connection_setup_timeout_ms,
+            connection_setup_timeout_max: config.socket_connection_setup_timeout_max_ms,
+            receive_buffer_bytes: config.receive_buffer_bytes,
+            send_buffer_bytes: config.send_buffer_bytes,
             connections_max_idle: config.connections_max_idle_ms,
             metadata_max_age: config.metadata_max_age_ms,
             ..Self::default()

@@ -90,7 +90,7 @@ pub(super) struct ConsoleProducer {
     /// Memory for records that are not delivered yet [default: 33554432]
     #[arg(long, value_name = "BYTES", help_heading = "Delivery")]
     max_memory_bytes: Option<i64>,
-    /// Size of the socket's send buffer [default: 102400]
+    /// Size of the socket's send buffer [default: what the system chooses]
     #[arg(long, value_name = "BYTES", help_heading = "Delivery")]
     socket_buffer_size: Option<i32>,
 

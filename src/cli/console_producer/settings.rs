@@ -82,7 +82,6 @@ impl ConsoleProducer {
             ("metadata.max.age.ms", number(self.metadata_expiry_ms), "300000"),
             ("max.block.ms", number(self.max_block_ms), "60000"),
             ("buffer.memory", number(self.max_memory_bytes), "33554432"),
-            ("send.buffer.bytes", number(self.socket_buffer_size.map(i64::from)), "102400"),
             // Kafka's tool overrides compression.type even when no codec is given, which nobody can want.
             ("compression.type", self.compression_codec.clone(), "none"),
             ("client.id", None, "console-producer"),
@@ -91,6 +90,9 @@ impl ConsoleProducer {
                 Some(value) => found.set(key, &value),
                 None => found.set_default(key, default),
             }
+        }
+        if let Some(bytes) = self.socket_buffer_size {
+            found.set("send.buffer.bytes", &bytes.to_string());
         }
         found.set("bootstrap.servers", servers);
         Ok(found)
@@ -147,6 +149,21 @@ mod tests {
         assert_eq!(options.acks, Acks::None);
         assert_eq!(options.client.client_id, "file");
         assert!(!options.idempotence);
+    }
+
+    #[test]
+    fn the_sockets_buffer_is_as_large_as_asked_for() {
+        let buffer = |words: &[&str]| options(words).unwrap().client.send_buffer_bytes;
+        assert_eq!(buffer(&["--socket-buffer-size", "4096"]), Some(4096));
+        assert_eq!(buffer(&["--command-property", "send.buffer.bytes=5000"]), Some(5000));
+        assert_eq!(buffer(&["--socket-buffer-size=-1"]), None);
+        assert_eq!(buffer(&[]), None);
+    }
+
+    #[test]
+    fn transactions_are_refused() {
+        let error = options(&["--command-property", "transactional.id=x"]).unwrap_err().to_string();
+        assert!(error.starts_with("transactional.id=x is not supported yet: there are no transactions"), "{error}");
     }
 
     #[test]

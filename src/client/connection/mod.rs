@@ -81,10 +81,22 @@ impl Connection {
     /// # Errors
     /// The broker can't be reached within `socket.connection.setup.timeout.ms`, or is no Kafka broker.
     pub async fn open(address: &Address, options: &ClientOptions) -> Result<Self, ClientError> {
-        let deadline = Deadline::after(options.connection_setup_timeout);
+        Self::open_within(options.connection_setup_timeout, address, options).await
+    }
+
+    /// As [`Connection::open`], within another time.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub(super) async fn open_within(
+        limit: Duration,
+        address: &Address,
+        options: &ClientOptions,
+    ) -> Result<Self, ClientError> {
+        let deadline = Deadline::after(limit);
         let connect_error =
             |source: std::io::Error| ClientError::Connect { address: address.clone(), source: Arc::new(source) };
-        let stream = match deadline.limit(connect::connect(address)).await {
+        let stream = match deadline.limit(connect::connect(address, options)).await {
             Some(connected) => connected.map_err(connect_error)?,
             None => return Err(connect_error(std::io::ErrorKind::TimedOut.into())),
         };

@@ -139,6 +139,8 @@ pub(super) struct TopicQueues {
     memory: Memory,
     /// Compressed size over size, as lately seen.
     ratio: f32,
+    /// When a record was last sent to it.
+    last_used: Instant,
 }
 
 impl TopicQueues {
@@ -254,8 +256,15 @@ impl Accumulator {
         self.topics.get(index)
     }
 
-    pub(super) fn topic_names(&self) -> Vec<String> {
-        self.topics.iter().map(|topic| topic.name.to_string()).collect()
+    /// The topics in use, and those that nothing was sent to for so long that their leaders need not be known any more.
+    pub(super) fn topics_by_use(&self, now: Instant, max_idle: Duration) -> (Vec<String>, Vec<Arc<str>>) {
+        let is_idle = |topic: &TopicQueues| {
+            now.saturating_duration_since(topic.last_used) >= max_idle
+                && topic.partitions.iter().all(|queue| queue.batches.is_empty())
+        };
+        let (idle, used): (Vec<_>, Vec<_>) = self.topics.iter().partition(|topic| is_idle(topic));
+        let used = used.into_iter().map(|topic| topic.name.to_string()).collect();
+        (used, idle.into_iter().map(|topic| Arc::clone(&topic.name)).collect())
     }
 
     /// The topic's queues, made if this is the first record for it.
@@ -275,6 +284,7 @@ impl Accumulator {
             partitions: Vec::new(),
             memory: Memory::default(),
             ratio: 1.0,
+            last_used: Instant::now(),
         };
         topic.update(metadata);
         self.topics.push(topic);
@@ -328,6 +338,7 @@ impl Accumulator {
     ) -> Result<Appended, RecordError> {
         let Self { topics, buffered, next_batch, unfinished, active, .. } = self;
         let Some(topic) = topics.get_mut(queue_id.topic) else { return Ok(Appended::NoSpace) };
+        topic.last_used = now;
         let limit = batch_limit(options, topic.ratio);
         let Some(queue) = topic.partitions.get_mut(queue_id.partition) else { return Ok(Appended::NoSpace) };
 

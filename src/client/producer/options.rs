@@ -42,6 +42,8 @@ pub struct ProducerOptions {
     pub buffer_memory: usize,
     /// `max.block.ms`: how long a sender waits for memory or for metadata.
     pub max_block: Duration,
+    /// `metadata.max.idle.ms`: the leaders of a topic that nothing is sent to are forgotten after this.
+    pub metadata_max_idle: Duration,
     /// `max.request.size`: largest record, and largest request.
     pub max_request_size: usize,
     /// `max.in.flight.requests.per.connection`
@@ -68,6 +70,7 @@ impl Default for ProducerOptions {
             linger: Duration::from_millis(5),
             buffer_memory: 32 << 20,
             max_block: Duration::from_secs(60),
+            metadata_max_idle: Duration::from_secs(300),
             max_request_size: 1 << 20,
             max_in_flight: 5,
             delivery_timeout: Duration::from_secs(120),
@@ -96,6 +99,7 @@ impl From<&ProducerConfig> for ProducerOptions {
             linger: config.linger_ms,
             buffer_memory: config.buffer_memory,
             max_block: config.max_block_ms,
+            metadata_max_idle: config.metadata_max_idle_ms,
             max_request_size: config.max_request_size,
             max_in_flight: config.max_in_flight_requests_per_connection,
             delivery_timeout: config.delivery_timeout_ms,

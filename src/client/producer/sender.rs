@@ -428,7 +428,11 @@ impl Sender {
         if at > now {
             return at;
         }
-        let topics = lock(&self.shared.queues).topic_names();
+        let (topics, idle) = lock(&self.shared.queues).topics_by_use(now, self.shared.options.metadata_max_idle);
+        if !idle.is_empty() {
+            // The next record for one of them has its leader looked up again.
+            self.shared.cluster.retain_topics(|name| !idle.iter().any(|idle| **idle == *name));
+        }
         self.refreshing = true;
         self.refresh_wanted = false;
         let (cluster, events) = (self.shared.cluster.clone(), self.events.clone());

@@ -162,9 +162,10 @@ async fn broker(partitions: i32, logs: Logs, versions: &'static [(ApiKey, i16)])
                 port: own.port().into(),
                 ..Default::default()
             };
+            let asked_for_nothing = request.body::<MetadataRequest>().topics == Some(Vec::new());
             request.answer::<MetadataRequest>(&MetadataResponse {
                 brokers: vec![node],
-                topics: vec![topic],
+                topics: if asked_for_nothing { Vec::new() } else { vec![topic] },
                 ..Default::default()
             })
         }
@@ -301,6 +302,28 @@ async fn a_batch_that_is_too_large_goes_in_pieces() {
     let error = producer.send(record(&"x".repeat(200))).await.unwrap().outcome().await.unwrap_err();
     assert!(matches!(error, ProduceError::Refused(ApiError { code: ErrorCode::MessageTooLarge, .. })));
     producer.close(LONG).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_topic_that_is_not_used_is_looked_up_no_more_until_it_is() {
+    let (broker, logs) = broker(1, logs(&[]), &[]).await;
+    let mut options = options(&broker);
+    options.client.metadata_max_age = Duration::from_millis(5);
+    options.metadata_max_idle = Duration::from_millis(20);
+    let producer = Producer::new(options);
+    producer.send(record("a")).await.unwrap().outcome().await.unwrap();
+    let asked_for_nothing = || {
+        let metadata = broker.seen().into_iter().filter(|request| request.start.api == ApiKey::Metadata);
+        metadata.map(|request| request.body::<MetadataRequest>()).any(|body| body.topics == Some(Vec::new()))
+    };
+    let forgotten = async {
+        while !asked_for_nothing() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), forgotten).await.unwrap();
+    producer.send(record("b")).await.unwrap().outcome().await.unwrap();
+    assert_eq!(logs.lock().unwrap().values[&0], ["a", "b"]);
 }
 
 #[tokio::test]

@@ -14,16 +14,18 @@ client_config! {
         bootstrap_servers: Vec<HostPort>,
         /// `reconnect.backoff.max.ms`; follows `reconnect.backoff.ms` where only that was set.
         reconnect_backoff_max_ms: Duration,
+        /// `receive.buffer.bytes`; left to the system where nobody set it, which then fits it to the way.
+        receive_buffer_bytes: Option<u32>,
+        /// `send.buffer.bytes`; left to the system where nobody set it.
+        send_buffer_bytes: Option<u32>,
     }
     client_id: String,
     connections_max_idle_ms: Option<Duration>,
     metadata_max_age_ms: Duration,
-    receive_buffer_bytes: Option<usize>,
     reconnect_backoff_ms: Duration,
     request_timeout_ms: Duration,
     retry_backoff_max_ms: Duration,
     retry_backoff_ms: Duration,
-    send_buffer_bytes: Option<usize>,
     socket_connection_setup_timeout_max_ms: Duration,
     socket_connection_setup_timeout_ms: Duration,
 }
@@ -35,7 +37,12 @@ impl CommonClientConfig {
         let backoff: Duration = values.read("reconnect.backoff.ms")?;
         let backoff_max: Duration = values.read("reconnect.backoff.max.ms")?;
         let follows = properties.is_set("reconnect.backoff.ms") && !properties.is_set("reconnect.backoff.max.ms");
-        Self::read(servers, if follows { backoff } else { backoff_max }, values)
+        let buffer = |key: &str| match properties.is_set(key) {
+            true => values.read::<Option<u32>>(key),
+            false => Ok(None),
+        };
+        let (receive, send) = (buffer("receive.buffer.bytes")?, buffer("send.buffer.bytes")?);
+        Self::read(servers, if follows { backoff } else { backoff_max }, receive, send, values)
     }
 }
 
