@@ -23,23 +23,30 @@ pub fn start_for_tool() {
     start(std::io::stderr, Level::WARN, Form { short, colour: short && colour_is_wanted() });
 }
 
-/// Starts logging for a server: everything from `info` on, to stdout as Kafka does.
+/// Starts logging for a server, to stdout as Kafka does: everything from `info` on, for somebody at a terminal warnings
+/// and errors.
 pub fn start_for_server() {
-    let colour = std::io::stdout().is_terminal() && colour_is_wanted();
-    start(std::io::stdout, Level::INFO, Form { short: false, colour });
+    let terminal = std::io::stdout().is_terminal();
+    let level = if terminal { Level::WARN } else { Level::INFO };
+    start(std::io::stdout, level, Form { short: false, colour: terminal && colour_is_wanted() });
 }
 
 fn start<W>(writer: W, level: Level, form: Form)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let levels = std::env::var(LEVELS_VARIABLE)
-        .ok()
-        .and_then(|text| text.parse::<Targets>().ok())
-        .unwrap_or_else(|| Targets::new().with_default(level));
+    let wanted = std::env::var(LEVELS_VARIABLE).ok().filter(|text| !text.is_empty());
+    let (levels, mistake) = match wanted.as_deref().map(str::parse::<Targets>) {
+        Some(Ok(levels)) => (levels, None),
+        Some(Err(error)) => (Targets::new().with_default(level), Some(error)),
+        None => (Targets::new().with_default(level), None),
+    };
     let lines = tracing_subscriber::fmt::layer().with_ansi(form.colour).event_format(form).with_writer(writer);
     // A second start (tests that run tools in one process) keeps the first.
     let _ = tracing_subscriber::registry().with(levels).with(lines).try_init();
+    if let (Some(error), Some(text)) = (mistake, wanted) {
+        tracing::warn!("{LEVELS_VARIABLE}={text} is ignored: {error}");
+    }
 }
 
 // https://no-color.org: any value but the empty one.
