@@ -61,6 +61,26 @@ number! {
     ProducerId(i64)
 }
 
+number! {
+    /// How a producer's transactions work: a level of the feature `transaction.version`.
+    TransactionVersion(i16)
+}
+
+impl TransactionVersion {
+    /// As in KIP-98: epochs grow when a producer is replaced.
+    pub const V0: Self = Self(0);
+    /// The same, with room for more in the records of `__transaction_state`.
+    pub const V1: Self = Self(1);
+    /// As in KIP-890: the epoch grows with every transaction, and partitions join one by being written to.
+    pub const V2: Self = Self(2);
+
+    /// Whether the epoch grows with every transaction.
+    #[must_use]
+    pub const fn bumps_epochs(self) -> bool {
+        self.0 >= Self::V2.0
+    }
+}
+
 impl Offset {
     /// The first offset of every log.
     pub const ZERO: Self = Self(0);

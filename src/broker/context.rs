@@ -12,6 +12,7 @@ use super::metadata_cache::MetadataCache;
 use super::producer_ids::ProducerIds;
 use super::replicas::Replicas;
 use super::topics::Topics;
+use super::transactions::MarkerWriter;
 use crate::config::ServerConfig;
 use crate::net::{MemoryBudget, MemoryGrant};
 use crate::protocol::ApiKey;
@@ -46,6 +47,8 @@ pub(super) struct Broker {
     pub(super) fetch_sessions: FetchSessions,
     /// The consumer groups.
     pub(super) groups: Arc<GroupCoordinator>,
+    /// The way of transactions' ends to their partitions.
+    pub(super) markers: MarkerWriter,
     /// Ids for producers.
     pub(super) producer_ids: ProducerIds,
 }

@@ -75,7 +75,7 @@ pub(super) fn append_error(error: &AppendError) -> ErrorCode {
         AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
-        AppendError::TransactionOpen { .. } => ErrorCode::InvalidTxnState,
+        AppendError::TransactionOpen { .. } | AppendError::NotInTransaction { .. } => ErrorCode::InvalidTxnState,
         AppendError::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
         AppendError::NotNext { .. } => ErrorCode::UnknownServerError,
         AppendError::Malformed(_) => ErrorCode::CorruptMessage,

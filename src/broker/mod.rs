@@ -25,6 +25,7 @@ mod replicas;
 mod router;
 mod server;
 mod topics;
+mod transactions;
 mod wait;
 
 pub use server::{BrokerError, Endpoint, Server};

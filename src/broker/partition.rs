@@ -10,10 +10,13 @@ use tracing::error;
 use super::errors::{chain, log_error, read_error};
 use super::wait::{Awaited, WaitList, Waiter};
 use crate::config::TopicConfig;
-use crate::log::{AppendContext, AppendError, AppendOrigin, LeaderBatch, Log, LogOffsets, ReadLimits};
+use crate::log::{
+    AbortedTransaction, AppendContext, AppendError, AppendOrigin, LeaderBatch, Log, LogOffsets, ReadLimits,
+    Verification, VerificationGuard, VerificationWanted,
+};
 use crate::protocol::ErrorCode;
-use crate::record::{RecordBatch, ValidateOptions, ValidatedBatch};
-use crate::types::{LeaderEpoch, Offset, TopicPartition};
+use crate::record::{EndMarker, RecordBatch, ValidateOptions, ValidatedBatch};
+use crate::types::{LeaderEpoch, Offset, ProducerId, TopicPartition, TransactionVersion};
 
 /// How far a reader may read (KIP-98).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,18 @@ pub(super) struct PartitionRead {
     pub(super) records: Bytes,
     /// The offsets at that moment.
     pub(super) offsets: LogOffsets,
+    /// Whose records among them a reader of committed data must leave out.
+    pub(super) aborted: Vec<AbortedTransaction>,
+}
+
+/// The end of a producer's transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ProducerMarker {
+    pub(super) producer_id: ProducerId,
+    pub(super) producer_epoch: i16,
+    pub(super) marker: EndMarker,
+    /// How the producer's transactions work.
+    pub(super) version: TransactionVersion,
 }
 
 /// Where appended records are.
@@ -204,10 +219,42 @@ impl Partition {
         self: &Arc<Self>,
         validated: &ValidatedBatch<'_>,
         options: &ValidateOptions,
+        verification: Verification,
     ) -> Result<Appended, AppendError> {
         let stamp = validated.stamp(Offset::ZERO, LeaderEpoch::NONE, options);
         let batch = LeaderBatch { batch: validated.batch, timestamps: stamp.timestamps };
-        self.append_batches(&[batch], AppendOrigin::Client, options.now_ms)
+        let context = self.append_context(AppendOrigin::Client, options.now_ms);
+        self.append_batches(&[batch], &AppendContext { verification, ..context })
+    }
+
+    /// Begins to verify that this partition is in a producer's transaction; `None` if there is nothing to verify.
+    ///
+    /// # Errors
+    /// The producer was replaced, or the log can't be used.
+    #[expect(dead_code, reason = "produced batches are not part of transactions yet")]
+    pub(super) fn begin_verification(
+        &self,
+        wanted: &VerificationWanted,
+    ) -> Result<Option<VerificationGuard>, AppendError> {
+        self.log.begin_verification(wanted)
+    }
+
+    /// Appends the marker that ends a producer's transaction here.
+    ///
+    /// # Errors
+    /// Nothing is in the log then: a newer coordinator or producer epoch was seen, or the log can't be used.
+    pub(super) fn append_marker(
+        self: &Arc<Self>,
+        marker: &ProducerMarker,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        let bytes = marker
+            .marker
+            .to_batch(marker.producer_id, marker.producer_epoch, now_ms)
+            .map_err(|_| AppendError::Malformed("a marker that can't be written"))?;
+        let (batch, _) = RecordBatch::new(&bytes).map_err(|_| AppendError::Malformed("a marker that can't be read"))?;
+        let context = self.append_context(AppendOrigin::Coordinator, now_ms);
+        self.append_batches(&[batch.into()], &AppendContext { marker_version: marker.version, ..context })
     }
 
     /// Appends batches that the broker itself has made.
@@ -215,7 +262,7 @@ impl Partition {
     /// # Errors
     /// Nothing is in the log then.
     pub(super) fn append_own(self: &Arc<Self>, batch: RecordBatch<'_>, now_ms: i64) -> Result<Appended, AppendError> {
-        self.append_batches(&[batch.into()], AppendOrigin::Coordinator, now_ms)
+        self.append_batches(&[batch.into()], &self.append_context(AppendOrigin::Coordinator, now_ms))
     }
 
     /// Returns when all before `end` is on the disk. Appends that come meanwhile are flushed together by the next one.
@@ -264,14 +311,16 @@ impl Partition {
         }
     }
 
+    fn append_context(&self, origin: AppendOrigin, now_ms: i64) -> AppendContext {
+        AppendContext::new(self.leader_epoch(), origin, now_ms)
+    }
+
     fn append_batches(
         self: &Arc<Self>,
         batches: &[LeaderBatch<'_>],
-        origin: AppendOrigin,
-        now_ms: i64,
+        context: &AppendContext,
     ) -> Result<Appended, AppendError> {
-        let context = AppendContext { leader_epoch: self.leader_epoch(), origin, now_ms };
-        let info = self.log.append_as_leader(batches, &context)?;
+        let info = self.log.append_as_leader(batches, context)?;
         if let Some(offset) = info.rolled_at {
             self.flush_in_background(offset);
         }
@@ -327,10 +376,19 @@ impl Partition {
         let end = isolation.end(&offsets);
         check_range(from, &offsets)?;
         if from >= end || max_bytes == 0 && !at_least_one_batch {
-            return Ok(PartitionRead { records: Bytes::new(), offsets });
+            return Ok(PartitionRead { records: Bytes::new(), offsets, aborted: Vec::new() });
         }
-        match self.log.read(from, ReadLimits { end, max_bytes, at_least_one_batch }) {
-            Ok(read) => Ok(PartitionRead { records: read.bytes, offsets }),
+        let read = self.log.read(from, ReadLimits { end, max_bytes, at_least_one_batch }).and_then(|read| {
+            let aborted = match isolation {
+                Isolation::ReadCommitted if !read.bytes.is_empty() => {
+                    self.log.aborted_transactions(from..read.next_offset)?
+                }
+                _ => Vec::new(),
+            };
+            Ok(PartitionRead { records: read.bytes, offsets, aborted })
+        });
+        match read {
+            Ok(read) => Ok(read),
             Err(error) => {
                 let code = read_error(&error);
                 if code != ErrorCode::OffsetOutOfRange {

@@ -55,6 +55,8 @@ routes! {
     DeleteRecords 0..=2 => api::log_offsets::delete_records;
     InitProducerId 0..=5 => api::producer_ids::init;
     OffsetForLeaderEpoch 2..=4 => api::log_offsets::for_leader_epoch;
+    WriteTxnMarkers 1..=2 => api::markers::write;
+    TxnOffsetCommit 0..=5 => api::txn_offsets::commit;
     DescribeConfigs 1..=4 => api::configs::describe;
     AlterConfigs 0..=2 => api::configs::alter;
     DescribeLogDirs 1..=5 => api::log_dirs::describe;
@@ -67,6 +69,7 @@ routes! {
     OffsetDelete 0..=0 => api::offsets::delete;
     DescribeQuorum 0..=2 => api::cluster::describe_quorum;
     DescribeCluster 0..=2 => api::metadata::describe_cluster;
+    DescribeProducers 0..=0 => api::producers::describe;
     DescribeTopicPartitions 0..=0 => api::metadata::describe_topic_partitions;
 }
 

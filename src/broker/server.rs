@@ -23,6 +23,7 @@ use super::maintenance;
 use super::producer_ids::ProducerIds;
 use super::replicas::Replicas;
 use super::topics::Topics;
+use super::transactions::MarkerWriter;
 use crate::config::{Listener, ServerConfig};
 use crate::log::directory::{self, DirectoryContent, DirectoryError, LockedDirectory};
 use crate::log::meta_properties::MetaProperties;
@@ -150,6 +151,7 @@ impl Server {
             request_memory: MemoryBudget::new(config.queued_max_request_bytes.unwrap_or(DEFAULT_REQUEST_MEMORY_BYTES)),
             response_memory: MemoryBudget::new(RESPONSE_MEMORY_BYTES),
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
+            markers: MarkerWriter::new(Arc::clone(&topics), Arc::clone(&groups), config.request_timeout_ms),
             producer_ids: ProducerIds::new(Arc::clone(&controller)),
             config,
             metadata,

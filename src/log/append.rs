@@ -10,15 +10,15 @@ use super::config::LogConfig;
 use super::error::{AppendError, LogError};
 use super::log::{Log, Writer};
 use super::producer_snapshot;
-use super::producer_state::{AppendOrigin, ProducerBatch, ProducerEntry, Staged};
+use super::producer_state::{AppendOrigin, Circumstances, ProducerBatch, ProducerEntry, Staged};
 use super::segment::{AppendFailure, Appended, RollCheck, Segment, is_full};
-use super::transactions::EndMarker;
 use super::txn_index::{self, AbortedTransaction};
+use super::verification::{Verification, VerificationGuard, VerificationWanted};
 use crate::record::{
-    BatchHeader, HEADER_LEN, NO_TIMESTAMP, RecordBatch, Stamp, TimestampType, ValidateOptions, ValidatedBatch, batches,
-    patched_header,
+    BatchHeader, EndMarker, HEADER_LEN, NO_TIMESTAMP, RecordBatch, Stamp, TimestampType, ValidateOptions,
+    ValidatedBatch, batches, patched_header,
 };
-use crate::types::{LeaderEpoch, Offset};
+use crate::types::{LeaderEpoch, Offset, ProducerId, TransactionVersion};
 
 /// A batch to be appended by the leader, after [`crate::record`] has checked it.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +54,24 @@ pub struct AppendContext {
     pub origin: AppendOrigin,
     /// The time, in milliseconds since 1970.
     pub now_ms: i64,
+    /// What a batch must show that begins a transaction.
+    pub verification: Verification,
+    /// How the transactions work that markers among the batches end.
+    pub marker_version: TransactionVersion,
+}
+
+impl AppendContext {
+    /// An append that asks nothing of transactions.
+    #[must_use]
+    pub fn new(leader_epoch: LeaderEpoch, origin: AppendOrigin, now_ms: i64) -> Self {
+        Self {
+            leader_epoch,
+            origin,
+            now_ms,
+            verification: Verification::NotNeeded,
+            marker_version: TransactionVersion::V0,
+        }
+    }
 }
 
 /// What became of an append.
@@ -132,6 +150,29 @@ impl Log {
         Ok(info)
     }
 
+    /// Begins to verify that this partition is in a producer's transaction; `None` if there is nothing to verify, since
+    /// the transaction is under way here. The guard goes into [`AppendContext::verification`] once the coordinator has
+    /// said yes.
+    ///
+    /// # Errors
+    /// [`AppendError::InvalidProducerEpoch`] if the producer was replaced; [`AppendError::Storage`].
+    pub fn begin_verification(&self, wanted: &VerificationWanted) -> Result<Option<VerificationGuard>, AppendError> {
+        self.writer()?.producers.begin_verification(wanted)
+    }
+
+    /// Whether a batch of a producer's transaction would be taken, as far as its epoch and its verification go.
+    ///
+    /// # Errors
+    /// [`AppendError::InvalidProducerEpoch`], [`AppendError::NotInTransaction`]; [`AppendError::Storage`].
+    pub fn check_producer(
+        &self,
+        producer_id: ProducerId,
+        epoch: i16,
+        verification: Verification,
+    ) -> Result<(), AppendError> {
+        self.writer()?.producers.check_transactional(producer_id, epoch, verification)
+    }
+
     /// Appends batches that have offsets, fetched from the leader: they must continue this log.
     ///
     /// # Errors
@@ -139,7 +180,7 @@ impl Log {
     /// checksums; nothing is in the log then.
     pub fn append_as_follower(&self, bytes: &[u8], now_ms: i64) -> Result<AppendInfo, AppendError> {
         let config = self.config();
-        let context = AppendContext { leader_epoch: LeaderEpoch::NONE, origin: AppendOrigin::Replication, now_ms };
+        let context = AppendContext::new(LeaderEpoch::NONE, AppendOrigin::Replication, now_ms);
         let mut prepared = Vec::new();
         let mut walk = batches(bytes);
         for batch in walk.by_ref() {
@@ -175,8 +216,14 @@ impl Log {
         };
         let (first_offset, last_offset) = (first.header.base_offset, last.header.last_offset());
         let mut staged = Staged::default();
+        let how = Circumstances {
+            origin: context.origin,
+            append_ms: context.now_ms,
+            verification: context.verification,
+            marker_version: context.marker_version,
+        };
         for batch in prepared {
-            writer.producers.stage(&mut staged, &batch.header, batch.marker, context.origin, context.now_ms)?;
+            writer.producers.stage(&mut staged, &batch.header, batch.marker, &how)?;
         }
         let max_timestamp = prepared.iter().map(|batch| batch.header.max_timestamp).max().unwrap_or(NO_TIMESTAMP);
         let check = RollCheck {

@@ -109,6 +109,12 @@ pub enum AppendError {
         /// The limit.
         limit: usize,
     },
+    /// A batch would begin a transaction that its coordinator does not know of (`INVALID_TXN_STATE`).
+    #[error("producer {producer_id} has no open transaction that this partition is in")]
+    NotInTransaction {
+        /// The producer.
+        producer_id: ProducerId,
+    },
     /// A gap or step back in a producer's sequence (`OUT_OF_ORDER_SEQUENCE_NUMBER`).
     #[error("producer {producer_id} sends sequence {found} where {expected} is next")]
     OutOfOrderSequence {

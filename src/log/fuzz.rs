@@ -61,7 +61,7 @@ fn append(log: &Log, sequence: i32) -> bool {
     let Ok(bytes) = builder.build() else { return false };
     let Ok((batch, _)) = RecordBatch::new(&bytes) else { return false };
     let epoch = LeaderEpoch(i32::try_from(log.log_end_offset().0 / 20).unwrap_or(i32::MAX));
-    let context = AppendContext { leader_epoch: epoch, origin: AppendOrigin::Coordinator, now_ms: NOW_MS };
+    let context = AppendContext::new(epoch, AppendOrigin::Coordinator, NOW_MS);
     log.append_as_leader(&[LeaderBatch::from(batch)], &context).is_ok()
 }
 

@@ -657,7 +657,7 @@ mod tests {
         batch.append(&NewRecord { timestamp: 5, value: Some(value), ..Default::default() }).unwrap();
         let bytes = batch.build().unwrap();
         let (batch, _) = RecordBatch::new(&bytes).unwrap();
-        let context = AppendContext { leader_epoch: LeaderEpoch::new(0), origin: AppendOrigin::Client, now_ms: 5 };
+        let context = AppendContext::new(LeaderEpoch::new(0), AppendOrigin::Client, 5);
         log.append_as_leader(&[batch.into()], &context).unwrap();
     }
 

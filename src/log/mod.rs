@@ -36,6 +36,7 @@ mod time_index;
 mod transactions;
 mod truncate;
 mod txn_index;
+mod verification;
 
 #[cfg(test)]
 mod test_support;
@@ -53,5 +54,5 @@ pub use producer_state::{AppendOrigin, ProducerBatch, ProducerEntry};
 pub use read::{LogRead, ReadLimits, TimestampedOffset};
 pub use recovery::{Finding, FindingKind, OpenReport};
 pub use retention::{DeletedFiles, RetentionOutcome};
-pub use transactions::EndMarker;
 pub use txn_index::AbortedTransaction;
+pub use verification::{Verification, VerificationGuard, VerificationWanted};

@@ -8,16 +8,17 @@ use std::collections::HashMap;
 
 use super::error::AppendError;
 use super::producer_snapshot::SnapshotEntry;
-use super::transactions::{CompletedTransaction, EndMarker, TransactionChanges};
-use crate::record::{BatchHeader, NO_PRODUCER_EPOCH, NO_SEQUENCE};
-use crate::types::{Offset, ProducerId};
+use super::transactions::{CompletedTransaction, TransactionChanges};
+use super::verification::{Verification, VerificationGuard, VerificationWanted, Verifications};
+use crate::record::{BatchHeader, EndMarker, NO_PRODUCER_EPOCH, NO_SEQUENCE};
+use crate::types::{Offset, ProducerId, TransactionVersion};
 
 /// Batches remembered per producer: Kafka's limit of `max.in.flight.requests.per.connection` with idempotence.
 const REMEMBERED_BATCHES: usize = 5;
 
 /// Producers remembered per partition, some 25 MB of them. Clients can ask for as many ids as they like; above this the
 /// longest idle ones are forgotten before their time.
-const MAX_PRODUCERS: usize = 100_000;
+pub(super) const MAX_PRODUCERS: usize = 100_000;
 
 /// Who brings the batches.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +103,11 @@ impl ProducerEntry {
         self.batches().next_back().map_or(NO_SEQUENCE, |batch| batch.last_sequence)
     }
 
+    /// Whether it has a transaction open in this epoch.
+    fn is_within_transaction(&self, epoch: i16) -> bool {
+        self.txn_first_offset.is_some() && self.epoch == epoch
+    }
+
     fn duplicate_of(&self, header: &BatchHeader) -> Option<ProducerBatch> {
         if header.producer_epoch != self.epoch {
             return None;
@@ -164,10 +170,35 @@ impl ProducerEntry {
     }
 }
 
+/// How a batch is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances {
+    pub(super) origin: AppendOrigin,
+    /// When it is appended.
+    pub(super) append_ms: i64,
+    /// What a batch that begins a transaction here must show.
+    pub(super) verification: Verification,
+    /// How the transaction works that a marker ends.
+    pub(super) marker_version: TransactionVersion,
+}
+
+impl Circumstances {
+    /// Those of a batch that was checked before.
+    pub(super) fn replicated(append_ms: i64) -> Self {
+        Self {
+            origin: AppendOrigin::Replication,
+            append_ms,
+            verification: Verification::NotNeeded,
+            marker_version: TransactionVersion::V0,
+        }
+    }
+}
+
 /// The producers of one partition.
 #[derive(Debug, Default)]
 pub(super) struct ProducerState {
     producers: HashMap<ProducerId, ProducerEntry>,
+    verifications: Verifications,
 }
 
 /// The changes that some batches make to the state; nothing happens until [`ProducerState::commit`], so a batch that is
@@ -175,6 +206,8 @@ pub(super) struct ProducerState {
 #[derive(Debug, Default)]
 pub(super) struct Staged {
     entries: Vec<ProducerEntry>,
+    /// Producers whose transactions have begun or ended here: whatever was being verified is decided.
+    verified: Vec<ProducerId>,
     /// What becomes of transactions.
     pub(super) transactions: TransactionChanges,
 }
@@ -201,41 +234,85 @@ impl ProducerState {
         self.producers.get(&header.producer_id)?.duplicate_of(header)
     }
 
-    /// Checks a batch with its offsets, and stages what it changes. `append_ms` is when it is appended.
+    /// Begins to verify that a partition is in a producer's transaction (KIP-890): what [`Verification::Needed`] takes.
+    /// `None` if its transaction is under way here already.
+    pub(super) fn begin_verification(
+        &mut self,
+        wanted: &VerificationWanted,
+    ) -> Result<Option<VerificationGuard>, AppendError> {
+        let VerificationWanted { producer_id, epoch, .. } = *wanted;
+        if let Some(entry) = self.producers.get(&producer_id) {
+            check_epoch(entry, producer_id, epoch)?;
+            if entry.is_within_transaction(epoch) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.verifications.begin(wanted)))
+    }
+
+    /// Whether a producer may write in a transaction, as far as its epoch and its verification go.
+    pub(super) fn check_transactional(
+        &self,
+        producer_id: ProducerId,
+        epoch: i16,
+        verification: Verification,
+    ) -> Result<(), AppendError> {
+        let known = self.producers.get(&producer_id);
+        if let Some(entry) = known {
+            check_epoch(entry, producer_id, epoch)?;
+        }
+        let begins = !known.is_some_and(|entry| entry.is_within_transaction(epoch));
+        if begins && !self.verifications.allow(producer_id, verification) {
+            return Err(AppendError::NotInTransaction { producer_id });
+        }
+        Ok(())
+    }
+
+    /// Checks a batch with its offsets, and stages what it changes.
     pub(super) fn stage(
         &self,
         staged: &mut Staged,
         header: &BatchHeader,
         marker: Option<EndMarker>,
-        origin: AppendOrigin,
-        append_ms: i64,
+        how: &Circumstances,
     ) -> Result<(), AppendError> {
+        let origin = how.origin;
         if !header.has_producer_id() {
             return Ok(());
         }
         let at = staged.entries.iter().position(|entry| entry.producer_id == header.producer_id);
         let known = at.and_then(|at| staged.entries.get(at)).or_else(|| self.producers.get(&header.producer_id));
         let mut entry = known.cloned().unwrap_or_else(|| ProducerEntry::new(header.producer_id));
-        if origin != AppendOrigin::Replication && header.producer_epoch < entry.epoch {
-            return Err(AppendError::InvalidProducerEpoch {
-                producer_id: header.producer_id,
-                current: entry.epoch,
-                found: header.producer_epoch,
-            });
+        if origin != AppendOrigin::Replication {
+            check_epoch(&entry, header.producer_id, header.producer_epoch)?;
         }
         match marker {
-            Some(marker) => staged.end_transaction(&mut entry, header, marker, origin)?,
+            Some(marker) => {
+                if origin != AppendOrigin::Replication {
+                    check_marker_epoch(&entry, header, how.marker_version)?;
+                }
+                staged.end_transaction(&mut entry, header, marker, origin)?;
+            }
             // Control batches of other kinds have no producer; one without a marker in it changes nothing.
             None if header.attributes.is_control() => return Ok(()),
             None => {
+                let begins =
+                    header.attributes.is_transactional() && !entry.is_within_transaction(header.producer_epoch);
+                if begins && !self.verifications.allow(header.producer_id, how.verification) {
+                    return Err(AppendError::NotInTransaction { producer_id: header.producer_id });
+                }
                 if origin == AppendOrigin::Client {
+                    self.verifications.check_sequence(&entry, header)?;
                     check_sequence(&entry, header)?;
                 }
                 staged.add_data(&mut entry, header, origin)?;
             }
         }
+        if header.attributes.is_transactional() {
+            staged.verified.push(header.producer_id);
+        }
         entry.last_timestamp = header.max_timestamp;
-        entry.last_append_ms = append_ms;
+        entry.last_append_ms = how.append_ms;
         match at.and_then(|at| staged.entries.get_mut(at)) {
             Some(place) => *place = entry,
             None => staged.entries.push(entry),
@@ -245,6 +322,9 @@ impl ProducerState {
 
     /// Makes staged changes real: the batches are in the log.
     pub(super) fn commit(&mut self, staged: Staged) {
+        for producer_id in &staged.verified {
+            self.verifications.end(*producer_id);
+        }
         for entry in staged.entries {
             self.producers.insert(entry.producer_id, entry);
         }
@@ -265,6 +345,7 @@ impl ProducerState {
     /// many.
     pub(super) fn expire(&mut self, now_ms: i64, expiration_ms: i64) -> usize {
         let before = self.producers.len();
+        self.verifications.expire(now_ms, expiration_ms);
         self.producers.retain(|_, entry| {
             entry.txn_first_offset.is_some() || now_ms.saturating_sub(entry.last_append_ms) < expiration_ms
         });
@@ -328,6 +409,28 @@ impl Staged {
         entry.coordinator_epoch = marker.coordinator_epoch;
         Ok(())
     }
+}
+
+fn check_epoch(entry: &ProducerEntry, producer_id: ProducerId, epoch: i16) -> Result<(), AppendError> {
+    if epoch < entry.epoch {
+        return Err(AppendError::InvalidProducerEpoch { producer_id, current: entry.epoch, found: epoch });
+    }
+    Ok(())
+}
+
+/// With epochs that grow by each transaction (KIP-890), a marker must be newer than the data before it: one that was
+/// delayed must not end the next transaction. A repeated marker finds nothing open, and does no harm.
+fn check_marker_epoch(
+    entry: &ProducerEntry,
+    header: &BatchHeader,
+    version: TransactionVersion,
+) -> Result<(), AppendError> {
+    let (current, found) = (entry.epoch, header.producer_epoch);
+    let is_repeated = entry.txn_first_offset.is_none() || found == i16::MAX;
+    if version.bumps_epochs() && found == current && !is_repeated {
+        return Err(AppendError::InvalidProducerEpoch { producer_id: header.producer_id, current, found });
+    }
+    Ok(())
 }
 
 fn check_sequence(entry: &ProducerEntry, header: &BatchHeader) -> Result<(), AppendError> {

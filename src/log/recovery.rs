@@ -21,12 +21,12 @@ use super::error::LogError;
 use super::log::{Epochs, LogOptions, Shutdown, View};
 use super::place::{Place, extension, file_name, parse_file_name};
 use super::producer_snapshot;
-use super::producer_state::{AppendOrigin, ProducerEntry, ProducerState, Staged};
+use super::producer_state::{Circumstances, ProducerEntry, ProducerState, Staged};
 use super::segment::{Segment, Tail};
 use super::swap;
-use super::transactions::{EndMarker, Transactions};
+use super::transactions::Transactions;
 use super::txn_index::{self, AbortedTransaction};
-use crate::record::{RecordBatch, TimestampType};
+use crate::record::{EndMarker, RecordBatch, TimestampType};
 use crate::types::Offset;
 
 /// What was found when a log was opened.
@@ -575,7 +575,7 @@ fn replay(place: &Place, config: &LogConfig, segment: &Segment, replayed: &mut R
         };
         let mut staged = Staged::default();
         // What is in the log is not refused.
-        if producers.stage(&mut staged, &header, marker, AppendOrigin::Replication, append_ms).is_ok() {
+        if producers.stage(&mut staged, &header, marker, &Circumstances::replicated(append_ms)).is_ok() {
             for transaction in staged.transactions.completed.iter().filter(|transaction| transaction.aborted) {
                 aborted.entry(base_offset).or_default().push(AbortedTransaction {
                     producer_id: transaction.producer_id,

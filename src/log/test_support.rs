@@ -9,7 +9,7 @@ use super::{
     AppendContext, AppendError, AppendInfo, AppendOrigin, CloseMode, Fs, LeaderBatch, Log, LogConfig, LogOptions,
     LogRead, OpenReport, ReadError, ReadLimits, Shutdown,
 };
-use crate::record::{BatchBuilder, BatchOptions, NewRecord, RecordBatch, batches};
+use crate::record::{BatchBuilder, BatchOptions, EndMarker, NewRecord, RecordBatch, batches};
 use crate::types::{LeaderEpoch, Offset, ProducerId};
 
 /// The time at which all tests begin.
@@ -60,22 +60,11 @@ pub(super) fn transactional(producer: i64, epoch: i16, first: i32) -> Bytes {
 
 /// A marker that ends a transaction.
 pub(super) fn marker(producer: i64, epoch: i16, commit: bool, coordinator_epoch: i32) -> Bytes {
-    let options = BatchOptions {
-        producer_id: ProducerId(producer),
-        producer_epoch: epoch,
-        transactional: true,
-        control: true,
-        ..BatchOptions::default()
-    };
-    let mut builder = BatchBuilder::new(options);
-    let key = [0, 0, 0, u8::from(commit)];
-    let value = [&[0, 0], coordinator_epoch.to_be_bytes().as_slice()].concat();
-    builder.append(&NewRecord { timestamp: NOW, key: Some(&key), value: Some(&value), headers: &[] }).unwrap();
-    builder.build().unwrap()
+    EndMarker { commit, coordinator_epoch }.to_batch(ProducerId(producer), epoch, NOW).unwrap()
 }
 
 pub(super) fn context(epoch: i32, now_ms: i64) -> AppendContext {
-    AppendContext { leader_epoch: LeaderEpoch(epoch), origin: AppendOrigin::Client, now_ms }
+    AppendContext::new(LeaderEpoch(epoch), AppendOrigin::Client, now_ms)
 }
 
 /// Appends in epoch 0.

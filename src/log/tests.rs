@@ -8,3 +8,4 @@ mod offsets;
 mod producers;
 mod recovery;
 mod retention;
+mod verification;

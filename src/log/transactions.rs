@@ -4,40 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::record::RecordBatch;
 use crate::types::{Offset, ProducerId};
-
-/// The end of a transaction, from the record of its marker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EndMarker {
-    /// Whether its records count.
-    pub commit: bool,
-    /// Epoch of the transaction coordinator that wrote it.
-    pub coordinator_epoch: i32,
-}
-
-impl EndMarker {
-    /// Reads the marker in a control batch; `None` if it is a control batch of another kind.
-    ///
-    /// Key: version i16, type i16 (0 abort, 1 commit). Value: version i16, coordinator epoch i32.
-    #[must_use]
-    pub fn of(batch: &RecordBatch<'_>) -> Option<Self> {
-        if !batch.header().attributes.is_control() {
-            return None;
-        }
-        // Control batches are never compressed, so that there is nothing to decompress.
-        let mut unused = Vec::new();
-        let record = batch.records(&mut unused, 0).ok()?.next()?.ok()?;
-        let kind = record.key?.get(2..4)?;
-        let epoch = record.value?.get(2..6)?.first_chunk::<4>()?;
-        let commit = match kind {
-            [0, 0] => false,
-            [0, 1] => true,
-            _ => return None,
-        };
-        Some(Self { commit, coordinator_epoch: i32::from_be_bytes(*epoch) })
-    }
-}
 
 /// A transaction whose marker is in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 mod batch;
 mod builder;
 mod compression;
+mod end_marker;
 mod error;
 mod failures;
 pub mod fuzz;
@@ -20,6 +21,7 @@ pub mod varint;
 pub use batch::{Batches, Entries, EntryRecords, LogEntry, RecordBatch, Stamp, batches, entries, patched_header};
 pub use builder::{BatchBuilder, BatchOptions, NewRecord};
 pub use compression::{Codec, Compression, UnknownCodecName, compress, compress_into, decompress, decompress_into};
+pub use end_marker::EndMarker;
 pub use error::{OldMessageDefect, RecordDefect, RecordError};
 pub use failures::{RecordFailure, RecordFailureReason, RecordFailures};
 pub use header::{

@@ -1,12 +1,12 @@
 //! Fetch (key 1), versions 4-18.
 //!
 //! Behaviour: reads up to the high watermark (`read_committed`: the last stable offset), waits up to `max_wait_ms` for
-//! `min_bytes`, woken by appends; answers at once when a partition has an error. The first partition that has
+//! `min_bytes`, woken by appends and ends of transactions; answers at once when a partition has an error. The first partition that has
 //! anything gives at least one whole batch, however small the limits are; all others are cut at them. Incremental sessions
-//! (KIP-227) are in `fetch_session.rs`.
+//! (KIP-227) are in `fetch_session.rs`. Readers of committed data are told the aborted transactions among what they get (KIP-98).
 //! Versions: v7 has sessions, v9 leader epochs (KIP-320), v12 tells where logs diverge (KIP-595), v13 names topics by id (KIP-516), v15 has the
 //! replica's state in a tag.
-//! Not here yet: followers, preferred read replicas (always -1), aborted transactions (there are none so far).
+//! Not here yet: followers, preferred read replicas (always -1).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,9 @@ use crate::broker::fetch_session::{FetchPlan, PartitionRef, SessionRequest, Told
 use crate::broker::partition::{Isolation, Partition};
 use crate::broker::wait::Waiter;
 use crate::protocol::ErrorCode;
-use crate::protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, PartitionData};
+use crate::protocol::messages::fetch_response::{
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData,
+};
 use crate::protocol::messages::{FetchRequest, FetchResponse};
 use crate::types::{LeaderEpoch, Offset, Uuid};
 
@@ -181,9 +183,8 @@ fn read_one(target: &Target<'_>, isolation: Isolation, left: usize, at_least_one
         Err(error) => return failed(*error),
     };
     let mut answer = PartitionData { preferred_read_replica: -1, ..Default::default() };
-    if isolation == Isolation::ReadUncommitted {
-        answer.aborted_transactions = None;
-    }
+    // Others get null: they have no use for it.
+    answer.aborted_transactions = (isolation == Isolation::ReadCommitted).then(Vec::new);
     if let Some((epoch, end)) = target.diverging {
         let offsets = partition.log().offsets();
         answer.diverging_epoch = EpochEndOffset { epoch: epoch.get(), end_offset: end.get(), ..Default::default() };
@@ -200,6 +201,13 @@ fn read_one(target: &Target<'_>, isolation: Isolation, left: usize, at_least_one
             answer.last_stable_offset = read.offsets.last_stable_offset.get();
             answer.log_start_offset = read.offsets.log_start_offset.get();
             answer.records = Some(read.records);
+            if let Some(aborted) = &mut answer.aborted_transactions {
+                aborted.extend(read.aborted.iter().map(|transaction| AbortedTransaction {
+                    producer_id: transaction.producer_id.get(),
+                    first_offset: transaction.first_offset.get(),
+                    ..Default::default()
+                }));
+            }
             answer
         }
         Err(error) => failed(error),

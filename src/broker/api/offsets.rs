@@ -3,15 +3,14 @@
 //!
 //! Behaviour: an offset is answered when its record is committed to `__consumer_offsets`. OffsetFetch gives -1 for what was never committed.
 //! Versions: OffsetCommit v2-4 may bring a retention time, v6 brings leader epochs, v9 a member epoch, v10 topic ids; OffsetFetch v2 may ask
-//! for all topics, v8 for several groups, v10 by topic id; FindCoordinator v4 takes several keys.
-//! Not here yet: offsets of open transactions (`require_stable` has nothing to wait for), coordinators of transactions
-//! and share groups.
+//! for all topics, v7 for offsets that no open transaction may change (KIP-447), v8 for several groups, v10 by topic id; FindCoordinator v4 takes several keys.
+//! Not here yet: coordinators of transactions and share groups.
 
 use std::sync::Arc;
 
 use super::metadata::addresses;
 use crate::broker::context::RequestContext;
-use crate::broker::groups::{Commit, Committed, Committer, OFFSETS_TOPIC};
+use crate::broker::groups::{Commit, Committed, Committer, OFFSETS_TOPIC, Shard};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::find_coordinator_response::Coordinator;
 use crate::protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
@@ -112,6 +111,8 @@ pub(in crate::broker) async fn commit(ctx: &RequestContext, request: OffsetCommi
 struct Wanted {
     group: String,
     topics: Option<Vec<WantedTopic>>,
+    /// Offsets that open transactions may change are refused.
+    require_stable: bool,
 }
 
 struct WantedTopic {
@@ -141,7 +142,8 @@ pub(in crate::broker) async fn fetch(ctx: &RequestContext, request: OffsetFetchR
                 .map(|t| WantedTopic { name: Some(t.name.into()), id: Uuid::ZERO, partitions: t.partition_indexes })
                 .collect()
         });
-        return match offsets_of(ctx, &Wanted { group: request.group_id, topics }).await {
+        let wanted = Wanted { group: request.group_id, topics, require_stable: request.require_stable };
+        return match offsets_of(ctx, &wanted).await {
             Ok(found) => {
                 OffsetFetchResponse { topics: found.into_iter().map(classic_topic).collect(), ..Default::default() }
             }
@@ -161,7 +163,7 @@ pub(in crate::broker) async fn fetch(ctx: &RequestContext, request: OffsetFetchR
                 })
                 .collect()
         });
-        let wanted = Wanted { group: group.group_id, topics };
+        let wanted = Wanted { group: group.group_id, topics, require_stable: request.require_stable };
         let (topics, error) = match offsets_of(ctx, &wanted).await {
             Ok(found) => (found.into_iter().map(topic_of_group).collect(), ErrorCode::None),
             Err(error) => (Vec::new(), error),
@@ -179,7 +181,14 @@ pub(in crate::broker) async fn fetch(ctx: &RequestContext, request: OffsetFetchR
 async fn offsets_of(ctx: &RequestContext, wanted: &Wanted) -> Result<Vec<FoundTopic>, ErrorCode> {
     let now = ctx.broker.now();
     let id = wanted.group.as_str();
-    let found = ctx.broker.groups.view(id, now, |shard| {
+    let found = |shard: &Shard, topic: &str, partition: i32, committed: Option<Committed>| {
+        if wanted.require_stable && shard.is_undecided(id, topic, partition) {
+            // A transaction that may change it is open: the client asks again (KIP-447).
+            return Found { partition, committed: None, error: ErrorCode::UnstableOffsetCommit };
+        }
+        Found { partition, committed, error: ErrorCode::None }
+    };
+    let answer = ctx.broker.groups.view(id, now, |shard| {
         match &wanted.topics {
             Some(topics) => topics
                 .iter()
@@ -189,10 +198,12 @@ async fn offsets_of(ctx: &RequestContext, wanted: &Wanted) -> Result<Vec<FoundTo
                     partitions: topic
                         .partitions
                         .iter()
-                        .map(|partition| Found {
-                            partition: *partition,
-                            committed: topic.name.as_ref().and_then(|name| shard.offset(id, name, *partition).cloned()),
-                            error: if topic.name.is_some() { ErrorCode::None } else { ErrorCode::UnknownTopicId },
+                        .map(|partition| match &topic.name {
+                            Some(name) => {
+                                let committed = shard.offset(id, name, *partition).cloned();
+                                found(shard, name, *partition, committed)
+                            }
+                            None => Found { partition: *partition, committed: None, error: ErrorCode::UnknownTopicId },
                         })
                         .collect(),
                 })
@@ -200,7 +211,7 @@ async fn offsets_of(ctx: &RequestContext, wanted: &Wanted) -> Result<Vec<FoundTo
             None => {
                 let mut topics: Vec<FoundTopic> = Vec::new();
                 for (name, partition, committed) in shard.offsets(id) {
-                    let found = Found { partition, committed: Some(committed), error: ErrorCode::None };
+                    let found = found(shard, &name, partition, Some(committed));
                     match topics.last_mut() {
                         Some(topic) if topic.name == name => topic.partitions.push(found),
                         _ => {
@@ -217,7 +228,7 @@ async fn offsets_of(ctx: &RequestContext, wanted: &Wanted) -> Result<Vec<FoundTo
             }
         }
     });
-    found.await
+    answer.await
 }
 
 fn classic_topic(topic: FoundTopic) -> OffsetFetchResponseTopic {

@@ -18,6 +18,7 @@ use crate::broker::errors::{Refusal, append_refusal, validate_refusal};
 use crate::broker::partition::{Appended, Partition};
 use crate::broker::router::{Answer, Outcome};
 use crate::config::CompressionType;
+use crate::log::Verification;
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::produce_request::PartitionProduceData;
 use crate::protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
@@ -189,9 +190,13 @@ fn append(
         let batch = produced_batch(&again, true).map_err(|error| validate_refusal(error, partition.name()))?;
         let mut validated = validated;
         validated.batch = batch;
-        return partition.append(&validated, &options).map_err(|error| append_refusal(error, partition.name()));
+        return partition
+            .append(&validated, &options, Verification::NotNeeded)
+            .map_err(|error| append_refusal(error, partition.name()));
     }
-    partition.append(&validated, &options).map_err(|error| append_refusal(error, partition.name()))
+    partition
+        .append(&validated, &options, Verification::NotNeeded)
+        .map_err(|error| append_refusal(error, partition.name()))
 }
 
 fn timestamp_type(configured: crate::config::TimestampType) -> TimestampType {

@@ -348,7 +348,7 @@ impl MetadataLog {
             offset: self.end_offset(),
             source,
         })?;
-        let context = AppendContext { leader_epoch: epoch, origin: AppendOrigin::Coordinator, now_ms };
+        let context = AppendContext::new(epoch, AppendOrigin::Coordinator, now_ms);
         let appended = self.log.append_as_leader(&[batch.into()], &context)?;
         self.bytes_since_snapshot += batch.bytes().len() as u64;
         Ok(appended.last_offset.plus(1))

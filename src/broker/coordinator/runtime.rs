@@ -16,6 +16,8 @@ use tracing::{error, info};
 
 use super::effects::{Effects, Now, Producer, Record, Token};
 use super::records::MalformedRecord;
+use crate::broker::partition::ProducerMarker;
+use crate::log::Verification;
 use crate::protocol::ErrorCode;
 use crate::record::key_hash::coordinator_partition;
 use crate::types::{LeaderEpoch, Offset};
@@ -56,7 +58,7 @@ pub(in crate::broker) enum Entry<'a> {
     /// Records, perhaps of a transaction.
     Records { records: &'a [Record], producer: Option<Producer> },
     /// The end of a transaction that wrote to this partition.
-    Marker { producer: Producer, commit: bool, coordinator_epoch: i32 },
+    Marker(&'a ProducerMarker),
 }
 
 /// What a log holds, for a machine that is loaded.
@@ -92,6 +94,13 @@ pub(in crate::broker) trait CoordinatorLog: Send + Sync + 'static {
     /// # Errors
     /// Nothing, or not all of it, was written.
     fn append(&self, partition: i32, entry: Entry<'_>, now_ms: i64) -> Result<Position, ErrorCode>;
+
+    /// Whether a partition takes records of a producer's transaction. Nobody but its owner appends to it, so what is checked before a
+    /// command still holds after it.
+    ///
+    /// # Errors
+    /// The producer was replaced, or its transaction was not verified.
+    fn check_producer(&self, partition: i32, producer: Producer, verification: Verification) -> Result<(), ErrorCode>;
 
     /// Whether all up to a position is committed.
     fn is_committed(&self, partition: i32, position: Position) -> bool;
@@ -329,26 +338,48 @@ impl<M: Machine> Coordinator<M> {
         Ok(reply)
     }
 
+    /// Runs a command whose records are part of a producer's transaction. Where the log would not take them the command does not run: a
+    /// producer that was replaced must not cost anybody else the machine.
+    ///
+    /// # Errors
+    /// As [`Coordinator::run`]; or the log takes no records of this producer.
+    pub(in crate::broker) async fn run_in_transaction<R>(
+        self: &Arc<Self>,
+        key: &str,
+        (producer, verification): (Producer, Verification),
+        now: Now,
+        command: impl FnOnce(&mut M) -> (R, Effects<M::Reply, M::Action>),
+    ) -> Result<R, ErrorCode> {
+        let partition = self.partition_of(key);
+        let (result, position) =
+            self.step(partition, now, |active| match self.log.check_producer(partition, producer, verification) {
+                Ok(()) => {
+                    let (result, effects) = command(&mut active.machine);
+                    (Ok(result), Effects { producer: Some(producer), ..effects })
+                }
+                Err(error) => (Err(error), Effects::default()),
+            })?;
+        self.committed(partition, position).await?;
+        result
+    }
+
     /// Ends a transaction in a partition: writes its marker and has the machine act on it.
     ///
     /// # Errors
     /// As [`Coordinator::run`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "transactions are not served yet"))]
     pub(in crate::broker) async fn end_transaction(
         self: &Arc<Self>,
         partition: i32,
-        producer: Producer,
-        commit: bool,
-        coordinator_epoch: i32,
+        marker: &ProducerMarker,
         now: Now,
     ) -> Result<(), ErrorCode> {
         let position = {
             let mut slot = self.ready(partition, now)?;
             let Slot::Active(active) = &mut *slot else { return Err(ErrorCode::CoordinatorNotAvailable) };
-            let entry = Entry::Marker { producer, commit, coordinator_epoch };
             // A marker that was not written ended nothing: the machine has not changed.
-            active.written = self.log.append(partition, entry, now.wall_ms)?;
-            active.machine.end_transaction(producer, commit, now);
+            active.written = self.log.append(partition, Entry::Marker(marker), now.wall_ms)?;
+            let producer = Producer { id: marker.producer_id.get(), epoch: marker.producer_epoch };
+            active.machine.end_transaction(producer, marker.marker.commit, now);
             active.written
         };
         self.committed(partition, position).await

@@ -11,8 +11,11 @@ use tokio::sync::Notify;
 use super::effects::{Effects, Now, Producer, Record, Token};
 use super::records::MalformedRecord;
 use super::runtime::{Committed, Coordinator, CoordinatorLog, Entry, Machine, Position, Replayed};
+use crate::broker::partition::ProducerMarker;
+use crate::log::Verification;
 use crate::protocol::ErrorCode;
-use crate::types::{LeaderEpoch, Offset};
+use crate::record::EndMarker;
+use crate::types::{LeaderEpoch, Offset, ProducerId, TransactionVersion};
 
 #[derive(Debug, Clone)]
 enum Written {
@@ -59,8 +62,9 @@ impl CoordinatorLog for FakeLog {
                 let records = records.iter().map(|record| Written::Record(record.clone(), producer));
                 self.entries.lock().unwrap().extend(records);
             }
-            Entry::Marker { producer, commit, .. } => {
-                self.entries.lock().unwrap().push(Written::Marker(producer, commit));
+            Entry::Marker(marker) => {
+                let producer = Producer { id: marker.producer_id.get(), epoch: marker.producer_epoch };
+                self.entries.lock().unwrap().push(Written::Marker(producer, marker.marker.commit));
             }
         }
         if !self.lags.load(Ordering::SeqCst) {
@@ -68,6 +72,11 @@ impl CoordinatorLog for FakeLog {
         }
         let epoch = LeaderEpoch::new(self.epoch.load(Ordering::SeqCst) as i32);
         Ok(Position { end: Offset::new(self.end()), epoch, must_be_flushed: false })
+    }
+
+    fn check_producer(&self, _: i32, producer: Producer, verification: Verification) -> Result<(), ErrorCode> {
+        let fenced = verification != Verification::NotNeeded || producer.epoch < 0;
+        if fenced { Err(ErrorCode::InvalidProducerEpoch) } else { Ok(()) }
     }
 
     fn is_committed(&self, _partition: i32, position: Position) -> bool {
@@ -190,6 +199,15 @@ impl Machine for Counters {
     }
 }
 
+fn marker(producer: Producer, commit: bool) -> ProducerMarker {
+    ProducerMarker {
+        producer_id: ProducerId::new(producer.id),
+        producer_epoch: producer.epoch,
+        marker: EndMarker { commit, coordinator_epoch: 0 },
+        version: TransactionVersion::V0,
+    }
+}
+
 fn now() -> Now {
     Now { wall_ms: 0, steady: Instant::now() }
 }
@@ -277,11 +295,11 @@ async fn records_of_transactions_count_with_their_marker() {
     }
     assert_eq!(count(&coordinator, "a").await, Ok(None));
     log.fails.store(true, Ordering::SeqCst);
-    assert!(coordinator.end_transaction(0, one, true, 0, now()).await.is_err());
+    assert!(coordinator.end_transaction(0, &marker(one, true), now()).await.is_err());
     assert_eq!(count(&coordinator, "a").await, Ok(None), "a marker that was not written ends nothing");
     log.fails.store(false, Ordering::SeqCst);
-    coordinator.end_transaction(0, one, true, 0, now()).await.unwrap();
-    coordinator.end_transaction(0, two, false, 0, now()).await.unwrap();
+    coordinator.end_transaction(0, &marker(one, true), now()).await.unwrap();
+    coordinator.end_transaction(0, &marker(two, false), now()).await.unwrap();
     assert_eq!(count(&coordinator, "a").await, Ok(Some(1)));
     coordinator.resign(0);
     assert_eq!(count(&coordinator, "a").await, Ok(Some(1)), "the same after a replay");
@@ -320,4 +338,30 @@ async fn machines_are_woken_when_something_is_due() {
     };
     tokio::time::timeout(Duration::from_secs(10), ticked).await.unwrap();
     timers.abort();
+}
+
+#[tokio::test]
+async fn a_producer_that_was_replaced_does_not_cost_others_the_machine() {
+    let (_log, coordinator) = start();
+    let mut waiting = Box::pin(coordinator.run_waiting("a", now(), |machine, token| machine.wait("a", token)));
+    assert!(waits(&mut waiting).await);
+    for (producer, verification) in [
+        (Producer { id: 1, epoch: -1 }, Verification::NotNeeded),
+        (Producer { id: 1, epoch: 0 }, Verification::Needed(None)),
+    ] {
+        let refused = coordinator
+            .run_in_transaction("a", (producer, verification), now(), |machine| {
+                machine.add_in_transaction("a", producer)
+            })
+            .await;
+        assert_eq!(refused, Err(ErrorCode::InvalidProducerEpoch));
+    }
+    let one = Producer { id: 1, epoch: 0 };
+    coordinator
+        .run_in_transaction("a", (one, Verification::NotNeeded), now(), |machine| machine.add_in_transaction("a", one))
+        .await
+        .unwrap();
+    coordinator.end_transaction(0, &marker(one, true), now()).await.unwrap();
+    assert_eq!(count(&coordinator, "a").await, Ok(Some(1)), "only what was taken");
+    assert!(waits(&mut waiting).await, "who waited still does");
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use super::effects::{Producer, Record};
 use super::runtime::{Committed, CoordinatorLog, Entry, Position, Replayed};
 use crate::broker::errors::{append_error, chain};
-use crate::broker::partition::Partition;
+use crate::broker::partition::{Appended, Partition};
 use crate::broker::topics::Topics;
-use crate::log::{AppendError, EndMarker, ReadLimits};
+use crate::log::{AppendError, ReadLimits, Verification};
 use crate::protocol::ErrorCode;
-use crate::record::{BatchBuilder, BatchHeader, BatchOptions, LogEntry, NewRecord, RecordBatch, entries};
+use crate::record::{BatchBuilder, BatchHeader, BatchOptions, EndMarker, LogEntry, NewRecord, RecordBatch, entries};
 use crate::types::{Offset, ProducerId};
 
 /// How much of the log is read at once while a machine is loaded (`offsets.load.buffer.size`, `transaction.state.log.load.buffer.size`).
@@ -75,27 +75,21 @@ impl CoordinatorLog for TopicLog {
 
     fn append(&self, partition: i32, entry: Entry<'_>, now_ms: i64) -> Result<Position, ErrorCode> {
         let partition = self.partition(partition)?;
-        let marker;
-        let (mut rest, options) = match entry {
-            Entry::Records { records, producer } => (records, options_of(producer, false)),
-            Entry::Marker { producer, commit, coordinator_epoch } => {
-                marker = [marker_record(commit, coordinator_epoch)];
-                (marker.as_slice(), options_of(Some(producer), true))
-            }
+        let appended = match entry {
+            Entry::Records { records, producer } => append_records(&partition, records, producer, now_ms)?,
+            Entry::Marker(marker) => partition.append_marker(marker, now_ms).map_err(|error| write_error(&error))?,
         };
-        let mut position = None;
-        while !rest.is_empty() {
-            let (bytes, taken) = batch_of(rest, &options, now_ms)?;
-            let (batch, _) = RecordBatch::new(&bytes).map_err(|_| ErrorCode::UnknownServerError)?;
-            position = Some(partition.append_own(batch, now_ms).map_err(|error| write_error(&error))?);
-            rest = rest.get(taken..).unwrap_or_default();
-        }
-        let appended = position.ok_or(ErrorCode::UnknownServerError)?;
         Ok(Position {
             end: appended.end_offset(),
             epoch: appended.leader_epoch(),
             must_be_flushed: appended.flush_is_due(),
         })
+    }
+
+    fn check_producer(&self, partition: i32, producer: Producer, verification: Verification) -> Result<(), ErrorCode> {
+        let log = Arc::clone(self.partition(partition)?.log());
+        log.check_producer(ProducerId::new(producer.id), producer.epoch, verification)
+            .map_err(|error| write_error(&error))
     }
 
     fn is_committed(&self, partition: i32, position: Position) -> bool {
@@ -157,23 +151,26 @@ impl CoordinatorLog for TopicLog {
     }
 }
 
-fn options_of(producer: Option<Producer>, control: bool) -> BatchOptions {
-    let Some(producer) = producer else { return BatchOptions::default() };
-    BatchOptions {
+fn append_records(
+    partition: &Arc<Partition>,
+    records: &[Record],
+    producer: Option<Producer>,
+    now_ms: i64,
+) -> Result<Appended, ErrorCode> {
+    let options = producer.map_or_else(BatchOptions::default, |producer| BatchOptions {
         producer_id: ProducerId::new(producer.id),
         producer_epoch: producer.epoch,
         transactional: true,
-        control,
         ..BatchOptions::default()
+    });
+    let (mut rest, mut last) = (records, None);
+    while !rest.is_empty() {
+        let (bytes, taken) = batch_of(rest, &options, now_ms)?;
+        let (batch, _) = RecordBatch::new(&bytes).map_err(|_| ErrorCode::UnknownServerError)?;
+        last = Some(partition.append_own(batch, now_ms).map_err(|error| write_error(&error))?);
+        rest = rest.get(taken..).unwrap_or_default();
     }
-}
-
-/// The record of a marker (KIP-98): key version i16 and type i16 (0 abort, 1 commit), value version i16 and coordinator epoch i32.
-fn marker_record(commit: bool, coordinator_epoch: i32) -> Record {
-    let key = [0, 0, 0, u8::from(commit)];
-    let mut value = vec![0, 0];
-    value.extend_from_slice(&coordinator_epoch.to_be_bytes());
-    Record { key: bytes::Bytes::copy_from_slice(&key), value: Some(value.into()) }
+    last.ok_or(ErrorCode::UnknownServerError)
 }
 
 /// Gives what one batch of the log says, from offset `from` on; `None` if it can't be read.

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use super::effects::{Effects, Reply};
 use super::member::{Client, Member, OfferedProtocol};
 use super::records;
+use super::shard::Committer;
 use crate::broker::coordinator::{Now, Token};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::group_metadata_value::{GroupMetadataValue, MemberMetadata};
@@ -760,6 +761,24 @@ impl ClassicGroup {
         }
         if self.state == State::CompletingRebalance {
             return Err(ErrorCode::RebalanceInProgress);
+        }
+        self.touch(member_id, now);
+        Ok(())
+    }
+
+    /// Whether offsets may be committed in a transaction by this sender (KIP-447). Older clients don't say who they are; the
+    /// group's state does not matter, since the transaction may be ended in the middle of a rebalance.
+    pub(super) fn check_commit_in_transaction(&mut self, who: Committer<'_>, now: Now) -> Result<(), ErrorCode> {
+        let Committer { member_id, instance_id, generation } = who;
+        let is_anonymous = generation < 0 && member_id.is_empty() && instance_id.is_none();
+        if generation < 0 && self.state == State::Empty || is_anonymous {
+            return Ok(());
+        }
+        if let Some(error) = self.identity_error(member_id, instance_id) {
+            return Err(error);
+        }
+        if generation != self.generation {
+            return Err(ErrorCode::IllegalGeneration);
         }
         self.touch(member_id, now);
         Ok(())

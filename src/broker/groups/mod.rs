@@ -14,8 +14,10 @@ mod member;
 #[allow(dead_code, unused_imports, reason = "consumer groups come next")]
 mod modern;
 mod offsets;
+mod pending;
 mod records;
 mod shard;
+mod transactions;
 
 pub(super) use effects::Reply;
 pub(super) use member::Client;

@@ -8,6 +8,7 @@ use super::classic::{ClassicGroup, Join, State, join_error, sync_error};
 use super::effects::{Effects, Reply};
 use super::member::Client;
 use super::offsets::{Committed, Offsets};
+use super::pending::PendingOffsets;
 use super::records::{self, Event};
 use crate::broker::coordinator::{Machine, MalformedRecord, Now, Producer, Record, Token};
 use crate::protocol::ErrorCode;
@@ -34,9 +35,9 @@ pub(in crate::broker) struct GroupConfig {
 }
 
 #[derive(Debug)]
-struct Group {
-    classic: ClassicGroup,
-    offsets: Offsets,
+pub(super) struct Group {
+    pub(super) classic: ClassicGroup,
+    pub(super) offsets: Offsets,
     /// Where it stands in the shard's timers.
     deadline: Option<Instant>,
 }
@@ -87,17 +88,19 @@ pub(in crate::broker) struct DescribedMember {
 /// The groups of one partition of `__consumer_offsets`.
 #[derive(Debug)]
 pub(in crate::broker) struct Shard {
-    config: GroupConfig,
-    groups: HashMap<String, Group>,
+    pub(super) config: GroupConfig,
+    pub(super) groups: HashMap<String, Group>,
+    /// Offsets of open transactions.
+    pub(super) pending: PendingOffsets,
     timers: BTreeSet<(Instant, String)>,
 }
 
 impl Shard {
     pub(in crate::broker) fn new(config: GroupConfig) -> Self {
-        Self { config, groups: HashMap::new(), timers: BTreeSet::new() }
+        Self { config, groups: HashMap::new(), pending: PendingOffsets::default(), timers: BTreeSet::new() }
     }
 
-    fn group_or_new(&mut self, id: &str, now: Now) -> &mut Group {
+    pub(super) fn group_or_new(&mut self, id: &str, now: Now) -> &mut Group {
         let (delay, size) = (self.config.initial_rebalance_delay, self.config.max_size);
         self.groups.entry(id.to_owned()).or_insert_with(|| Group {
             classic: ClassicGroup::new(id, now, delay, size),
@@ -116,7 +119,7 @@ impl Shard {
 
     // ---- Time
 
-    fn set_timer(&mut self, id: &str) {
+    pub(super) fn set_timer(&mut self, id: &str) {
         let Some(group) = self.groups.get_mut(id) else { return };
         let next = group.classic.next_deadline();
         if next == group.deadline {
@@ -261,7 +264,8 @@ impl Shard {
             }
         }
         let limit = self.config.offset_metadata_max_bytes;
-        let group = self.group_or_new(id, now);
+        self.group_or_new(id, now);
+        let Some(group) = self.groups.get_mut(id) else { return Err(ErrorCode::GroupIdNotFound) };
         let mut answers = Vec::with_capacity(commits.len());
         for Commit { topic, partition, committed } in commits {
             if committed.metadata.len() > limit {
@@ -269,10 +273,12 @@ impl Shard {
                 continue;
             }
             effects.records.push(records::offset(id, &topic, partition, Some(&committed)));
+            self.pending.supersede(id, &topic, partition, None);
             group.offsets.put(&topic, partition, committed);
             answers.push(ErrorCode::None);
         }
-        if group.offsets.is_empty() && group.classic.is_unused() && group.classic.generation == 0 {
+        let is_needed = !group.offsets.is_empty() || self.pending.concerns(id);
+        if !is_needed && group.classic.is_unused() && group.classic.generation == 0 {
             self.forget(id);
         }
         self.set_timer(id);
@@ -316,7 +322,9 @@ impl Shard {
                 if subscribed.contains(topic) {
                     return ErrorCode::GroupSubscribedToTopic;
                 }
-                if group.offsets.remove(topic, *partition) {
+                // Order: both, whatever the first finds.
+                let pending = self.pending.remove(id, topic, *partition);
+                if group.offsets.remove(topic, *partition) || pending {
                     effects.records.push(records::offset(id, topic, *partition, None));
                 }
                 ErrorCode::None
@@ -330,8 +338,14 @@ impl Shard {
         let mut effects = Effects::default();
         for (id, group) in &mut self.groups {
             for topic in topics {
-                for partition in group.offsets.partitions_of(topic) {
+                let mut partitions = group.offsets.partitions_of(topic);
+                let pending = self.pending.partitions_of(id).into_iter().filter(|(pending, _)| pending == topic);
+                partitions.extend(pending.map(|(_, partition)| partition));
+                partitions.sort_unstable();
+                partitions.dedup();
+                for partition in partitions {
                     group.offsets.remove(topic, partition);
+                    self.pending.remove(id, topic, partition);
                     effects.records.push(records::offset(id, topic, partition, None));
                 }
             }
@@ -349,13 +363,14 @@ impl Shard {
                 .offsets
                 .all()
                 .filter(|(topic, _, committed)| has_expired(&group.classic, topic, committed, now.wall_ms, retention))
+                .filter(|(topic, partition, _)| !self.pending.is_pending(id, topic, *partition))
                 .map(|(topic, partition, _)| (topic.to_owned(), partition))
                 .collect();
             for (topic, partition) in expired {
                 group.offsets.remove(&topic, partition);
                 effects.records.push(records::offset(id, &topic, partition, None));
             }
-            if group.offsets.is_empty() && group.classic.is_unused() {
+            if group.offsets.is_empty() && group.classic.is_unused() && !self.pending.concerns(id) {
                 effects.records.push(records::group_metadata(id, None));
                 unused.push(id.clone());
             }
@@ -377,6 +392,12 @@ impl Shard {
         }
         for (topic, partition, _) in group.offsets.all() {
             effects.records.push(records::offset(id, topic, partition, None));
+        }
+        for (topic, partition) in self.pending.partitions_of(id) {
+            if group.offsets.get(&topic, partition).is_none() {
+                effects.records.push(records::offset(id, &topic, partition, None));
+            }
+            self.pending.remove(id, &topic, partition);
         }
         effects.records.push(records::group_metadata(id, None));
         self.forget(id);
@@ -420,12 +441,20 @@ impl Machine for Shard {
     type Reply = Reply;
     type Action = Infallible;
 
-    fn replay(&mut self, record: &Record, _producer: Option<Producer>, now: Now) -> Result<(), MalformedRecord> {
+    fn replay(&mut self, record: &Record, producer: Option<Producer>, now: Now) -> Result<(), MalformedRecord> {
         match records::read(record)? {
             Event::Offset { group, topic, partition, committed: Some(committed) } => {
-                self.group_or_new(&group, now).offsets.put(&topic, partition, committed);
+                let group_state = self.group_or_new(&group, now);
+                match producer {
+                    Some(producer) => self.pending.put(producer.id, &group, &topic, partition, committed),
+                    None => {
+                        group_state.offsets.put(&topic, partition, committed);
+                        self.pending.supersede(&group, &topic, partition, None);
+                    }
+                }
             }
             Event::Offset { group, topic, partition, committed: None } => {
+                self.pending.remove(&group, &topic, partition);
                 if let Some(group) = self.groups.get_mut(&group) {
                     group.offsets.remove(&topic, partition);
                 }
@@ -437,7 +466,8 @@ impl Machine for Shard {
             }
             Event::Group { group, metadata: None } => {
                 // The tombstones of its offsets stand before this one. Offsets that were committed since would come after.
-                if self.groups.get(&group).is_some_and(|g| g.offsets.is_empty()) {
+                let is_needed = self.pending.concerns(&group);
+                if self.groups.get(&group).is_some_and(|g| g.offsets.is_empty() && !is_needed) {
                     self.forget(&group);
                 } else if let Some(found) = self.groups.get_mut(&group) {
                     let (delay, size) = (self.config.initial_rebalance_delay, self.config.max_size);
@@ -450,7 +480,9 @@ impl Machine for Shard {
         Ok(())
     }
 
-    fn end_transaction(&mut self, _producer: Producer, _committed: bool, _now: Now) {}
+    fn end_transaction(&mut self, producer: Producer, committed: bool, now: Now) {
+        self.end_offsets_of(producer.id, committed, now);
+    }
 
     fn loaded(&mut self, _now: Now) -> Effects {
         Effects::default()

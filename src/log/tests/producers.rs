@@ -104,7 +104,7 @@ fn what_was_refused_leaves_no_trace() {
 }
 
 fn coordinator(now_ms: i64) -> AppendContext {
-    AppendContext { leader_epoch: LeaderEpoch(0), origin: AppendOrigin::Coordinator, now_ms }
+    AppendContext::new(LeaderEpoch(0), AppendOrigin::Coordinator, now_ms)
 }
 
 #[test]
