@@ -9,16 +9,12 @@
     reason = "a benchmark prints, and stops at the first surprise"
 )]
 
-#[path = "../tests/support/wire.rs"]
-mod wire;
+mod support;
 
-use std::fs;
-use std::io::Read as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use wire::{Wire, batch_of};
+use support::wire::{Wire, batch_of};
+use support::{Running, cpu_seconds, report, resident_kb, start, stop};
 
 fn main() {
     if let Ok(address) = std::env::var("KAFKA_RS_BENCH_BOOTSTRAP") {
@@ -71,67 +67,6 @@ fn main() {
     println!("idle with 2,000 partitions: {} kB resident", resident_kb(&broker));
     throughput(&broker.address, Some(&broker));
     stop(broker);
-}
-
-struct Running {
-    child: Child,
-    address: String,
-}
-
-/// Starts a broker; the time until it answers.
-fn start(dir: &Path) -> (Running, Duration) {
-    let ready = dir.with_extension("ready");
-    // Gone already is as good.
-    let _ = fs::remove_file(&ready);
-    let begin = Instant::now();
-    let child = Command::new(env!("CARGO_BIN_EXE_kafka-rs"))
-        .arg("server-start")
-        .args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"])
-        .args(["--override", &format!("log.dirs={}", dir.display())])
-        .arg("--ready-file")
-        .arg(&ready)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let address = loop {
-        match fs::read_to_string(&ready) {
-            Ok(text) if text.ends_with('\n') => break text.trim().to_owned(),
-            _ => std::thread::sleep(Duration::from_micros(200)),
-        }
-    };
-    assert!(Wire::connect(&address).is_served());
-    (Running { child, address }, begin.elapsed())
-}
-
-fn stop(mut running: Running) {
-    let pid = rustix::process::Pid::from_child(&running.child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    running.child.wait().unwrap();
-}
-
-fn resident_kb(running: &Running) -> u64 {
-    let statm = fs::read_to_string(format!("/proc/{}/statm", running.child.id())).unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4
-}
-
-/// Seconds of processor time that the broker has used.
-fn cpu_seconds(running: &Running) -> f64 {
-    let mut stat = String::new();
-    fs::File::open(format!("/proc/{}/stat", running.child.id())).unwrap().read_to_string(&mut stat).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-}
-
-fn report(what: &str, mut times: Vec<Duration>) {
-    times.sort();
-    let ms = |at: usize| times[at].as_secs_f64() * 1000.0;
-    println!(
-        "{what}: {:.1} ms at best, {:.1} ms median, {:.1} ms at worst",
-        ms(0),
-        ms(times.len() / 2),
-        ms(times.len() - 1)
-    );
 }
 
 /// One producer, then one consumer, a request at a time: batches of about 16 kB and of about 1 MB.
