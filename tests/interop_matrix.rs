@@ -9,7 +9,7 @@ mod support;
 
 use interop_support::{
     ApacheKafka, Cluster, Driver, Home, Library, Record, Sent, Tools, an_hour_ago, assert_delivered,
-    check_data_directory, console_consumer_records, for_each_home, kcat, kcat_records, not_yet, present, skip,
+    check_data_directory, console_consumer_records, for_each_home, kcat, kcat_records, present, skip,
 };
 use serde_json::{Value, json};
 
@@ -43,9 +43,8 @@ impl Client {
             Some(why) => skip(&why),
         }
         for tools in [Tools::Scripts(Home::Kafka), Tools::Scripts(Home::Kafka39), Tools::Own] {
-            match tools.missing("console-consumer") {
+            match tools.missing() {
                 None => all.push(Self::Console(tools)),
-                Some(why) if tools == Tools::Own => not_yet(&why),
                 Some(why) => skip(&why),
             }
         }
@@ -82,7 +81,6 @@ fn every_reader_reads_what_every_writer_wrote() {
 /// The other direction: our console tools among Kafka's own clients, on brokers of Apache Kafka.
 #[test]
 fn our_tools_write_and_read_on_apache_kafka() {
-    need_own!("console-consumer");
     for_each_home(|home| {
         let kafka = ApacheKafka::start(home);
         let library = if home == Home::Kafka { Library::Java } else { Library::Java39 };

@@ -46,11 +46,6 @@ pub fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
-/// Says that a test did not run for want of a tool of ours, which is nobody's fault but ours.
-pub fn not_yet(why: &str) {
-    eprintln!("skipped: {why}");
-}
-
 fn environment_says(wanted: &str) -> bool {
     std::env::var("KAFKA_RS_INTEROP").is_ok_and(|value| value == wanted)
 }
@@ -66,17 +61,6 @@ macro_rules! need {
     ($missing:expr) => {
         if let Some(why) = $missing {
             $crate::interop_support::skip(&why);
-            return;
-        }
-    };
-}
-
-/// Leaves the test with a word about it when a tool of ours is not there yet.
-#[macro_export]
-macro_rules! need_own {
-    ($tool:expr) => {
-        if let Some(why) = $crate::interop_support::Tools::Own.missing($tool) {
-            $crate::interop_support::not_yet(&why);
             return;
         }
     };
