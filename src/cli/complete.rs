@@ -211,7 +211,6 @@ fn options(command: &Command, current: &str, used: &[&str]) -> Vec<(String, Stri
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
             option.starts_with(current).then_some((option, help))
         })
-        .chain("--help".starts_with(current).then(|| ("--help".to_owned(), "Print help".to_owned())))
         .collect()
 }
 
@@ -329,6 +328,13 @@ mod tests {
         assert_eq!(of("kafka-rs topics --topic --bootstrap-server=h:1"), "h:1");
         assert_eq!(of("kafka-rs console-producer -broker-list h:1"), "h:1");
         assert_eq!(of("kafka-rs topics --topic "), "localhost:9092");
+    }
+
+    #[test]
+    fn help_is_offered_once() {
+        for line in ["kafka-rs --he", "kafka-rs topics --he", "kafka-rs storage --he", "kafka-rs storage format --he"] {
+            assert_eq!(complete(line), ["--help"], "{line}");
+        }
     }
 
     #[test]

@@ -11,10 +11,11 @@ use super::{PROGRAM, Run, TOOLS};
 /// Print the script for your shell's completion
 #[derive(Debug, clap::Parser)]
 #[command(after_help = "\
-bash:  kafka-rs completions bash > ~/.local/share/bash-completion/completions/kafka-rs
+bash:  echo 'eval \"$(kafka-rs completions bash)\"' >> ~/.bashrc
 zsh:   kafka-rs completions zsh > /a/directory/of/your/fpath/_kafka-rs
-fish:  kafka-rs completions fish > ~/.config/fish/completions/kafka-rs.fish
+fish:  kafka-rs completions fish > ~/.config/fish/conf.d/kafka-rs.fish
 
+The links that `kafka-rs links` makes are completed too, which is why the shell has to read the script when it starts. \
 Names of topics are completed too: they are asked from the broker of --bootstrap-server, or localhost:9092.")]
 pub(super) struct Completions {
     /// Shell
