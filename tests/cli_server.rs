@@ -65,25 +65,27 @@ fn mistakes_are_told_before_anything_runs() {
 fn a_background_start_returns_when_the_broker_is_ready() {
     let logs = tempfile::tempdir().unwrap();
     let node = own_node_id(0);
-    let start = |listeners: &str| {
+    let start = |tool: &str, listeners: &str| {
         kafka_rs()
-            .args(["server-start", "-daemon", "--ephemeral", "--override", listeners])
+            .args([tool, "-daemon", "--ephemeral", "--override", listeners])
             .args(["--override", &format!("node.id={node}")])
             .env("LOG_DIR", logs.path())
             .timeout(Duration::from_secs(60))
             .assert()
     };
-    start("listeners=PLAINTEXT://127.0.0.1:0").success();
-    let output = fs::read_to_string(logs.path().join("kafkaServer.out")).unwrap();
-    assert!(output.contains("Kafka Server started"), "{output}");
-    let data = directory_of(&output).to_owned();
-    assert!(Path::new(&data).exists());
+    for tool in ["server-start", "kafka-server-start.sh"] {
+        start(tool, "listeners=PLAINTEXT://127.0.0.1:0").success();
+        let output = fs::read_to_string(logs.path().join("kafkaServer.out")).unwrap();
+        assert!(output.contains("Kafka Server started"), "{output}");
+        let data = directory_of(&output).to_owned();
+        assert!(Path::new(&data).exists());
 
-    kafka_rs().args(["server-stop", "--wait", "--node-id", &node]).assert().success();
-    wait_for("the data to vanish", Duration::from_secs(10), || (!Path::new(&data).exists()).then_some(()));
+        kafka_rs().args(["server-stop", "--wait", "--node-id", &node]).assert().success();
+        wait_for("the data to vanish", Duration::from_secs(10), || (!Path::new(&data).exists()).then_some(()));
+    }
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    start(&format!("listeners=PLAINTEXT://{}", taken.local_addr().unwrap()))
+    start("server-start", &format!("listeners=PLAINTEXT://{}", taken.local_addr().unwrap()))
         .code(1)
         .stderr(contains("could not listen on").and(contains("the broker ended while starting")));
 }

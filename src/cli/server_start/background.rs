@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use crate::cli::called_by_link;
 use crate::cli::support::{Exit, Hinted, Output};
 
 /// Tells the server that it is the one in the background.
@@ -34,14 +35,15 @@ pub(super) fn start(out: &mut Output) -> anyhow::Result<Exit> {
         fs::create_dir_all(parent).with_context(|| format!("could not make {}", parent.display()))?;
     }
     let file = File::create(&log).with_context(|| format!("could not write {}", log.display()))?;
-    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let mut words = std::env::args_os();
+    let called_as = words.next().unwrap_or_default();
+    if called_by_link(&called_as).is_none() {
+        // The tool's name, in whichever form.
+        words.next();
+    }
     let program = std::env::current_exe().context("could not find this program's own file")?;
     let mut command = Command::new(program);
-    // `server-start` stands first, unless the program was called by a link's name.
-    if words.first().is_none_or(|word| word != "server-start") {
-        command.arg("server-start");
-    }
-    command.args(words.iter().filter(|word| *word != "-daemon" && *word != "--daemon"));
+    command.arg("server-start").args(words.filter(|word| word != "-daemon" && word != "--daemon"));
     let errors = file.try_clone().context("could not use the log file twice")?;
     command.stdin(Stdio::null()).stdout(file).stderr(errors).env(DETACHED, "1");
     let mut child = command.spawn().context("could not start the background process")?;
