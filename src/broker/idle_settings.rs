@@ -34,33 +34,36 @@ pub(super) fn tell_changes(delta: &MetadataDelta, image: &MetadataImage, node_id
 
 /// One line for what is the same of several topics or groups.
 fn tell<'a>(resources: impl Iterator<Item = (&'a ConfigResource, &'a Settings)>, node_id: NodeId, changed: bool) {
-    for (line, names) in lines(resources, node_id, changed) {
+    for ((scope, line), names) in lines(resources, node_id, changed) {
         let more = names.len().saturating_sub(MOST_NAMES);
         let shown: Vec<&str> = names.iter().copied().take(MOST_NAMES).collect();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        warn!("{line} ({}{more})", shown.join(", "));
+        warn!("{scope} {}{more}: {line}", shown.join(", "));
     }
 }
+
+/// Kind of the resources, and what is to be said of them.
+type Told = (&'static str, String);
 
 /// What is to be said, and of which resources.
 fn lines<'a>(
     resources: impl Iterator<Item = (&'a ConfigResource, &'a Settings)>,
     node_id: NodeId,
     changed: bool,
-) -> BTreeMap<String, Vec<&'a str>> {
-    let mut lines: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+) -> BTreeMap<Told, Vec<&'a str>> {
+    let mut lines: BTreeMap<Told, Vec<&str>> = BTreeMap::new();
     for (resource, settings) in resources {
         let name = resource.name.as_str();
         let (scope, name) = match resource.kind {
             ConfigResourceType::TOPIC if !is_internal(name) => (Scope::Topic, name),
             ConfigResourceType::GROUP => (Scope::Group, name),
             ConfigResourceType::CLIENT_METRICS => (Scope::ClientMetrics, name),
-            ConfigResourceType::BROKER if name.is_empty() => (Scope::Broker, "all brokers"),
+            ConfigResourceType::BROKER if name.is_empty() => (Scope::Broker, "(all)"),
             ConfigResourceType::BROKER if *resource == ConfigResource::broker(node_id) => (Scope::Broker, name),
             _ => continue,
         };
         for line in warning_lines(&stored_warnings(scope, settings, changed)) {
-            lines.entry(format!("{}: {line}", scope.name())).or_default().push(name);
+            lines.entry((scope.name(), line)).or_default().push(name);
         }
     }
     lines
@@ -78,12 +81,12 @@ mod tests {
         let (own, other) = (ConfigResource::broker(NodeId(1)), ConfigResource::broker(NodeId(2)));
         let resources = [(&a, &compact), (&b, &compact), (&c, &compact), (&own, &odd), (&other, &odd)];
         let found = lines(resources.into_iter(), NodeId(1), false);
-        let found: Vec<_> = found.iter().map(|(line, names)| (line.as_str(), names.join(","))).collect();
+        let found: Vec<_> = found.iter().map(|((_, line), names)| (line.as_str(), names.join(","))).collect();
         assert_eq!(
             found,
             [
-                ("broker: set at run time: no.such.key is not a known setting; it is ignored", "1".to_owned()),
-                ("topic: set at run time: cleanup.policy=compact is not yet in effect", "a,b".to_owned()),
+                ("no.such.key is not a known setting; it is ignored", "1".to_owned()),
+                ("cleanup.policy=compact is not yet in effect", "a,b".to_owned()),
             ]
         );
     }

@@ -389,6 +389,10 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::config::CompressionType;
+    use crate::metadata::ConfigResource;
+    use crate::protocol::messages::{ConfigRecord, PartitionRecord, TopicRecord};
+    use crate::types::NodeId;
 
     fn config(data: &tempfile::TempDir, listeners: &str) -> ServerConfig {
         let data = data.path().to_str().unwrap();
@@ -429,6 +433,76 @@ mod tests {
         assert!((20_000..=60_000).contains(&receive) && (20_000..=60_000).contains(&send), "{receive} {send}");
         let (receive, send) = sizes(&[small, ("socket.send.buffer.bytes", "-1")]).await;
         assert!(receive <= 60_000 && send > 60_000, "-1 leaves it to the system: {receive} {send}");
+    }
+
+    /// Goal: what another version has stored neither stops a broker, nor takes the rest with it, nor goes unsaid.
+    #[tokio::test]
+    async fn stored_settings_that_can_not_be_used_are_named_and_left_out() {
+        let data = tempfile::tempdir().unwrap();
+        let start = || Server::start(config(&data, "PLAINTEXT://localhost:0"));
+        let server = start().await.unwrap();
+        let topic_id = Uuid::random();
+        let topic = TopicRecord { name: "t".to_owned(), topic_id, ..Default::default() };
+        let partition = PartitionRecord {
+            partition_id: 0,
+            topic_id,
+            replicas: vec![1],
+            isr: vec![1],
+            leader: 1,
+            directories: vec![Uuid::ZERO],
+            ..Default::default()
+        };
+        let setting = |resource: ConfigResource, name: &str, value: &str| {
+            let (name, value) = (name.to_owned(), Some(value.to_owned()));
+            let resource_type = resource.kind.0;
+            ConfigRecord { resource_type, resource_name: resource.name, name, value, ..Default::default() }.into()
+        };
+        server.broker.controller.commit_unchecked(vec![
+            topic.into(),
+            partition.into(),
+            setting(ConfigResource::all_brokers(), "message.max.bytes", "x"),
+            setting(ConfigResource::all_brokers(), "log.cleaner.threads", "999"),
+            setting(ConfigResource::all_brokers(), "compression.type", "lz4"),
+            setting(ConfigResource::broker(NodeId(1)), "log.from.the.future", "1"),
+            setting(ConfigResource::topic("t"), "segment.bytes", "x"),
+            setting(ConfigResource::topic("t"), "retention.ms", "7"),
+        ]);
+        server.stop().await;
+
+        let log = Lines::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let server = {
+            let _logged = tracing::subscriber::set_default(lines);
+            start().await.unwrap()
+        };
+        let defaults = server.broker.replicas.config().topic_defaults.clone();
+        assert_eq!((defaults.compression_type, defaults.max_message_bytes), (CompressionType::Lz4, 1_048_588));
+        let topic = server.broker.topics.by_name("t").unwrap();
+        let own = topic.partition(0).unwrap().config();
+        assert_eq!((own.retention_ms, own.segment_bytes), (Some(7), 1 << 30));
+        server.stop().await;
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        for key in ["message.max.bytes", "log.cleaner.threads=999", "log.from.the.future", "topic t: segment.bytes"] {
+            assert_eq!(
+                log.lines().filter(|line| line.contains("WARN") && line.contains(key)).count(),
+                1,
+                "{key}:\n{log}"
+            );
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(buf);
+            Ok(buf.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     #[tokio::test]

@@ -549,6 +549,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_broker_that_is_slow_to_answer_gets_more_time_each_time() {
+        let broker = FakeBroker::start(|_| Reply::Silence).await;
+        let mut options = broker.options();
+        options.connection_setup_timeout = Duration::from_millis(20);
+        let cluster = Cluster::new(options);
+        let mut took = Duration::ZERO;
+        for _ in 0..4 {
+            let started = Instant::now();
+            let error = cluster.connection_to(&broker.address, Lane::Data, cluster.api_deadline()).await.unwrap_err();
+            assert!(matches!(error, ClientError::TimedOut { .. }), "{error}");
+            took = started.elapsed();
+        }
+        // Eight times 20 ms, less the jitter of a fifth.
+        assert!(took >= Duration::from_millis(125), "{took:?}");
+    }
+
+    #[tokio::test]
     async fn an_unreachable_cluster_is_told_within_the_patience() {
         let address = vacant_address();
         let mut options = ClientOptions::for_servers(vec![address.clone()]);

@@ -18,10 +18,10 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits that start at `first` and never exceed `most` (by more than the jitter).
+    /// Waits that start at `first` and never exceed `most` (by more than the jitter), not even the first (KIP-580).
     #[must_use]
     pub fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most: most.max(first), failures: 0 }
+        Self { first: first.min(most), most, failures: 0 }
     }
 
     /// How many failures were counted since the last success.
@@ -103,6 +103,14 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.next_wait() < Duration::from_millis(121));
+    }
+
+    #[test]
+    fn a_first_wait_above_the_most_is_the_most() {
+        let mut backoff = Backoff::new(Duration::from_secs(5), Duration::from_millis(100));
+        for _ in 0..3 {
+            assert!((79..=121).contains(&backoff.next_wait().as_millis()));
+        }
     }
 
     #[test]

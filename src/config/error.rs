@@ -223,7 +223,11 @@ pub enum WarningKind {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.name)?;
+        match self.place {
+            // Who tells it says of which topic, group or broker.
+            Place::RunTime => f.write_str(&self.name)?,
+            _ => write!(f, "{}: {}", self.place, self.name)?,
+        }
         match &self.kind {
             WarningKind::Unknown { meant: None } => f.write_str(" is not a known setting; it is ignored"),
             WarningKind::Unknown { meant: Some(meant) } => {

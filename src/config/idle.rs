@@ -62,7 +62,11 @@ pub fn warning_lines(warnings: &[Warning]) -> Vec<String> {
             continue;
         }
         let names: Vec<String> = same.iter().map(|(_, one)| name_and_line(one)).collect();
-        lines.push(format!("{}: {what}: {}", source(&warning.place), names.join(", ")));
+        let source = match warning.place {
+            Place::RunTime => String::new(),
+            _ => format!("{}: ", source(&warning.place)),
+        };
+        lines.push(format!("{source}{what}: {}", names.join(", ")));
         for (index, _) in same {
             if let Some(told) = told.get_mut(index) {
                 *told = true;
@@ -110,11 +114,11 @@ mod tests {
         assert_eq!(
             texts(Scope::Topic, &settings, true),
             [
-                "set at run time: cleanup.policy=compact is not yet in effect",
-                "set at run time: not yet in effect: local.retention.ms, unclean.leader.election.enable",
-                "set at run time: retention.bytes: it is ignored: Invalid value x for configuration retention.bytes: \
+                "cleanup.policy=compact is not yet in effect",
+                "not yet in effect: local.retention.ms, unclean.leader.election.enable",
+                "retention.bytes: it is ignored: Invalid value x for configuration retention.bytes: \
                  Not a number of type LONG",
-                "set at run time: retention.mss is not a known setting; it is ignored (did you mean retention.ms?)",
+                "retention.mss is not a known setting; it is ignored (did you mean retention.ms?)",
             ]
         );
         assert_eq!(texts(Scope::Topic, &[("cleanup.policy", "delete")], true), [""; 0]);
@@ -123,11 +127,11 @@ mod tests {
     #[test]
     fn brokers_tell_what_needs_a_restart() {
         let settings = [("listeners", "PLAINTEXT://:1"), ("max.connections", "7"), ("num.io.threads", "9")];
-        let threads = "set at run time: num.io.threads has no effect: there is nothing here that it could tune";
-        let listeners = "set at run time: listeners is not yet in effect";
+        let threads = "num.io.threads has no effect: there is nothing here that it could tune";
+        let listeners = "listeners is not yet in effect";
         assert_eq!(
             texts(Scope::Broker, &settings, true),
-            [listeners, "set at run time: max.connections: it counts from the next start on", threads]
+            [listeners, "max.connections: it counts from the next start on", threads]
         );
         assert_eq!(texts(Scope::Broker, &settings, false), [listeners, threads]);
     }
@@ -136,11 +140,8 @@ mod tests {
     fn settings_of_groups_and_subscriptions_are_told() {
         assert_eq!(
             texts(Scope::Group, &[("consumer.session.timeout.ms", "50000")], true),
-            ["set at run time: consumer.session.timeout.ms is not yet in effect"]
+            ["consumer.session.timeout.ms is not yet in effect"]
         );
-        assert_eq!(
-            texts(Scope::ClientMetrics, &[("interval.ms", "500")], true),
-            ["set at run time: interval.ms is not yet in effect"]
-        );
+        assert_eq!(texts(Scope::ClientMetrics, &[("interval.ms", "500")], true), ["interval.ms is not yet in effect"]);
     }
 }
