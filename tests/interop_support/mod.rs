@@ -51,7 +51,7 @@ fn environment_says(wanted: &str) -> bool {
 }
 
 /// Why nothing of this suite runs, if the environment says so.
-fn switched_off() -> Option<String> {
+pub fn switched_off() -> Option<String> {
     environment_says("off").then(|| "KAFKA_RS_INTEROP=off".to_owned())
 }
 
