@@ -17,6 +17,7 @@ const JOINED: &[(&str, &str)] = &[
     ("listener.security.protocol.map", "listeners"),
     ("log.dir", "log_dirs"),
     ("offsets.topic.replication.factor", "internal_topic_replication_factor"),
+    ("share.coordinator.state.topic.replication.factor", "internal_topic_replication_factor"),
     ("security.inter.broker.protocol", "advertised_listeners"),
 ];
 

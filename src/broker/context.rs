@@ -11,6 +11,7 @@ use super::groups::GroupCoordinator;
 use super::metadata_cache::MetadataCache;
 use super::producer_ids::ProducerIds;
 use super::replicas::Replicas;
+use super::share_state::{Persister, ShareCoordinator};
 use super::topics::Topics;
 use super::transactions::MarkerWriter;
 use crate::config::ServerConfig;
@@ -49,6 +50,10 @@ pub(super) struct Broker {
     pub(super) groups: Arc<GroupCoordinator>,
     /// The way of transactions' ends to their partitions.
     pub(super) markers: MarkerWriter,
+    /// The coordinator of the share groups' states.
+    pub(super) share_coordinator: Arc<ShareCoordinator>,
+    /// The way to those states.
+    pub(super) share_states: Persister,
     /// Ids for producers.
     pub(super) producer_ids: ProducerIds,
 }

@@ -9,6 +9,7 @@ use tracing::error;
 
 use super::context::Broker;
 use super::errors::chain;
+use super::share_state::SHARE_STATE_TOPIC;
 use crate::log::{LogError, ManagerError};
 use crate::types::TopicPartition;
 
@@ -41,6 +42,8 @@ pub(super) async fn run(broker: Arc<Broker>, mut stopping: watch::Receiver<bool>
         duty(CLOSE_IDLE_FILES_EVERY, close_idle_files),
         duty(config.offsets_retention_check_interval_ms, expire_offsets),
         duty(config.producer_id_expiration_check_interval_ms, expire_producers),
+        duty(config.share_coordinator_cold_partition_snapshot_interval_ms, snapshot_cold_share_states),
+        duty(config.share_coordinator_state_topic_prune_interval_ms, prune_share_states),
     ];
     loop {
         let earliest = duties.iter().map(|duty| duty.next).min().unwrap_or(started);
@@ -105,6 +108,30 @@ fn delete_due_files(broker: &Broker) {
 fn expire_offsets(broker: &Broker) {
     let now = broker.now();
     broker.groups.run_on_all(now, |shard| shard.expire(now));
+}
+
+fn snapshot_cold_share_states(broker: &Broker) {
+    let now = broker.now();
+    broker.share_coordinator.run_on_all(now, |shard| shard.snapshot_cold(now));
+}
+
+/// Deletes what newer records of the share groups' states tell again, as far as those are committed.
+fn prune_share_states(broker: &Broker) {
+    let mut redundant = Vec::new();
+    // What is still loading has its turn next time.
+    let _ = broker.share_coordinator.view_all(|shard| {
+        redundant.extend(shard.redundant_before().map(|offset| (shard.partition(), offset)));
+    });
+    for (partition, offset) in redundant {
+        let Some(partition) = broker.topics.partition(SHARE_STATE_TOPIC, partition) else { continue };
+        let log = partition.log();
+        // What is told again must be there for good: nothing of a snapshot that may still be lost counts.
+        if offset > log.log_start_offset() && log.high_watermark() == log.log_end_offset() {
+            if let Err(error) = log.raise_log_start_offset(offset) {
+                error!(partition = %partition.name(), error = chain(&error), "old share group states can't be deleted");
+            }
+        }
+    }
 }
 
 fn report(what: &str, errors: Vec<(TopicPartition, LogError)>) {

@@ -71,6 +71,11 @@ routes! {
     DescribeCluster 0..=2 => api::metadata::describe_cluster;
     DescribeProducers 0..=0 => api::producers::describe;
     DescribeTopicPartitions 0..=0 => api::metadata::describe_topic_partitions;
+    InitializeShareGroupState 0..=0 => api::share_state::initialize;
+    ReadShareGroupState 0..=0 => api::share_state::read;
+    WriteShareGroupState 0..=1 => api::share_state::write;
+    DeleteShareGroupState 0..=0 => api::share_state::delete;
+    ReadShareGroupStateSummary 0..=1 => api::share_state::summary;
 }
 
 /// Answers one request.

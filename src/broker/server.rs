@@ -22,6 +22,7 @@ use super::listener::{BoundListener, ConnectionLimits};
 use super::maintenance;
 use super::producer_ids::ProducerIds;
 use super::replicas::Replicas;
+use super::share_state::{Persister, SHARE_STATE_TOPIC, ShareCoordinator, ShareStateConfig, ShareStateShard};
 use super::topics::Topics;
 use super::transactions::MarkerWriter;
 use crate::config::{Listener, ServerConfig};
@@ -124,10 +125,16 @@ impl Server {
         let replicas = Arc::new(replicas);
         tell(&report);
         let groups = Arc::new(group_coordinator(&config, &topics, &metadata.read()));
-        let followers = (Arc::clone(&replicas), Arc::clone(&groups));
+        let share_coordinator = Arc::new(share_coordinator(&config, &topics, &metadata.read()));
+        let followers = (Arc::clone(&replicas), Arc::clone(&groups), Arc::clone(&share_coordinator));
         controller.set_follower(Box::new(move |delta, image| {
-            let (replicas, groups) = &followers;
+            let (replicas, groups, share_states) = &followers;
             replicas.apply(delta, image);
+            for topic in delta.deleted_topics.iter().filter(|topic| topic.name == SHARE_STATE_TOPIC) {
+                for partition in topic.partitions.keys() {
+                    share_states.resign(partition.get());
+                }
+            }
             for topic in delta.deleted_topics.iter().filter(|topic| topic.name == OFFSETS_TOPIC) {
                 for partition in topic.partitions.keys() {
                     groups.resign(partition.get());
@@ -136,6 +143,8 @@ impl Server {
             if !delta.deleted_topics.is_empty() {
                 let names: Vec<String> = delta.deleted_topics.iter().map(|topic| topic.name.clone()).collect();
                 groups.run_on_all(now(), |shard| shard.forget_topics(&names));
+                let ids = delta.deleted_topics.iter().map(|topic| topic.id).collect();
+                share_states.run_on_all(now(), |shard| shard.forget_topics(&ids));
             }
         }));
         controller.register_broker(&config, &advertised(&config, &endpoints), now().wall_ms)?;
@@ -153,6 +162,8 @@ impl Server {
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             markers: MarkerWriter::new(Arc::clone(&topics), Arc::clone(&groups), config.request_timeout_ms),
             producer_ids: ProducerIds::new(Arc::clone(&controller)),
+            share_states: Persister::new(Arc::clone(&share_coordinator), Arc::clone(&metadata)),
+            share_coordinator,
             config,
             metadata,
             controller,
@@ -165,7 +176,11 @@ impl Server {
         let mut tasks = JoinSet::new();
         let groups = Arc::clone(&broker.groups);
         // Nobody waits for it: until it is done, groups answer that they are being loaded.
-        tokio::task::spawn_blocking(move || groups.load_all(now));
+        let states = Arc::clone(&broker.share_coordinator);
+        tokio::task::spawn_blocking(move || {
+            groups.load_all(now);
+            states.load_all(now);
+        });
         let groups = Arc::clone(&broker.groups);
         let mut stopped = stop.clone();
         tasks.spawn(async move {
@@ -304,6 +319,20 @@ fn group_coordinator(config: &ServerConfig, topics: &Arc<Topics>, metadata: &Met
     let settings = group_config(config);
     // Groups ask for no actions.
     Coordinator::new(Arc::new(log), partitions, move |_| Shard::new(settings.clone()), |_, _, _| {})
+}
+
+/// The coordinator of share groups' states, over the partitions that its topic has or will be made with.
+fn share_coordinator(config: &ServerConfig, topics: &Arc<Topics>, metadata: &MetadataImage) -> ShareCoordinator {
+    let log = TopicLog::new(SHARE_STATE_TOPIC, Arc::clone(topics), config.share_coordinator_write_timeout_ms);
+    let existing = metadata.topic(SHARE_STATE_TOPIC).and_then(|topic| i32::try_from(topic.partitions.len()).ok());
+    let partitions = existing.unwrap_or(config.share_coordinator_state_topic_num_partitions);
+    let settings = ShareStateConfig {
+        updates_per_snapshot: config.share_coordinator_snapshot_update_records_per_snapshot,
+        cold_interval_ms: i64::try_from(config.share_coordinator_cold_partition_snapshot_interval_ms.as_millis())
+            .unwrap_or(i64::MAX),
+    };
+    let machine = move |partition| ShareStateShard::new(partition, settings);
+    Coordinator::new(Arc::new(log), partitions, machine, |_, _, _| {})
 }
 
 fn group_config(config: &ServerConfig) -> GroupConfig {

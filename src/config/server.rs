@@ -213,6 +213,32 @@ server_config! {
     transaction_state_log_replication_factor: i16,
     transaction_state_log_segment_bytes: i32,
     transactional_id_expiration_ms: Duration,
+    // Share groups and their states
+    group_share_delivery_count_limit: i16,
+    group_share_heartbeat_interval_ms: Duration,
+    group_share_max_delivery_count_limit: i16,
+    group_share_max_heartbeat_interval_ms: Duration,
+    group_share_max_partition_max_record_locks: usize,
+    group_share_max_record_lock_duration_ms: Duration,
+    group_share_max_session_timeout_ms: Duration,
+    group_share_max_share_sessions: usize,
+    group_share_max_size: usize,
+    group_share_min_delivery_count_limit: i16,
+    group_share_min_heartbeat_interval_ms: Duration,
+    group_share_min_partition_max_record_locks: usize,
+    group_share_min_record_lock_duration_ms: Duration,
+    group_share_min_session_timeout_ms: Duration,
+    group_share_partition_max_record_locks: usize,
+    group_share_record_lock_duration_ms: Duration,
+    group_share_session_timeout_ms: Duration,
+    share_coordinator_cold_partition_snapshot_interval_ms: Duration,
+    share_coordinator_snapshot_update_records_per_snapshot: u32,
+    share_coordinator_state_topic_min_isr: i32,
+    share_coordinator_state_topic_num_partitions: i32,
+    share_coordinator_state_topic_prune_interval_ms: Duration,
+    share_coordinator_state_topic_replication_factor: i16,
+    share_coordinator_state_topic_segment_bytes: i32,
+    share_coordinator_write_timeout_ms: Duration,
     // Quotas and client metrics
     quota_window_num: usize,
     quota_window_size_seconds: Duration,
@@ -350,7 +376,10 @@ impl ServerConfig {
             InternalTopic::TransactionState => {
                 ("transaction.state.log.replication.factor", self.transaction_state_log_replication_factor)
             }
-            InternalTopic::ShareGroupState => ("share.coordinator.state.topic.replication.factor", 3),
+            InternalTopic::ShareGroupState => (
+                "share.coordinator.state.topic.replication.factor",
+                self.share_coordinator_state_topic_replication_factor,
+            ),
         };
         if self.layers.get(key).is_some() {
             factor

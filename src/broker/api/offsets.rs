@@ -3,14 +3,16 @@
 //!
 //! Behaviour: an offset is answered when its record is committed to `__consumer_offsets`. OffsetFetch gives -1 for what was never committed.
 //! Versions: OffsetCommit v2-4 may bring a retention time, v6 brings leader epochs, v9 a member epoch, v10 topic ids; OffsetFetch v2 may ask
-//! for all topics, v7 for offsets that no open transaction may change (KIP-447), v8 for several groups, v10 by topic id; FindCoordinator v4 takes several keys.
-//! Not here yet: coordinators of transactions and share groups.
+//! for all topics, v7 for offsets that no open transaction may change (KIP-447), v8 for several groups, v10 by topic id; FindCoordinator v4 takes several keys,
+//! v6 share-partitions.
+//! Not here yet: coordinators of transactions.
 
 use std::sync::Arc;
 
 use super::metadata::addresses;
 use crate::broker::context::RequestContext;
 use crate::broker::groups::{Commit, Committed, Committer, OFFSETS_TOPIC, Shard};
+use crate::broker::share_state::{SHARE_STATE_TOPIC, SharePartitionKey};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::find_coordinator_response::Coordinator;
 use crate::protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
@@ -308,6 +310,10 @@ pub(in crate::broker) async fn delete(ctx: &RequestContext, request: OffsetDelet
 
 /// Kinds of keys in FindCoordinator.
 const GROUP_KEY: i8 = 0;
+const SHARE_KEY: i8 = 2;
+
+/// First version that may ask for a share-partition's coordinator (KIP-932).
+const FIRST_VERSION_WITH_SHARE_KEYS: i16 = 6;
 
 pub(in crate::broker) async fn find_coordinator(
     ctx: &RequestContext,
@@ -340,17 +346,27 @@ async fn coordinator_of(ctx: &RequestContext, key_type: i8, key: String) -> Coor
         error_message: message.map(str::to_owned),
         ..Default::default()
     };
-    if key_type != GROUP_KEY {
-        let message = "only group coordinators are served by this broker so far";
-        return refused(key, ErrorCode::InvalidRequest, Some(message));
+    let (topic, partition) = match key_type {
+        GROUP_KEY => (OFFSETS_TOPIC, ctx.broker.groups.partition_of(&key)),
+        SHARE_KEY if ctx.version < FIRST_VERSION_WITH_SHARE_KEYS => {
+            return refused(key, ErrorCode::InvalidRequest, None);
+        }
+        SHARE_KEY if !SharePartitionKey::is_valid(&key) => {
+            return refused(key, ErrorCode::InvalidRequest, Some("Invalid share partition key"));
+        }
+        SHARE_KEY => (SHARE_STATE_TOPIC, ctx.broker.share_coordinator.partition_of(&key)),
+        _ => {
+            let message = "only coordinators of groups and of share groups are served by this broker so far";
+            return refused(key, ErrorCode::InvalidRequest, Some(message));
+        }
+    };
+    if ctx.broker.topics.by_name(topic).is_none() {
+        ctx.broker.create_missing_topics([topic.to_owned()].into()).await;
     }
-    if ctx.broker.topics.by_name(OFFSETS_TOPIC).is_none() {
-        ctx.broker.create_missing_topics([OFFSETS_TOPIC.to_owned()].into()).await;
-    }
-    let partition = PartitionId::new(ctx.broker.groups.partition_of(&key));
+    let partition = PartitionId::new(partition);
     let address = {
         let image = ctx.broker.metadata.read();
-        let leader = image.partition(OFFSETS_TOPIC, partition).map(|partition| partition.leader);
+        let leader = image.partition(topic, partition).map(|partition| partition.leader);
         addresses(&image, &ctx.peer.listener).into_iter().find(|address| Some(address.node_id) == leader)
     };
     match address {

@@ -29,6 +29,7 @@ const TOO_MANY_PARTITIONS: &str = "Excessively large number of partitions per re
 const GROUP_METADATA_TOPIC: &str = "__consumer_offsets";
 /// The topic of transactions.
 const TRANSACTION_STATE_TOPIC: &str = "__transaction_state";
+const SHARE_GROUP_STATE_TOPIC: &str = "__share_group_state";
 
 /// A topic that can be created.
 struct NewTopic {
@@ -235,6 +236,17 @@ pub(super) fn missing_topic(config: &ServerConfig, name: String, brokers: usize)
                 ("segment.bytes", config.transaction_state_log_segment_bytes.to_string()),
             ];
             (InternalTopic::TransactionState, config.transaction_state_log_num_partitions, configs)
+        }
+        SHARE_GROUP_STATE_TOPIC => {
+            let configs = vec![
+                ("cleanup.policy", "delete".to_owned()),
+                ("compression.type", "uncompressed".to_owned()),
+                ("segment.bytes", config.share_coordinator_state_topic_segment_bytes.to_string()),
+                ("min.insync.replicas", config.share_coordinator_state_topic_min_isr.to_string()),
+                // Old records are deleted when newer ones tell the same, and never for their age.
+                ("retention.ms", "-1".to_owned()),
+            ];
+            (InternalTopic::ShareGroupState, config.share_coordinator_state_topic_num_partitions, configs)
         }
         _ => return CreatableTopic { name, num_partitions: -1, replication_factor: -1, ..Default::default() },
     };
@@ -565,13 +577,16 @@ mod tests {
         let node = Node::new(&[("num.partitions", "2")]);
         let controller = node.start();
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let wanted = names(&["__consumer_offsets", "__transaction_state", "a", "b b"]);
+        let wanted = names(&["__consumer_offsets", "__transaction_state", "__share_group_state", "a", "b b"]);
         let refused = controller.create_missing_topics(wanted, NOW);
         assert_eq!(refused, [("b b".to_owned(), ErrorCode::InvalidTopicException)]);
         assert!(controller.create_missing_topics(names(&["a"]), NOW).is_empty());
         let image = controller.cache().read();
         let count = |name: &str| image.topic(name).unwrap().partitions.len();
         assert_eq!((count("__consumer_offsets"), count("__transaction_state"), count("a")), (50, 50, 2));
+        assert_eq!(count("__share_group_state"), 50);
+        let states = image.configs(&crate::metadata::ConfigResource::topic("__share_group_state")).unwrap();
+        assert_eq!((states["retention.ms"].as_str(), states["cleanup.policy"].as_str()), ("-1", "delete"));
         let configs = image.configs(&crate::metadata::ConfigResource::topic("__consumer_offsets")).unwrap();
         assert_eq!(configs["segment.bytes"], "104857600");
         assert_eq!(configs["cleanup.policy"], "compact");

@@ -35,6 +35,9 @@ pub(in crate::broker) trait Machine: Send + 'static {
     /// The record is damaged; nothing was taken over from it.
     fn replay(&mut self, record: &Record, producer: Option<Producer>, now: Now) -> Result<(), MalformedRecord>;
 
+    /// Tells where a record stands in the log that was just taken over, or decided on.
+    fn placed(&mut self, _record: &Record, _offset: Offset) {}
+
     /// A producer's transaction ended: its records since the last marker count, or never will. Called when the marker is replayed, and when
     /// it is written to the log of a live machine.
     fn end_transaction(&mut self, producer: Producer, committed: bool, now: Now);
@@ -65,7 +68,7 @@ pub(in crate::broker) enum Entry<'a> {
 #[derive(Debug)]
 pub(in crate::broker) enum Replayed {
     /// A record.
-    Record { record: Record, producer: Option<Producer> },
+    Record { record: Record, producer: Option<Producer>, offset: Offset },
     /// The end of a transaction.
     Marker { producer: Producer, committed: bool },
 }
@@ -229,10 +232,11 @@ impl<M: Machine> Coordinator<M> {
         let read = self.log.replay(partition, &mut |entry| {
             count += 1;
             match entry {
-                Replayed::Record { record, producer } => {
+                Replayed::Record { record, producer, offset } => {
                     if let Err(error) = machine.replay(&record, producer, now) {
                         error!(topic, partition, %error, "a record of the coordinator is skipped");
                     }
+                    machine.placed(&record, offset);
                 }
                 Replayed::Marker { producer, committed } => machine.end_transaction(producer, committed, now),
             }
@@ -485,6 +489,11 @@ impl<M: Machine> Coordinator<M> {
                 let topic = self.log.topic();
                 error!(topic, partition, %error, "records can't be written; the coordinator is loaded again");
             })?;
+            // Nobody else writes between them: they stand in a row.
+            let count = i64::try_from(effects.records.len()).unwrap_or(i64::MAX);
+            for (record, offset) in effects.records.iter().zip(active.written.end.get().saturating_sub(count)..) {
+                active.machine.placed(record, Offset::new(offset));
+            }
         }
         for (token, reply) in effects.replies {
             answer(active, token, reply);

@@ -100,9 +100,10 @@ impl CoordinatorLog for FakeLog {
     }
 
     fn replay(&self, _partition: i32, each: &mut dyn FnMut(Replayed)) -> Result<Position, ErrorCode> {
-        for entry in self.entries.lock().unwrap().iter().cloned() {
+        for (offset, entry) in (0..).zip(self.entries.lock().unwrap().iter().cloned()) {
+            let offset = Offset::new(offset);
             each(match entry {
-                Written::Record(record, producer) => Replayed::Record { record, producer },
+                Written::Record(record, producer) => Replayed::Record { record, producer, offset },
                 Written::Marker(producer, committed) => Replayed::Marker { producer, committed },
             });
         }
@@ -129,6 +130,8 @@ struct Counters {
     counts: BTreeMap<String, u64>,
     pending: Vec<(Producer, String)>,
     waiting: Vec<(Token, String)>,
+    /// Where its records stand.
+    places: Vec<(String, i64)>,
     due: Option<Instant>,
 }
 
@@ -173,6 +176,10 @@ impl Machine for Counters {
             None => *self.counts.entry(key).or_default() += 1,
         }
         Ok(())
+    }
+
+    fn placed(&mut self, record: &Record, offset: Offset) {
+        self.places.push((String::from_utf8_lossy(&record.key).into_owned(), offset.get()));
     }
 
     fn end_transaction(&mut self, ended: Producer, committed: bool, _now: Now) {
@@ -303,6 +310,23 @@ async fn records_of_transactions_count_with_their_marker() {
     assert_eq!(count(&coordinator, "a").await, Ok(Some(1)));
     coordinator.resign(0);
     assert_eq!(count(&coordinator, "a").await, Ok(Some(1)), "the same after a replay");
+}
+
+#[tokio::test]
+async fn machines_hear_where_their_records_stand() {
+    let (_log, coordinator) = start();
+    coordinator.run("a", now(), |machine| machine.add("a")).await.unwrap();
+    let three = |machine: &mut Counters| {
+        let records = ["b", "c", "b"].into_iter().flat_map(|key| machine.add(key).1.records).collect();
+        ((), Effects { records, ..Effects::default() })
+    };
+    coordinator.run("a", now(), three).await.unwrap();
+    let wanted: Vec<_> = [("a", 0), ("b", 1), ("c", 2), ("b", 3)].map(|(key, offset)| (key.to_owned(), offset)).into();
+    let places = coordinator.view("a", now(), |machine| machine.places.clone()).await.unwrap();
+    assert_eq!(places, wanted);
+    coordinator.resign(0);
+    let places = coordinator.view("a", now(), |machine| machine.places.clone()).await.unwrap();
+    assert_eq!(places, wanted, "the same after a replay");
 }
 
 #[tokio::test]

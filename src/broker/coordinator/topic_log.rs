@@ -194,7 +194,8 @@ fn replay_entry(
     for record in entry.owned_records(bytes, MAX_DECOMPRESSED_BYTES).ok()? {
         let record = record.ok()?;
         if let Some(key) = record.key.filter(|_| record.offset >= from) {
-            each(Replayed::Record { record: Record { key, value: record.value }, producer });
+            let offset = record.offset;
+            each(Replayed::Record { record: Record { key, value: record.value }, producer, offset });
         }
     }
     Some(())
