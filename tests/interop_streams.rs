@@ -1,0 +1,172 @@
+//! Kafka Streams' word count against our broker: its applications and the broker are killed, and the counts are right all the same.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test stops at the first surprise")]
+
+mod interop_support;
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use interop_support::{Driver, Home, Library, installed};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use support::{Broker, wait_for};
+use tempfile::TempDir;
+
+const PARTITIONS: usize = 3;
+const WORDS: usize = 50;
+/// Kafka Streams gives partitions of a killed application to others when its session has timed out.
+const SETTLED_WITHIN: Duration = Duration::from_secs(90);
+
+/// A running application.
+struct App {
+    child: Child,
+}
+
+impl App {
+    fn start(address: &str, guarantee: &str, state: &Path, settings: &[&str]) -> Self {
+        let log = File::options().create(true).append(true).open(state.join("log")).unwrap();
+        let libs = Home::Kafka.path().join("libs/*");
+        let child = Command::new("java")
+            .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-Dlog4j2.level=WARN", "-cp"])
+            .arg(format!("{}:{}", installed(Home::Kafka.folder()).display(), libs.display()))
+            .args(["WordCount", address, "word-count", "lines", "counts", guarantee])
+            .arg(state.join("state"))
+            .args(["session.timeout.ms=6000", "heartbeat.interval.ms=500"])
+            .args(settings)
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child }
+    }
+
+    /// kill -9.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Lets it end by itself.
+    fn stop(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        wait_for("the application to end", Duration::from_secs(30), || self.child.try_wait().unwrap());
+    }
+}
+
+/// Ends the application too when the test fails.
+impl Drop for App {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A broker on a port that stays, through its restarts.
+struct Restarting {
+    data: TempDir,
+    listener: String,
+    broker: Option<Broker>,
+}
+
+impl Restarting {
+    fn start() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut this =
+            Self { data: TempDir::new().unwrap(), listener: format!("listeners=PLAINTEXT://{free}"), broker: None };
+        this.start_again();
+        this
+    }
+
+    fn start_again(&mut self) {
+        let settings = [self.listener.as_str(), "group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=3"];
+        self.broker = Some(Broker::start_in(self.data.path(), &settings));
+    }
+
+    fn kill(&mut self) {
+        self.broker.take().unwrap().kill();
+    }
+
+    fn address(&self) -> String {
+        self.broker.as_ref().unwrap().address().to_owned()
+    }
+}
+
+/// Writes `count` lines, each of which has every word once, and counts them.
+fn write_lines(driver: &mut Driver, count: usize, written: &mut i64) {
+    let line: Vec<String> = (0..WORDS).map(|n| format!("word{n}")).collect();
+    let line = line.join(" ");
+    let records: Vec<_> =
+        (0..count).map(|n| json!({"t": "lines", "p": n % PARTITIONS, "k": null, "v": line, "h": []})).collect();
+    driver.call(json!({"op": "produce", "codec": "none", "acks": "all", "records": records}));
+    *written += count as i64;
+}
+
+/// All counts that went out for each word, in order.
+fn counts(driver: &mut Driver, at_least: usize) -> BTreeMap<String, Vec<i64>> {
+    let read = driver.call(json!({
+        "op": "consume", "topics": ["counts"], "count": at_least, "timeout_ms": 5000, "isolation": "read_committed",
+    }));
+    let mut counts: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for record in read.as_array().unwrap() {
+        let (word, count) = (record["k"].as_str().unwrap(), record["v"].as_str().unwrap());
+        counts.entry(word.to_owned()).or_default().push(count.parse().unwrap());
+    }
+    counts
+}
+
+fn last_of_all(counts: &BTreeMap<String, Vec<i64>>) -> i64 {
+    if counts.len() < WORDS {
+        return 0;
+    }
+    counts.values().filter_map(|counts| counts.iter().max()).min().copied().unwrap_or_default()
+}
+
+fn wait_for_counts(driver: &mut Driver, what: &str, at_least: i64) -> BTreeMap<String, Vec<i64>> {
+    wait_for(what, SETTLED_WITHIN, || {
+        let counts = counts(driver, WORDS * at_least as usize);
+        (last_of_all(&counts) >= at_least).then_some(counts)
+    })
+}
+
+/// Lines go in while the application, then the broker is killed and started again; what came out of it.
+fn word_count(guarantee: &str, settings: &[&str]) -> (i64, BTreeMap<String, Vec<i64>>) {
+    let mut cluster = Restarting::start();
+    let state = TempDir::new().unwrap();
+    let mut driver = Driver::start(Library::Java, &cluster.address());
+    for topic in ["lines", "counts"] {
+        driver.create_topic(topic, PARTITIONS, json!({}));
+    }
+    let mut written = 0;
+    write_lines(&mut driver, 30, &mut written);
+    let app = App::start(&cluster.address(), guarantee, state.path(), settings);
+    wait_for_counts(&mut driver, "the first counts", written);
+    write_lines(&mut driver, 60, &mut written);
+    app.kill();
+    let app = App::start(&cluster.address(), guarantee, state.path(), settings);
+    wait_for_counts(&mut driver, "the counts after the application was killed", written);
+    write_lines(&mut driver, 60, &mut written);
+    cluster.kill();
+    cluster.start_again();
+    wait_for_counts(&mut driver, "the counts after the broker was killed", written);
+    write_lines(&mut driver, 30, &mut written);
+    let counts = wait_for_counts(&mut driver, "the last counts", written);
+    app.stop();
+    (written, counts)
+}
+
+#[test]
+fn at_least_once_loses_no_word() {
+    need!(Library::Java.missing());
+    let (written, counts) = word_count("at_least_once", &[]);
+    assert_eq!(counts.len(), WORDS);
+    for (word, counts) in &counts {
+        assert!(counts.iter().max() >= Some(&written), "{word}: {counts:?}");
+    }
+}
