@@ -159,6 +159,22 @@ fn what_can_not_be_delivered_is_told() {
     consume(&broker, "small", 2, &[]).success().stdout(diff("ok\nok2\n"));
 }
 
+/// Kafka's tool opens no transaction either, and says so with the first record.
+#[test]
+fn a_transactional_id_is_of_no_use_here() {
+    let broker = Broker::start();
+    create(&broker, "txn", "1");
+    for words in
+        [&["--command-property", "transactional.id=x"][..], &["--sync", "--command-property", "transactional.id=x"]]
+    {
+        let failed = produce(&broker, "txn", "a\nb\n", words).code(1);
+        let error = String::from_utf8(failed.get_output().stderr.clone()).unwrap();
+        let expected = "java.lang.IllegalStateException: Cannot add partition to transaction before completing a call \
+                        to initTransactions\n";
+        assert_eq!(error, expected);
+    }
+}
+
 fn spawn(broker: &Broker, words: &[&str]) -> Child {
     std::process::Command::new(env!("CARGO_BIN_EXE_kafka-rs"))
         .args(words)

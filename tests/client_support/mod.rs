@@ -55,3 +55,13 @@ pub async fn make_topic(options: &ClientOptions, name: &str, partitions: i32, co
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// Whether the cluster serves an API; says a word if not.
+pub async fn serves(options: &ClientOptions, api: kafka_rs::protocol::ApiKey) -> bool {
+    let cluster = kafka_rs::client::Cluster::new(options.clone());
+    let served = cluster.any(cluster.api_deadline()).await.unwrap().api_versions().get(api).is_some();
+    if !served {
+        eprintln!("skipped: the broker does not serve {api} yet");
+    }
+    served
+}

@@ -30,7 +30,12 @@ impl ApacheKafka {
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
              advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
-             offsets.topic.replication.factor=1\noffsets.topic.num.partitions=5\ngroup.initial.rebalance.delay.ms=0\n",
+             offsets.topic.replication.factor=1\noffsets.topic.num.partitions=5\ngroup.initial.rebalance.delay.ms=0\n\
+             transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+             transaction.state.log.num.partitions=5\nshare.coordinator.state.topic.replication.factor=1\n\
+             share.coordinator.state.topic.min.isr=1\nshare.coordinator.state.topic.num.partitions=5\n\
+             group.consumer.min.heartbeat.interval.ms=100\ngroup.consumer.heartbeat.interval.ms=200\n\
+             group.share.min.heartbeat.interval.ms=100\ngroup.share.heartbeat.interval.ms=200\n",
             directory.path().join("data").display()
         );
         fs::write(&settings, text).unwrap();

@@ -162,6 +162,8 @@ impl Run for ConsoleProducer {
             out.note(format_args!("{}: {error}", java::config_exception_class(error)))?;
         } else if let Some(Undelivered { class, message }) = error.downcast_ref() {
             out.note(format_args!("java.util.concurrent.ExecutionException: {class}: {message}"))?;
+        } else if error.is::<NoTransaction>() {
+            out.note(format_args!("java.lang.IllegalStateException: {NoTransaction}"))?;
         } else if let Some(error) = error.downcast_ref::<ReaderError>() {
             out.note(format_args!("org.apache.kafka.common.KafkaException: {error}"))?;
         } else {
@@ -328,6 +330,7 @@ impl Sending {
             match self.producer.send(record).await {
                 Ok(delivery) if self.sync => self.wait_for(delivery).await?,
                 Ok(delivery) => self.failures.on_its_way(delivery.partition(), message),
+                Err(error @ ProduceError::Transaction(_)) => return Err(self.explained(error).context(NoTransaction)),
                 Err(error) if self.sync || is_final(&error) => return Err(self.explained(error)),
                 Err(error) => self.failures.refused(message, error),
             }
@@ -350,6 +353,9 @@ impl Sending {
             ProduceError::TooLarge { limit_key, .. } => {
                 Some(format!("raise it with --command-property {limit_key}=..."))
             }
+            ProduceError::Transaction(_) => {
+                Some("this tool opens no transactions, as Kafka's does not: leave transactional.id out".to_owned())
+            }
             _ => None,
         };
         let text = chain_text(&anyhow::Error::new(error));
@@ -371,6 +377,16 @@ struct Undelivered {
 impl fmt::Display for Undelivered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+/// A record of a producer with a `transactional.id`, which Kafka's tool takes and then can't use.
+#[derive(Debug)]
+struct NoTransaction;
+
+impl fmt::Display for NoTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cannot add partition to transaction before completing a call to initTransactions")
     }
 }
 

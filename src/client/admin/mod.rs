@@ -177,6 +177,15 @@ pub(in crate::client) async fn call_up_to<R: Request>(
     connection.call_with(&build(version), CallOptions { max_version, timeout: None }).await
 }
 
+/// What a coordinator is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::client) enum CoordinatorKey<'a> {
+    /// A group, by its id.
+    Group(&'a str),
+    /// A transactional producer, by its id.
+    Transaction(&'a str),
+}
+
 /// A connection to the coordinator of a group. Asked once: who calls tries again.
 pub(in crate::client) async fn find_coordinator(
     cluster: &Cluster,
@@ -184,13 +193,27 @@ pub(in crate::client) async fn find_coordinator(
     lane: Lane,
     deadline: Deadline,
 ) -> Result<Connection, ClientError> {
+    find_coordinator_of(cluster, CoordinatorKey::Group(group), lane, deadline).await
+}
+
+/// As [`find_coordinator`], of either kind.
+pub(in crate::client) async fn find_coordinator_of(
+    cluster: &Cluster,
+    key: CoordinatorKey<'_>,
+    lane: Lane,
+    deadline: Deadline,
+) -> Result<Connection, ClientError> {
+    let (key_type, key) = match key {
+        CoordinatorKey::Group(group) => (0, group),
+        CoordinatorKey::Transaction(id) => (1, id),
+    };
     let asked = cluster.any(deadline).await?;
     let response: FindCoordinatorResponse = call(&asked, |version| {
         // v4+ asks for several at once (KIP-699).
         if version >= 4 {
-            FindCoordinatorRequest { coordinator_keys: vec![group.to_owned()], ..Default::default() }
+            FindCoordinatorRequest { key_type, coordinator_keys: vec![key.to_owned()], ..Default::default() }
         } else {
-            FindCoordinatorRequest { key: group.to_owned(), ..Default::default() }
+            FindCoordinatorRequest { key_type, key: key.to_owned(), ..Default::default() }
         }
     })
     .await?;

@@ -36,7 +36,7 @@ pub use chunk::ConsumerRecord;
 pub use error::ConsumeError;
 pub use options::{ConsumerOptions, GroupOptions};
 pub use state::Position;
-pub use subscribe::RebalanceListener;
+pub use subscribe::{ConsumerGroupMetadata, RebalanceListener};
 
 /// Where to begin with a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -40,6 +40,19 @@ pub trait RebalanceListener: Send + fmt::Debug {
     }
 }
 
+/// What a consumer says of itself so that the offsets of what it read can be committed in a transaction (KIP-447).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerGroupMetadata {
+    /// `group.id`
+    pub group_id: String,
+    /// Generation, or member epoch where the coordinator assigns; -1: not a member.
+    pub generation_id: i32,
+    /// The member's id; empty: not a member.
+    pub member_id: String,
+    /// `group.instance.id`
+    pub group_instance_id: Option<String>,
+}
+
 #[derive(Debug)]
 enum Wanted {
     Topics(BTreeSet<String>),
@@ -152,6 +165,20 @@ impl Consumer {
     pub fn member_id(&self) -> Option<String> {
         let state = lock(&self.subscription.as_ref()?.membership.state);
         (!state.member_id.is_empty()).then(|| state.member_id.clone())
+    }
+
+    /// What to give to [`Producer::send_offsets_to_transaction`](crate::client::Producer::send_offsets_to_transaction).
+    ///
+    /// # Errors
+    /// The consumer has no group.
+    pub fn group_metadata(&self) -> Result<ConsumerGroupMetadata, ConsumeError> {
+        let group = self.shared.options.group.as_ref().ok_or(ConsumeError::NoGroup)?;
+        let (generation_id, member_id) = self.membership().map_or((-1, String::new()), |membership| {
+            let state = lock(&membership.state);
+            (state.generation, state.member_id.clone())
+        });
+        let group_instance_id = group.group_instance_id.clone();
+        Ok(ConsumerGroupMetadata { group_id: group.group_id.clone(), generation_id, member_id, group_instance_id })
     }
 
     /// Does what the group asks for. Says when to look again at the latest.

@@ -13,8 +13,9 @@ use super::batch::{Batch, Identity, Sequence};
 use super::delivery::{BatchDelivery, Delivery, ProduceError};
 use super::options::{Partitioning, ProducerOptions};
 use super::partitioner::{Memory, PartitionChoice};
+use super::transaction::Transactions;
 use crate::client::Metadata;
-use crate::record::{Codec, NewRecord, RecordError};
+use crate::record::{BatchOptions, Codec, NewRecord, RecordError};
 use crate::types::{NodeId, PartitionId, Uuid};
 
 /// Room that a new batch gets before its records are there; it grows up to `batch.size`.
@@ -24,10 +25,17 @@ const FIRST_CAPACITY: usize = 1 << 10;
 const RATIO_MARGIN: f32 = 1.05;
 
 /// Place of a partition's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct QueueId {
     pub(super) topic: usize,
     pub(super) partition: usize,
+}
+
+impl QueueId {
+    /// The partition's number.
+    pub(super) fn partition_id(self) -> PartitionId {
+        PartitionId(i32::try_from(self.partition).unwrap_or(i32::MAX))
+    }
 }
 
 /// The producer id that batches are sent with.
@@ -85,11 +93,14 @@ impl PartitionQueue {
     }
 
     /// Gives the front batch its sequence number. `false`: not now.
-    fn number_front(&mut self, state: &mut IdentityState) -> bool {
+    fn number_front(&mut self, state: &mut IdentityState, transactional: bool) -> bool {
         let IdentityState::Known(current) = state else { return *state == IdentityState::Off };
         if self.needs_new_epoch {
             if !self.in_flight.is_empty() {
                 return false;
+            }
+            if self.identity == Some(*current) && transactional {
+                return false; // The end of the transaction brings another one.
             }
             if self.identity == Some(*current) {
                 // The epoch of a producer without transactions is its own to raise (KIP-360).
@@ -225,6 +236,8 @@ pub(super) struct Accumulator {
     /// Batches below this id leave at once: somebody flushes.
     flush_below: u64,
     pub(super) failures: Failures,
+    /// What a producer with a `transactional.id` may do.
+    pub(super) transactions: Option<Transactions>,
     /// No more records; what is there leaves at once.
     pub(super) closing: bool,
     /// Nothing leaves any more.
@@ -243,6 +256,7 @@ impl Accumulator {
             unfinished: BTreeMap::new(),
             flush_below: 0,
             failures: Failures::default(),
+            transactions: None,
             closing: false,
             aborted: false,
         }
@@ -359,7 +373,7 @@ impl Accumulator {
             }
             let delivery = BatchDelivery::new(queue.id);
             let capacity = limit.min(FIRST_CAPACITY).max(upper);
-            let mut batch = Batch::new(*next_batch, queue.appended, now, options.compression, capacity, delivery);
+            let mut batch = Batch::new(*next_batch, queue.appended, now, batch_options(options), capacity, delivery);
             // A record that its batch does not take leaves no trace.
             batch.append(record)?;
             *buffered += batch.size;
@@ -432,6 +446,9 @@ impl Accumulator {
                 harvest.leaderless = true;
                 continue;
             };
+            if self.transactions.as_ref().is_some_and(|transactions| !transactions.may_send(queue_id)) {
+                continue; // The coordinator has to be told first, which makes us look again.
+            }
             if !free(leader) || is_retry && !queue.in_flight.is_empty() || !queue.may_fly(options) {
                 continue; // Something has to land first, which makes us look again.
             }
@@ -441,7 +458,7 @@ impl Accumulator {
                 continue;
             }
             *size += front.size;
-            if !queue.number_front(identity) {
+            if !queue.number_front(identity, self.transactions.is_some()) {
                 continue;
             }
             let Some(mut batch) = queue.batches.pop_front() else { continue };
@@ -542,6 +559,12 @@ impl PartitionQueue {
         const REMEMBERED: usize = 5;
         !options.idempotence || self.in_flight.len() < REMEMBERED
     }
+}
+
+/// How batches are built.
+pub(super) fn batch_options(options: &ProducerOptions) -> BatchOptions {
+    let transactional = options.transactional_id.is_some();
+    BatchOptions { compression: options.compression, transactional, ..BatchOptions::default() }
 }
 
 /// Bytes, before compression, at which a batch is full.

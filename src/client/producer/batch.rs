@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::delivery::BatchDelivery;
 use crate::record::{
-    BatchBuilder, BatchHeader, BatchOptions, Compression, HEADER_LEN, NO_PRODUCER_EPOCH, NO_SEQUENCE, NewRecord,
-    RecordBatch, RecordError,
+    BatchBuilder, BatchHeader, BatchOptions, HEADER_LEN, NO_PRODUCER_EPOCH, NO_SEQUENCE, NewRecord, RecordBatch,
+    RecordError,
 };
 use crate::types::ProducerId;
 
@@ -69,11 +69,11 @@ impl Batch {
         id: u64,
         order: u64,
         created: Instant,
-        compression: Compression,
+        options: BatchOptions,
         capacity: usize,
         delivery: Arc<BatchDelivery>,
     ) -> Self {
-        let builder = BatchBuilder::with_capacity(BatchOptions { compression, ..BatchOptions::default() }, capacity);
+        let builder = BatchBuilder::with_capacity(options, capacity);
         Self {
             id,
             order,
@@ -141,7 +141,7 @@ impl Batch {
 
     /// The records in several batches of at most `limit` bytes each, where one record alone may be larger. Sequence numbers
     /// go on as they were: the brokers see the same records in the same order.
-    pub(super) fn split(mut self, limit: usize, compression: Compression) -> Result<Vec<Self>, RecordError> {
+    pub(super) fn split(mut self, limit: usize, options: BatchOptions) -> Result<Vec<Self>, RecordError> {
         let bytes = self.seal()?;
         let (batch, _) = RecordBatch::new(&bytes)?;
         let mut scratch = Vec::new();
@@ -157,7 +157,7 @@ impl Batch {
                     self.id,
                     self.order + u64::from(index.unsigned_abs()),
                     self.created,
-                    compression,
+                    options,
                     limit.min(self.size),
                     BatchDelivery::new(self.delivery.partition),
                 );
@@ -185,7 +185,7 @@ mod tests {
 
     fn batch_of(values: &[&str]) -> Batch {
         let delivery = BatchDelivery::new(PartitionId(0));
-        let mut batch = Batch::new(1, 100, Instant::now(), Compression::NONE, 1000, delivery);
+        let mut batch = Batch::new(1, 100, Instant::now(), BatchOptions::default(), 1000, delivery);
         for value in values {
             let record = NewRecord { timestamp: 5, value: Some(value.as_bytes()), ..Default::default() };
             batch.append(&record).unwrap();
@@ -217,7 +217,7 @@ mod tests {
         let mut batch = batch_of(&["aaaaaaaaaa", "bbbbbbbbbb", "cccccccccc", "dddddddddd", "eeeeeeeeee"]);
         batch.sequence = sequence(0, i32::MAX - 1);
         let limit = HEADER_LEN + 40;
-        let mut pieces = batch.split(limit, Compression::NONE).unwrap();
+        let mut pieces = batch.split(limit, BatchOptions::default()).unwrap();
         assert_eq!(pieces.iter().map(|piece| piece.records).collect::<Vec<_>>(), [2, 2, 1]);
         assert_eq!(pieces.iter().map(|piece| piece.order).collect::<Vec<_>>(), [100, 102, 104]);
         let first: Vec<_> = pieces.iter().map(|piece| piece.sequence.unwrap().first).collect();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::Notify;
 
+use super::transaction::TransactionError;
 use crate::client::{ApiError, ClientError};
 use crate::record::RecordError;
 use crate::types::{Offset, PartitionId, TopicPartition};
@@ -70,6 +71,12 @@ pub enum ProduceError {
     /// The batch can't be built.
     #[error("could not build a batch")]
     Batch(#[source] Arc<RecordError>),
+    /// The record can't be part of a transaction, or was part of one that failed before it was sent.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// The transaction was aborted before the record was sent.
+    #[error("the transaction was aborted")]
+    TransactionAborted,
     /// The producer was closed.
     #[error("the producer is closed")]
     Closed,

@@ -12,6 +12,7 @@ mod request;
 mod sender;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod verdict;
 
 use std::sync::{Arc, Mutex};
@@ -26,10 +27,12 @@ use super::{ClientError, lock};
 use crate::record::{Header, NewRecord};
 use crate::types::PartitionId;
 use accumulator::{Accumulator, Appended, QueueId};
+use transaction::{Transactional, Transactions};
 
 pub use delivery::{BatchReport, Delivery, DeliveryObserver, ProduceError, RecordMetadata};
 pub use options::{Partitioning, ProducerOptions};
 pub use partitioner::{PartitionChoice, Partitioner};
+pub use transaction::{TransactionError, TransactionState};
 
 /// A record to send. What is absent is null; without a partition the partitioner chooses, without a timestamp it is now.
 #[derive(Debug, Default, Clone, Copy)]
@@ -54,6 +57,8 @@ struct Shared {
     options: Arc<ProducerOptions>,
     cluster: Cluster,
     queues: Mutex<Accumulator>,
+    /// For producers with a `transactional.id`.
+    transactional: Option<Transactional>,
     /// Tells the sender that there is something to look at.
     work: Notify,
     /// Tells those who wait for memory that there is some.
@@ -95,10 +100,15 @@ impl Producer {
     #[must_use]
     pub fn new(options: ProducerOptions) -> Self {
         let cluster = Cluster::new(options.client.clone());
+        let mut queues = Accumulator::new();
+        queues.transactions = options.transactional_id.as_deref().map(Transactions::new);
+        let id = options.transactional_id.as_deref();
+        let transactional = id.map(|id| Transactional::new(id, options.transaction_timeout));
         let shared = Arc::new(Shared {
             options: Arc::new(options),
             cluster,
-            queues: Mutex::new(Accumulator::new()),
+            queues: Mutex::new(queues),
+            transactional,
             work: Notify::new(),
             space: Notify::new(),
             done: Notify::new(),
@@ -119,7 +129,8 @@ impl Producer {
     /// cancelled has taken nothing over.
     ///
     /// # Errors
-    /// The record was not taken over: too large, no such topic or partition, no room in time, producer closed.
+    /// The record was not taken over: too large, no such topic or partition, no room in time, producer closed; or the
+    /// producer has a `transactional.id` and no transaction is open.
     pub async fn send(&self, record: ProducerRecord<'_>) -> Result<Delivery, ProduceError> {
         let options = &*self.shared.options;
         let timestamp = record.timestamp.unwrap_or_else(now_ms);
@@ -173,17 +184,20 @@ impl Producer {
         }
     }
 
-    /// Takes no more records, waits for those that it has at most for `timeout`, gives up the rest, and disconnects.
+    /// Takes no more records, waits for those that it has at most for `timeout`, gives up the rest, and disconnects. An
+    /// open transaction is aborted.
     ///
     /// # Errors
     /// Some were given up since the last flush.
     pub async fn close(self, timeout: Duration) -> Result<(), FlushError> {
+        let deadline = Deadline::after(timeout);
+        self.end_transaction_to_close(timeout).await;
         lock(&self.shared.queues).closing = true;
         self.shared.work.notify_one();
         self.shared.space.notify_waiters();
         let sender = lock(&self.sender).take();
         if let Some(mut sender) = sender
-            && tokio::time::timeout(timeout, &mut sender).await.is_err()
+            && tokio::time::timeout_at(deadline.at(), &mut sender).await.is_err()
         {
             lock(&self.shared.queues).aborted = true;
             self.shared.work.notify_one();
@@ -214,7 +228,11 @@ impl Producer {
             }
             Err(error) => return Err(error),
         };
-        match queues.append(QueueId { topic, partition }, new, options, Instant::now())? {
+        let queue = QueueId { topic, partition };
+        if let Some(transactions) = &mut queues.transactions {
+            transactions.add_partition(queue)?;
+        }
+        match queues.append(queue, new, options, Instant::now())? {
             Appended::Done { delivery, tell_sender, batch_full } => {
                 drop(queues);
                 if tell_sender {

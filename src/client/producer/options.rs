@@ -56,6 +56,10 @@ pub struct ProducerOptions {
     pub compression: Compression,
     /// `partitioner.class`
     pub partitioning: Partitioning,
+    /// `transactional.id`: records are sent in transactions, and of several producers with one id only the last one goes on.
+    pub transactional_id: Option<String>,
+    /// `transaction.timeout.ms`: a transaction that is open for so long is aborted by its coordinator.
+    pub transaction_timeout: Duration,
     /// Is told of every batch that was delivered or given up.
     pub observer: Option<Arc<dyn DeliveryObserver>>,
 }
@@ -77,6 +81,8 @@ impl Default for ProducerOptions {
             retries: i32::MAX.unsigned_abs(),
             compression: Compression::NONE,
             partitioning: Partitioning::Default { ignore_keys: false, adaptive: true },
+            transactional_id: None,
+            transaction_timeout: Duration::from_secs(60),
             observer: None,
         }
     }
@@ -112,6 +118,8 @@ impl From<&ProducerConfig> for ProducerOptions {
                 },
                 PartitionerClass::RoundRobin => Partitioning::RoundRobin,
             },
+            transactional_id: config.transactional_id.clone(),
+            transaction_timeout: config.transaction_timeout_ms,
             observer: None,
         }
     }

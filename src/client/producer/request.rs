@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::transaction::Version;
 use super::verdict::Answer;
 use crate::client::cluster::Cluster;
 use crate::client::{ApiError, Node};
@@ -17,6 +18,18 @@ use crate::types::{LeaderEpoch, NodeId, Offset, PartitionId, Uuid};
 /// The last version that names topics; the next ones speak of ids (KIP-516).
 const LAST_VERSION_WITH_NAMES: i16 = 12;
 
+/// The next version asks leaders to make their partitions part of the transaction (KIP-890).
+const LAST_VERSION_OF_V1_TRANSACTIONS: i16 = 11;
+
+/// What a request says besides its batches.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms<'a> {
+    pub(super) acks: i16,
+    pub(super) timeout_ms: i32,
+    /// The `transactional.id`, and the protocol of the transaction.
+    pub(super) transaction: Option<(&'a str, Version)>,
+}
+
 /// The bytes of one batch and where they go.
 #[derive(Debug)]
 pub(super) struct Part {
@@ -27,7 +40,7 @@ pub(super) struct Part {
 }
 
 /// The request, and the highest version that can say it.
-pub(super) fn build(parts: &[Part], acks: i16, timeout_ms: i32) -> (ProduceRequest, i16) {
+pub(super) fn build(parts: &[Part], terms: Terms<'_>) -> (ProduceRequest, i16) {
     let mut topics: Vec<TopicProduceData> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     for part in parts {
@@ -44,8 +57,18 @@ pub(super) fn build(parts: &[Part], acks: i16, timeout_ms: i32) -> (ProduceReque
         }
     }
     let all_have_ids = parts.iter().all(|part| !part.topic_id.is_zero());
-    let max_version = if all_have_ids { i16::MAX } else { LAST_VERSION_WITH_NAMES };
-    (ProduceRequest { acks, timeout_ms, topic_data: topics, ..Default::default() }, max_version)
+    let mut max_version = if all_have_ids { i16::MAX } else { LAST_VERSION_WITH_NAMES };
+    if terms.transaction.is_some_and(|(_, version)| version == Version::V1) {
+        max_version = max_version.min(LAST_VERSION_OF_V1_TRANSACTIONS);
+    }
+    let request = ProduceRequest {
+        transactional_id: terms.transaction.map(|(id, _)| id.to_owned()),
+        acks: terms.acks,
+        timeout_ms: terms.timeout_ms,
+        topic_data: topics,
+        ..Default::default()
+    };
+    (request, max_version)
 }
 
 /// What a response says of each part, in their order; and leaders that it tells of.

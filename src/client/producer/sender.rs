@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::accumulator::{Harvest, IdentityState, QueueId, Ready};
+use super::accumulator::{Harvest, IdentityState, QueueId, Ready, batch_options};
 use super::batch::{Batch, Identity};
 use super::delivery::{BatchReport, Outcome, ProduceError};
-use super::request::{self, Part};
+use super::request::{self, Part, Terms};
+use super::transaction::{self, Transactions, Version};
 use super::verdict::{Answer, ApiOrClient, Circumstances, Verdict, judge};
 use crate::client::admin::millis;
 use crate::client::cluster::{AutoCreate, Lane, TopicScope};
@@ -22,11 +23,15 @@ use crate::client::connection::CallOptions;
 use crate::client::retry::{Backoff, Deadline};
 use crate::client::{ApiError, ClientError, Metadata, lock};
 use crate::config::Acks;
+use crate::protocol::ErrorCode;
 use crate::protocol::messages::{InitProducerIdRequest, ProduceRequest, ProduceResponse};
 use crate::types::{NodeId, ProducerId, TopicPartition};
 
 /// Events that wait for the sender. Each stands for a request of which there are few; who has one more waits.
 const EVENTS: usize = 256;
+
+/// How long to wait until the coordinator has completed the transaction before (Kafka's own number).
+const COMPLETION_WAIT: Duration = Duration::from_millis(20);
 
 /// Something that the sender waited for.
 #[derive(Debug)]
@@ -35,6 +40,8 @@ enum Event {
     Produced { id: u64, result: Result<Option<ProduceResponse>, ClientError> },
     /// A broker gave a producer id, or not.
     Identity(Result<Identity, ClientError>),
+    /// The transaction's coordinator was told of partitions, or not.
+    PartitionsAdded(transaction::Outcome),
     /// Metadata was looked up, or not.
     Refreshed(Result<(), ClientError>),
 }
@@ -79,6 +86,7 @@ struct Sender {
     /// No look-up of metadata, and no request for a producer id, before these.
     refresh_not_before: Instant,
     identity_not_before: Instant,
+    additions_not_before: Instant,
 }
 
 /// Runs until the producer is closed and everything is done with, or it was aborted.
@@ -99,6 +107,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         refresh_backoff: shared.cluster.retry_backoff(),
         refresh_not_before: now,
         identity_not_before: now,
+        additions_not_before: now,
         events,
         shared,
     };
@@ -136,6 +145,7 @@ impl Sender {
         let now = Instant::now();
         self.take_over_metadata();
         let mut look_again = now + self.shared.options.client.metadata_max_age;
+        look_again = look_again.min(self.follow_transaction(now));
         loop {
             let limit = self.shared.options.max_in_flight;
             let nodes = &self.nodes;
@@ -143,6 +153,10 @@ impl Sender {
             let harvest = lock(&self.shared.queues).harvest(now, &self.shared.options, &mut self.identity, free);
             let Harvest { requests, expired, look_again: at, leaderless } = harvest;
             self.refresh_wanted |= leaderless;
+            if !expired.is_empty() {
+                // What else belongs to their transaction has to go as well.
+                look_again = now;
+            }
             for Ready { queue, batch } in expired {
                 self.expire(queue, batch);
             }
@@ -190,8 +204,10 @@ impl Sender {
             return;
         }
         let options = &self.shared.options;
+        let transaction = options.transactional_id.as_deref().map(|id| (id, self.transaction_version()));
+        let timeout_ms = millis(options.client.request_timeout);
         let (request, max_version) =
-            request::build(&parts, options.acks.code(), millis(options.client.request_timeout));
+            request::build(&parts, Terms { acks: options.acks.code(), timeout_ms, transaction });
         // A batch must not be answered for after its time.
         let oldest = batches.iter().map(|ready| ready.batch.created).min().unwrap_or_else(Instant::now);
         let left = options.delivery_timeout.saturating_sub(oldest.elapsed()).max(Duration::from_millis(1));
@@ -240,6 +256,20 @@ impl Sender {
                     }
                 }
             }
+            Event::PartitionsAdded(outcome) => {
+                let again = lock(&self.shared.queues).transactions.as_mut().and_then(|state| outcome.note(state));
+                if let Some(code) = again {
+                    let wait = match code {
+                        // The transaction before this one is being completed, which takes little.
+                        Some(ErrorCode::ConcurrentTransactions) => COMPLETION_WAIT,
+                        _ => self.identity_backoff.next_wait(),
+                    };
+                    self.additions_not_before = Instant::now() + wait;
+                } else {
+                    self.identity_backoff.reset();
+                }
+                self.shared.done.notify_waiters();
+            }
             Event::Refreshed(result) => {
                 self.refreshing = false;
                 if let Err(error) = result {
@@ -279,6 +309,7 @@ impl Sender {
         };
         let circumstances = Circumstances {
             idempotent: options.idempotence,
+            transactional: options.transactional_id.is_some(),
             has_earlier,
             retries: options.retries,
             delivery_timeout: options.delivery_timeout,
@@ -329,7 +360,7 @@ impl Sender {
         let (id, size, delivery) = (batch.id, batch.size, Arc::clone(&batch.delivery));
         let (order, records) = (batch.order, batch.records);
         let limit = options.batch_size.min(size / 2);
-        match batch.split(limit, options.compression) {
+        match batch.split(limit, batch_options(&options)) {
             Ok(pieces) => {
                 let places = pieces.iter().map(|piece| (piece.order - order, Arc::clone(&piece.delivery)));
                 let places = places.map(|(first, piece)| (u32::try_from(first).unwrap_or(u32::MAX), piece)).collect();
@@ -342,6 +373,9 @@ impl Sender {
                     let mut queues = lock(&self.shared.queues);
                     queues.finished(id, size);
                     queues.count_failure(records, &error);
+                    if let Some(transactions) = &mut queues.transactions {
+                        transactions.batch_failed(&error, true);
+                    }
                 }
                 delivery.finish(Outcome::Failed { error, records: Vec::new() });
                 self.shared.done.notify_waiters();
@@ -376,6 +410,9 @@ impl Sender {
             queues.finished(batch.id, batch.size);
             if let Outcome::Failed { error, .. } = &outcome {
                 queues.count_failure(batch.records, error);
+                if let Some(transactions) = &mut queues.transactions {
+                    transactions.batch_failed(error, batch.sequence.is_some());
+                }
             }
         }
         if let Some(observer) = &self.shared.options.observer {
@@ -446,10 +483,55 @@ impl Sender {
         now + max_age
     }
 
+    fn transaction_version(&self) -> Version {
+        lock(&self.shared.queues).transactions.as_ref().map_or(Version::V1, Transactions::version)
+    }
+
+    /// Does what the transaction's state asks for. Says when to look again.
+    fn follow_transaction(&mut self, now: Instant) -> Instant {
+        let later = now + self.shared.options.client.metadata_max_age;
+        let (doomed, additions) = {
+            let mut queues = lock(&self.shared.queues);
+            let Some(transactions) = &mut queues.transactions else { return later };
+            self.identity = transactions.identity().map_or(IdentityState::Wanted, IdentityState::Known);
+            let rests = self.additions_not_before > now;
+            let additions = if rests { None } else { transactions.next_additions() };
+            let doom = transactions.dooms_queued();
+            let doomed = doom.map(|error| (queues.take_all(), error));
+            let named = additions.map(|additions| {
+                let name = |id: QueueId| {
+                    let partition = TopicPartition::new(&*queues.topic(id.topic)?.name, id.partition_id());
+                    Some((id, partition))
+                };
+                additions.into_iter().filter_map(name).collect::<Vec<_>>()
+            });
+            (doomed, named)
+        };
+        if let Some((batches, error)) = doomed {
+            for Ready { queue, batch } in batches {
+                self.finish(queue, &batch, Outcome::Failed { error: error.clone(), records: Vec::new() });
+            }
+        }
+        if let Some(partitions) = additions {
+            let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
+            tokio::spawn(async move {
+                let outcome = transaction::add_partitions(&shared, partitions).await;
+                // The sender is gone if nobody takes it.
+                let _ = events.send(Event::PartitionsAdded(outcome)).await;
+            });
+        }
+        if self.additions_not_before > now { self.additions_not_before } else { later }
+    }
+
     /// Asks for a producer id if there is something to send and none is there. Says when to look again.
     fn ask_identity(&mut self, now: Instant) -> Instant {
         let later = now + self.shared.options.client.metadata_max_age;
-        if self.identity != IdentityState::Wanted || self.asking_identity || lock(&self.shared.queues).is_idle() {
+        let transactional = self.shared.transactional.is_some();
+        if transactional
+            || self.identity != IdentityState::Wanted
+            || self.asking_identity
+            || lock(&self.shared.queues).is_idle()
+        {
             return later;
         }
         if self.identity_not_before > now {

@@ -53,6 +53,8 @@ pub(super) enum ApiOrClient {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Circumstances {
     pub(super) idempotent: bool,
+    /// The batch is part of a transaction.
+    pub(super) transactional: bool,
     /// A batch of the partition before this one is not done with.
     pub(super) has_earlier: bool,
     pub(super) retries: u32,
@@ -61,7 +63,7 @@ pub(super) struct Circumstances {
 
 /// Judges an answer.
 pub(super) fn judge(answer: Answer, batch: &Batch, circumstances: Circumstances) -> Verdict {
-    let Circumstances { idempotent, has_earlier, retries, delivery_timeout } = circumstances;
+    let Circumstances { idempotent, transactional, has_earlier, retries, delivery_timeout } = circumstances;
     let may_retry = batch.attempts <= retries && batch.created.elapsed() < delivery_timeout;
     let (error, records) = match answer {
         Answer::Stored { base_offset, append_time } => return Verdict::Delivered { base_offset, append_time },
@@ -75,7 +77,10 @@ pub(super) fn judge(answer: Answer, batch: &Batch, circumstances: Circumstances)
         ErrorCode::MessageTooLarge if batch.records > 1 => Verdict::Split,
         // A batch before this one is missing. If it is on its way again, this one follows it; if not, it never comes,
         // and the numbers start anew (KIP-360).
-        ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId if idempotent && may_retry => {
+        // Within a transaction they can't: it has to be aborted.
+        ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId
+            if idempotent && may_retry && (has_earlier || !transactional) =>
+        {
             Verdict::Retry { error: error.into(), new_epoch: !has_earlier }
         }
         code if code.is_retriable() && may_retry => Verdict::Retry { error: error.into(), new_epoch: false },
@@ -89,12 +94,12 @@ mod tests {
 
     use super::*;
     use crate::client::producer::delivery::BatchDelivery;
-    use crate::record::{Compression, NewRecord};
+    use crate::record::{BatchOptions, NewRecord};
     use crate::types::PartitionId;
 
     fn batch(records: usize, attempts: u32) -> Batch {
         let delivery = BatchDelivery::new(PartitionId(0));
-        let mut batch = Batch::new(0, 0, Instant::now(), Compression::NONE, 0, delivery);
+        let mut batch = Batch::new(0, 0, Instant::now(), BatchOptions::default(), 0, delivery);
         for _ in 0..records {
             batch.append(&NewRecord::default()).unwrap();
         }
@@ -103,9 +108,24 @@ mod tests {
     }
 
     fn verdict(code: ErrorCode, records: usize, attempts: u32, has_earlier: bool) -> &'static str {
+        verdict_in(code, records, attempts, has_earlier, false)
+    }
+
+    fn verdict_in(
+        code: ErrorCode,
+        records: usize,
+        attempts: u32,
+        has_earlier: bool,
+        transactional: bool,
+    ) -> &'static str {
         let answer = Answer::Refused { error: code.into(), records: Vec::new() };
-        let circumstances =
-            Circumstances { idempotent: true, has_earlier, retries: 2, delivery_timeout: Duration::from_secs(10) };
+        let circumstances = Circumstances {
+            idempotent: true,
+            transactional,
+            has_earlier,
+            retries: 2,
+            delivery_timeout: Duration::from_secs(10),
+        };
         match judge(answer, &batch(records, attempts), circumstances) {
             Verdict::Delivered { .. } => "delivered",
             Verdict::Retry { new_epoch: true, .. } => "retry in a new epoch",
@@ -128,5 +148,7 @@ mod tests {
         assert_eq!(verdict(OutOfOrderSequenceNumber, 1, 1, true), "retry");
         assert_eq!(verdict(OutOfOrderSequenceNumber, 1, 1, false), "retry in a new epoch");
         assert_eq!(verdict(InvalidRecord, 1, 1, false), "failed");
+        assert_eq!(verdict_in(OutOfOrderSequenceNumber, 1, 1, false, true), "failed");
+        assert_eq!(verdict_in(OutOfOrderSequenceNumber, 1, 1, true, true), "retry");
     }
 }
