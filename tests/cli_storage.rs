@@ -128,6 +128,26 @@ fn the_bootstrap_file_is_kafkas() {
     assert_eq!(timeless(&fs::read(node.path("s/bootstrap.checkpoint")).unwrap()), timeless(&kafkas));
 }
 
+/// As above, with a user by password and one by salted password.
+#[test]
+fn users_are_in_the_bootstrap_file_as_kafka_writes_them() {
+    let node = Node::with_static_voters("{dir}/s");
+    // Secrets need not be on the command line.
+    let arguments = "-S\nSCRAM-SHA-256=[name=alice,salt=\"MTIzNDU2\",password=pw]\n\
+                     -S\nSCRAM-SHA-512=[name=\"bob\",iterations=5000,salt=MTIzNDU2,saltedpassword=AAECAwQFBgc=]\n";
+    fs::write(node.path("users"), arguments).unwrap();
+    node.format(&[&format!("@{}", node.path("users").display())]).success().stdout(contains(
+        "ApiMessageAndVersion(UserScramCredentialRecord(name='alice', mechanism=1, salt=[49, 50, 51, 52, 53, 54], \
+         storedKey=[-98, 86, 127, ",
+    ));
+    let kafkas = fs::read("tests/data/cli/bootstrap-with-users.checkpoint").unwrap();
+    assert_eq!(timeless(&fs::read(node.path("s/bootstrap.checkpoint")).unwrap()), timeless(&kafkas));
+    let old = Node::with_static_voters("{dir}/s");
+    old.format(&["-r", "3.5-IV1", "-S", "SCRAM-SHA-256=[name=a,password=b]"])
+        .code(1)
+        .stderr(diff("SCRAM is only supported in metadata.version 3.5-IV2 or later.\n"));
+}
+
 /// A snapshot with the checksum and the two timestamps of each batch set to zero.
 fn timeless(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();

@@ -35,6 +35,8 @@ struct Tool {
     script: Option<&'static str>,
     /// Whether it does something sensible when nothing at all is typed after its name.
     needs_no_words: bool,
+    /// Whether `@file` stands for the words in that file.
+    reads_words_from_files: bool,
     command: fn() -> Command,
     run: fn(&ArgMatches, &mut Output) -> anyhow::Result<Exit>,
     /// How it tells that it was called wrongly, and by which name.
@@ -47,6 +49,8 @@ struct Tool {
 trait Run: CommandFactory + FromArgMatches {
     /// Whether the tool makes sense without any argument. Kafka's tools print their help then and fail.
     const NEEDS_NO_WORDS: bool = false;
+    /// Whether `@file` among the arguments stands for the lines of that file, each an argument.
+    const READS_WORDS_FROM_FILES: bool = false;
 
     /// Does the tool's work.
     fn run(self, out: &mut Output) -> anyhow::Result<Exit>;
@@ -68,6 +72,7 @@ impl Tool {
             name,
             script,
             needs_no_words: T::NEEDS_NO_WORDS,
+            reads_words_from_files: T::READS_WORDS_FROM_FILES,
             command: <T as CommandFactory>::command,
             run: |matches, out| T::from_arg_matches(matches)?.run(out),
             misused: T::misused,
@@ -174,6 +179,14 @@ fn run_tool(tool: &Tool, called_as: &str, words: Vec<OsString>, out: &mut Output
         out.note(command.render_help())?;
         return Ok(Exit::Failure);
     }
+    let words = if tool.reads_words_from_files {
+        match support::with_words_from_files(words) {
+            Ok(words) => words,
+            Err(error) => return report(tool, called_as, &error, out),
+        }
+    } else {
+        words
+    };
     let words = support::with_two_dashes(&command, words);
     let matches = match command.try_get_matches_from_mut(std::iter::once(called_as.into()).chain(words)) {
         Ok(matches) => matches,

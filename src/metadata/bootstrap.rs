@@ -10,7 +10,7 @@ use super::features::{FEATURES, KRAFT_VERSION, METADATA_VERSION, MetadataVersion
 use super::record::MetadataRecord;
 use crate::config::HostPort;
 use crate::protocol::messages::voters_record::{Endpoint, KRaftVersionFeature, Voter};
-use crate::protocol::messages::{FeatureLevelRecord, VotersRecord};
+use crate::protocol::messages::{FeatureLevelRecord, UserScramCredentialRecord, VotersRecord};
 use crate::types::{LeaderEpoch, NodeId, Offset, Uuid};
 
 /// A controller that a directory is formatted to vote with.
@@ -46,12 +46,19 @@ pub fn feature_records(features: &BTreeMap<String, i16>) -> Vec<MetadataRecord> 
     first.into_iter().chain(others).map(record).collect()
 }
 
-/// The content of [`super::checkpoint::BOOTSTRAP_FILE`], which every log directory gets.
+/// The content of [`super::checkpoint::BOOTSTRAP_FILE`], which every log directory gets: the feature levels, and users
+/// that the cluster begins with.
 ///
 /// # Errors
 /// None for the default features: a level that this release does not know.
-pub fn bootstrap_checkpoint(features: &BTreeMap<String, i16>, now_ms: i64) -> Result<Bytes, WriteError> {
-    let checkpoint = Checkpoint { records: feature_records(features), ..Checkpoint::default() };
+pub fn bootstrap_checkpoint(
+    features: &BTreeMap<String, i16>,
+    users: Vec<UserScramCredentialRecord>,
+    now_ms: i64,
+) -> Result<Bytes, WriteError> {
+    let mut records = feature_records(features);
+    records.extend(users.into_iter().map(MetadataRecord::from));
+    let checkpoint = Checkpoint { records, ..Checkpoint::default() };
     checkpoint.write(level_of(features), LeaderEpoch(0), now_ms)
 }
 

@@ -1,10 +1,12 @@
-//! One framed stream, for both ends of a connection.
+//! One framed stream and what proves who is at its other end, for both ends of a connection.
 //!
 //! Never interprets a message beyond its size. Memory is taken as bytes arrive, not as a peer announces them. Start
 //! reading at `frame.rs`.
 
 mod budget;
 mod frame;
+mod scram;
 
 pub use budget::{MemoryBudget, MemoryGrant};
 pub use frame::{Frame, FrameError, FrameReader, write_pieces};
+pub use scram::{ScramKeys, ScramMechanism};

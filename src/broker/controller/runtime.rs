@@ -423,7 +423,7 @@ pub(in crate::broker) fn write_initial_files(
 ) -> Result<(), ControllerError> {
     let failed =
         |path: PathBuf| move |source| ControllerError::Bootstrap(SnapshotError::Io { action: "write", path, source });
-    let records = bootstrap::bootstrap_checkpoint(&bootstrap::default_features(), now_ms)?;
+    let records = bootstrap::bootstrap_checkpoint(&bootstrap::default_features(), Vec::new(), now_ms)?;
     let mut directories: Vec<_> = config.log_dirs.iter().collect();
     if !directories.contains(&&config.metadata_log_dir) {
         directories.push(&config.metadata_log_dir);

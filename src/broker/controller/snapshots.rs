@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn only_whole_snapshots_are_listed_oldest_first() {
         let directory = tempfile::tempdir().unwrap();
-        let bytes = bootstrap::bootstrap_checkpoint(&bootstrap::default_features(), 1).unwrap();
+        let bytes = bootstrap::bootstrap_checkpoint(&bootstrap::default_features(), Vec::new(), 1).unwrap();
         for offset in [7, 3] {
             let id = CheckpointId { end_offset: Offset(offset), epoch: LeaderEpoch(1) };
             let file = write(directory.path(), id, &bytes).unwrap();

@@ -7,13 +7,14 @@ use anyhow::{Context as _, bail};
 
 use super::features::{Levels, version_name};
 use super::node::{InitialController, Node};
-use super::{Format, required};
+use super::{Format, required, scram};
 use crate::cli::support::{Exit, Hinted, Output, UsageError};
 use crate::log::checkpoint::replace_file;
 use crate::log::directory::{self, DirectoryContent};
 use crate::log::meta_properties::{self, MetaProperties};
 use crate::metadata::bootstrap::{InitialVoter, bootstrap_checkpoint, voters_checkpoint};
 use crate::metadata::checkpoint::BOOTSTRAP_FILE;
+use crate::protocol::messages::UserScramCredentialRecord;
 use crate::types::{NodeId, Uuid};
 
 /// Where the metadata log is in its directory.
@@ -25,16 +26,11 @@ pub(super) fn run(args: Format, out: &mut Output) -> anyhow::Result<Exit> {
     };
     let Some(config) = &args.config else { return Err(required("config", 'c')) };
     check_quorum_flags(&args)?;
-    if !args.add_scram.is_empty() {
-        return Err(Hinted::error(
-            "--add-scram is not supported yet: this broker has no SCRAM",
-            "leave it out, and create the users when it has",
-        ));
-    }
     let node = Node::read(config)?;
     let directory_id = Uuid::random();
     let quorum = Quorum::of(&args, &node, directory_id)?;
     let levels = Levels::chosen(args.release_version.as_deref(), &args.feature, quorum.is_dynamic())?;
+    let users = if args.add_scram.is_empty() { Vec::new() } else { users(&args.add_scram, &levels)? };
     let unformatted = unformatted(&node, cluster_id, args.ignore_formatted, out)?;
     if unformatted.is_empty() {
         out.line("All of the log directories are already formatted.")?;
@@ -42,10 +38,10 @@ pub(super) fn run(args: Format, out: &mut Output) -> anyhow::Result<Exit> {
     }
 
     if !out.is_for_people() {
-        out.line(format_args!("Bootstrap metadata: {}", bootstrap_text(&levels)))?;
+        out.line(format_args!("Bootstrap metadata: {}", bootstrap_text(&levels, &users)))?;
     }
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    let bootstrap = bootstrap_checkpoint(&levels.features(), now_ms)?;
+    let bootstrap = bootstrap_checkpoint(&levels.features(), users, now_ms)?;
     // The metadata directory comes last, as in Kafka's output.
     let (metadata, data): (Vec<_>, Vec<_>) = unformatted.iter().partition(|dir| **dir == node.metadata_directory);
     for dir in data.into_iter().chain(metadata) {
@@ -219,13 +215,22 @@ fn unformatted(
     Ok(unformatted)
 }
 
+/// The credentials of `--add-scram`, which old metadata versions have no records for.
+fn users(arguments: &[String], levels: &Levels) -> anyhow::Result<Vec<UserScramCredentialRecord>> {
+    const FIRST: i16 = 11;
+    if levels.metadata < FIRST {
+        bail!("SCRAM is only supported in metadata.version {} or later.", version_name(FIRST));
+    }
+    scram::credentials(arguments)
+}
+
 /// The bootstrap records as Kafka's tool prints them.
-fn bootstrap_text(levels: &Levels) -> String {
+fn bootstrap_text(levels: &Levels, users: &[UserScramCredentialRecord]) -> String {
     let records: Vec<String> = levels
         .records()
-        .map(|(name, level)| {
-            format!("ApiMessageAndVersion(FeatureLevelRecord(name='{name}', featureLevel={level}) at version 0)")
-        })
+        .map(|(name, level)| format!("FeatureLevelRecord(name='{name}', featureLevel={level})"))
+        .chain(users.iter().map(scram::record_text))
+        .map(|record| format!("ApiMessageAndVersion({record} at version 0)"))
         .collect();
     format!(
         "BootstrapMetadata(records=[{}], metadataVersionLevel={}, source=format command)",

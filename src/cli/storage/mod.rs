@@ -6,6 +6,7 @@ mod features;
 mod format;
 mod info;
 mod node;
+mod scram;
 
 use std::io;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ use crate::types::Uuid;
 
 /// Format the directories of a node, show what is in them, make ids
 #[derive(Debug, clap::Parser)]
+#[command(after_help = "\
+An argument @FILE stands for the lines of that file, each an argument: passwords need not be typed.")]
 pub(super) struct Storage {
     #[command(subcommand)]
     command: Option<Command>,
@@ -60,8 +63,8 @@ struct Format {
     /// Level of a feature, instead of the one that goes with the metadata version
     #[arg(long, short, value_name = "NAME=LEVEL")]
     feature: Vec<String>,
-    /// Credentials for SCRAM; not supported yet
-    #[arg(long, short = 'S', value_name = "TEXT", hide = true)]
+    /// User of the new cluster, as SCRAM-SHA-256=[name=alice,password=...]; salt and iterations may follow
+    #[arg(long, short = 'S', value_name = "MECHANISM=[...]")]
     add_scram: Vec<String>,
     /// This node starts as the only controller of the cluster
     #[arg(long, short)]
@@ -89,6 +92,8 @@ struct FeatureDependencies {
 }
 
 impl Run for Storage {
+    const READS_WORDS_FROM_FILES: bool = true;
+
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
         match self.command {
             None => Err(UsageError::because("too few arguments")),

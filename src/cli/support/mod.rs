@@ -18,7 +18,9 @@ mod usage;
 pub(crate) use connect::{ConnectArgs, OldServerOptions, explained, explained_config, hint_for, warn};
 pub(crate) use console::{RenamedOptions, properties_of};
 pub(crate) use exit::{Exit, Hinted, chain_text, report_failure};
-pub(crate) use options::{IgnoredWords, needs_value, takes_value, with_kafkas_option_rules, with_two_dashes};
+pub(crate) use options::{
+    IgnoredWords, needs_value, takes_value, with_kafkas_option_rules, with_two_dashes, with_words_from_files,
+};
 pub(crate) use output::{Output, OutputArgs, StdoutClosed, Style};
 pub(crate) use pipe::stdout_closed;
 pub(crate) use progress::Progress;

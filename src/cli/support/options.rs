@@ -7,6 +7,8 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command};
 
+use super::UsageError;
+
 /// Stray words: Kafka's tools ignore them, so ours do.
 #[derive(Debug, Default, Clone, clap::Args)]
 pub(crate) struct IgnoredWords {
@@ -77,6 +79,21 @@ pub(crate) fn with_two_dashes(command: &Command, words: impl IntoIterator<Item =
     rewritten
 }
 
+/// Puts the lines of files in the place of words such as `@file`, each line a word; files that these name are not read.
+pub(crate) fn with_words_from_files(words: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
+    let mut found = Vec::with_capacity(words.len());
+    for word in words {
+        let Some(file) = word.to_str().and_then(|word| word.strip_prefix('@')) else {
+            found.push(word);
+            continue;
+        };
+        let text = std::fs::read_to_string(file)
+            .map_err(|_| UsageError::because(format!("Could not read arguments from file '{file}'")))?;
+        found.extend(text.lines().map(OsString::from));
+    }
+    Ok(found)
+}
+
 fn names(arg: &Arg) -> impl Iterator<Item = &str> {
     arg.get_long().into_iter().chain(arg.get_all_aliases().unwrap_or_default())
 }
@@ -106,6 +123,18 @@ mod tests {
     #[test]
     fn one_dash_is_as_good_as_two() {
         assert_eq!(rewrite(&["-list", "-topic", "a", "-topic=b"]), ["--list", "--topic", "a", "--topic=b"]);
+    }
+
+    #[test]
+    fn files_of_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("words");
+        std::fs::write(&file, "-t\r\n an id\n@other\n").unwrap();
+        let named = |name: &str| OsString::from(format!("@{}", dir.path().join(name).display()));
+        let found = with_words_from_files(vec!["a".into(), named("words"), "b".into()]).unwrap();
+        assert_eq!(found, ["a", "-t", " an id", "@other", "b"]);
+        let absent = with_words_from_files(vec![named("none")]).unwrap_err().to_string();
+        assert_eq!(absent, format!("Could not read arguments from file '{}'", dir.path().join("none").display()));
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn replayed(name: &str) -> (MetadataImage, usize) {
 fn bootstrap_is_what_kafka_formats() {
     let kafkas = file("kafka-4.3.1-bootstrap.checkpoint");
     let read = Checkpoint::read(&kafkas).unwrap();
-    let ours = bootstrap::bootstrap_checkpoint(&bootstrap::default_features(), 1_795_228_509_909).unwrap();
+    let ours = bootstrap::bootstrap_checkpoint(&bootstrap::default_features(), Vec::new(), 1_795_228_509_909).unwrap();
     assert_eq!(Checkpoint::read(&ours).unwrap(), read);
     // Kafka reads the clock anew for each batch; the first one has the time given here.
     assert_eq!(ours.len(), kafkas.len());
