@@ -82,7 +82,8 @@ impl FormatError {
 
 /// Packages of Kafka's formatters: today's, and that of version 3 (deprecated there, gone in 4.0).
 const PACKAGES: [&str; 3] =
-    ["org.apache.kafka.tools.consumer.", "org.apache.kafka.tools.consumer.group.share.", "kafka.tools."];
+    // Order: a package comes before the one that it is in.
+    ["org.apache.kafka.tools.consumer.group.share.", "org.apache.kafka.tools.consumer.", "kafka.tools."];
 
 impl Formatter {
     /// The formatter of this class with these properties; `None` if there is no such class.
@@ -104,6 +105,7 @@ impl Formatter {
             | "kafka.coordinator.transaction.TransactionLog$TransactionLogMessageFormatter" => {
                 Self::Internal(Kind::Transactions)
             }
+            "ShareGroupStateMessageFormatter" => Self::Internal(Kind::ShareGroups),
             _ => return None,
         })
     }
@@ -371,6 +373,8 @@ mod tests {
             assert!(matches!(Formatter::new(class, &none), Some(Formatter::Default(_))), "{class}");
         }
         assert!(Formatter::new("no.such.Formatter", &none).is_none());
+        let share = "org.apache.kafka.tools.consumer.group.share.ShareGroupStateMessageFormatter";
+        assert!(matches!(Formatter::new(share, &none), Some(Formatter::Internal(Kind::ShareGroups))));
         let properties = [("value.deserializer".to_owned(), "no.Such".to_owned())].into();
         assert_eq!(Formatter::new(CLASS, &properties).unwrap().unknown_deserializers(), ["no.Such"]);
     }

@@ -1,4 +1,4 @@
-//! The records of `__consumer_offsets` and `__transaction_state` as JSON, one line each, with Kafka's fields in Kafka's
+//! The records of `__consumer_offsets`, `__transaction_state` and `__share_group_state` as JSON, one line each, with Kafka's fields in Kafka's
 //! order: `{"key":{"type":1,"data":{…}},"value":{"version":4,"data":{…}}}`. A tombstone has `"value":null`.
 
 use std::fmt::Write as _;
@@ -12,6 +12,10 @@ use crate::protocol::messages::group_metadata_value::GroupMetadataValue;
 use crate::protocol::messages::legacy_offset_commit_key::LegacyOffsetCommitKey;
 use crate::protocol::messages::offset_commit_key::OffsetCommitKey;
 use crate::protocol::messages::offset_commit_value::OffsetCommitValue;
+use crate::protocol::messages::share_snapshot_key::ShareSnapshotKey;
+use crate::protocol::messages::share_snapshot_value::{self, ShareSnapshotValue};
+use crate::protocol::messages::share_update_key::ShareUpdateKey;
+use crate::protocol::messages::share_update_value::{self, ShareUpdateValue};
 use crate::protocol::messages::transaction_log_key::TransactionLogKey;
 use crate::protocol::messages::transaction_log_value::TransactionLogValue;
 use crate::protocol::{DecodeError, Message};
@@ -26,6 +30,8 @@ pub(super) enum Kind {
     Groups,
     /// Transactions.
     Transactions,
+    /// How far share groups are.
+    ShareGroups,
 }
 
 /// A record that is none of the topic's.
@@ -62,6 +68,14 @@ pub(super) fn json(kind: Kind, key: Option<&Bytes>, value: Option<&Bytes>) -> Re
             let key = TransactionLogKey::from_bytes(&key, 0)?;
             format!("{{\"transactionalId\":{}}}", text(&key.transactional_id))
         }
+        (Kind::ShareGroups, ShareSnapshotKey::KEY) => {
+            let key = ShareSnapshotKey::from_bytes(&key, 0)?;
+            share_key(&key.group_id, key.topic_id, key.partition)
+        }
+        (Kind::ShareGroups, ShareUpdateKey::KEY) => {
+            let key = ShareUpdateKey::from_bytes(&key, 0)?;
+            share_key(&key.group_id, key.topic_id, key.partition)
+        }
         _ => return Ok(None),
     };
     let value = match value {
@@ -72,6 +86,11 @@ pub(super) fn json(kind: Kind, key: Option<&Bytes>, value: Option<&Bytes>) -> Re
                 Kind::Offsets => offset_value(&OffsetCommitValue::from_bytes(&value, version)?, version),
                 Kind::Groups => group_value(&GroupMetadataValue::from_bytes(&value, version)?, version),
                 Kind::Transactions => transaction_value(&TransactionLogValue::from_bytes(&value, version)?),
+                // The kind of the value is its key's.
+                Kind::ShareGroups if number == ShareSnapshotKey::KEY => {
+                    share_snapshot(&ShareSnapshotValue::from_bytes(&value, version)?)
+                }
+                Kind::ShareGroups => share_update(&ShareUpdateValue::from_bytes(&value, version)?),
             };
             format!("{{\"version\":{version},\"data\":{data}}}")
         }
@@ -185,6 +204,62 @@ fn transaction_value(value: &TransactionLogValue) -> String {
     json + "}"
 }
 
+fn share_key(group: &str, topic: Uuid, partition: i32) -> String {
+    format!("{{\"groupId\":{},\"topicId\":\"{topic}\",\"partition\":{partition}}}", text(group))
+}
+
+fn share_snapshot(value: &ShareSnapshotValue) -> String {
+    let batches: Vec<String> = value
+        .state_batches
+        .iter()
+        .map(|b: &share_snapshot_value::StateBatch| {
+            share_batch(b.first_offset, b.last_offset, b.delivery_state, b.delivery_count)
+        })
+        .collect();
+    format!(
+        "{{\"snapshotEpoch\":{},\"stateEpoch\":{},\"leaderEpoch\":{},\"startOffset\":{}{},\"createTimestamp\":{},\
+         \"writeTimestamp\":{},\"stateBatches\":[{}]}}",
+        value.snapshot_epoch,
+        value.state_epoch,
+        value.leader_epoch,
+        value.start_offset,
+        complete_count(value.delivery_complete_count),
+        value.create_timestamp,
+        value.write_timestamp,
+        batches.join(","),
+    )
+}
+
+fn share_update(value: &ShareUpdateValue) -> String {
+    let batches: Vec<String> = value
+        .state_batches
+        .iter()
+        .map(|b: &share_update_value::StateBatch| {
+            share_batch(b.first_offset, b.last_offset, b.delivery_state, b.delivery_count)
+        })
+        .collect();
+    format!(
+        "{{\"snapshotEpoch\":{},\"leaderEpoch\":{},\"startOffset\":{}{},\"stateBatches\":[{}]}}",
+        value.snapshot_epoch,
+        value.leader_epoch,
+        value.start_offset,
+        complete_count(value.delivery_complete_count),
+        batches.join(","),
+    )
+}
+
+/// Kafka shows it only where it is known.
+fn complete_count(count: i32) -> String {
+    if count == -1 { String::new() } else { format!(",\"deliveryCompleteCount\":{count}") }
+}
+
+fn share_batch(first_offset: i64, last_offset: i64, delivery_state: i8, delivery_count: i16) -> String {
+    format!(
+        "{{\"firstOffset\":{first_offset},\"lastOffset\":{last_offset},\"deliveryState\":{delivery_state},\
+         \"deliveryCount\":{delivery_count}}}"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +332,38 @@ mod tests {
         assert_eq!(
             json(Kind::Transactions, Some(&key), Some(&record(1, &value, 1))).unwrap().unwrap(),
             r#"{"key":{"type":0,"data":{"transactionalId":"tx-1"}},"value":{"version":1,"data":{"producerId":3,"previousProducerId":3,"producerEpoch":0,"transactionTimeoutMs":60000,"transactionStatus":1,"transactionPartitions":[{"topic":"c3","partitionIds":[1]}],"transactionLastUpdateTimestampMs":8,"transactionStartTimestampMs":7,"clientTransactionVersion":2}}}"#
+        );
+    }
+
+    #[test]
+    fn share_groups_are_shown_as_kafka_shows_them() {
+        let topic_id = Uuid::parse("SXJ5bJpgTAqx2brywj6NUA").unwrap();
+        let key = record(0, &ShareSnapshotKey { group_id: "sg".into(), topic_id, partition: 0 }, 0);
+        let value = ShareSnapshotValue {
+            state_epoch: 2,
+            start_offset: -1,
+            create_timestamp: 17,
+            write_timestamp: 18,
+            ..ShareSnapshotValue::default()
+        };
+        assert_eq!(
+            json(Kind::ShareGroups, Some(&key), Some(&record(0, &value, 0))).unwrap().unwrap(),
+            r#"{"key":{"type":0,"data":{"groupId":"sg","topicId":"SXJ5bJpgTAqx2brywj6NUA","partition":0}},"value":{"version":0,"data":{"snapshotEpoch":0,"stateEpoch":2,"leaderEpoch":0,"startOffset":-1,"createTimestamp":17,"writeTimestamp":18,"stateBatches":[]}}}"#
+        );
+        assert!(json(Kind::ShareGroups, Some(&key), None).unwrap().unwrap().ends_with(r#""value":null}"#));
+
+        let key = record(1, &ShareUpdateKey { group_id: "sg".into(), topic_id, partition: 0 }, 0);
+        let batch = share_update_value::StateBatch {
+            last_offset: 2,
+            delivery_state: 4,
+            delivery_count: 1,
+            ..Default::default()
+        };
+        let value =
+            ShareUpdateValue { delivery_complete_count: 3, state_batches: vec![batch], ..ShareUpdateValue::default() };
+        assert_eq!(
+            json(Kind::ShareGroups, Some(&key), Some(&record(0, &value, 0))).unwrap().unwrap(),
+            r#"{"key":{"type":1,"data":{"groupId":"sg","topicId":"SXJ5bJpgTAqx2brywj6NUA","partition":0}},"value":{"version":0,"data":{"snapshotEpoch":0,"leaderEpoch":0,"startOffset":0,"deliveryCompleteCount":3,"stateBatches":[{"firstOffset":0,"lastOffset":2,"deliveryState":4,"deliveryCount":1}]}}}"#
         );
     }
 

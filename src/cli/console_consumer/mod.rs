@@ -33,7 +33,8 @@ headers.separator (default comma), null.literal, key.deserializer, value.deseria
 Deserializers are Kafka's classes, the package may be left out: StringDeserializer, ShortDeserializer, \
 IntegerDeserializer, LongDeserializer, FloatDeserializer, DoubleDeserializer, BooleanDeserializer, UUIDDeserializer, \
 BytesDeserializer, VoidDeserializer. Formatters: DefaultMessageFormatter, NoOpMessageFormatter and, for Kafka's own \
-topics, OffsetsMessageFormatter, GroupMetadataMessageFormatter, TransactionLogMessageFormatter.
+topics, OffsetsMessageFormatter, GroupMetadataMessageFormatter, TransactionLogMessageFormatter, \
+ShareGroupStateMessageFormatter.
 
 Without --group nothing is committed. A group goes on where it stopped; --from-beginning counts only for partitions \
 that it has not read yet.")]
