@@ -6,6 +6,7 @@
 mod deserializer;
 mod discovery;
 mod formatter;
+mod going_on;
 mod internal_topics;
 mod reading;
 mod settings;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::discovery::{Discovery, Unreadable};
 use super::formatter::{FormatError, Formatter, Shown};
+use super::going_on;
 use super::settings::{Plan, Source, Start};
 use crate::cli::support::{Exit, Hinted, Output, Progress, Signals, StdoutClosed, chain_text, java, stdout_closed};
 use crate::client::AutoCreate;
@@ -56,6 +57,8 @@ pub(super) struct Reading {
     create: AutoCreate,
     /// For a consumer without a group.
     discovery: Option<Discovery>,
+    /// The group, if it was asked to begin at the beginning.
+    from_beginning: Option<String>,
     progress: Progress,
     /// Records handed to the formatter, those that it could not print included.
     processed: u64,
@@ -71,6 +74,7 @@ impl Reading {
             options.group = None;
         }
         let discovery = (!plan.named_group).then(|| Discovery::new(plan.config.common.metadata_max_age_ms));
+        let from_beginning = plan.config.group_id.clone().filter(|_| plan.named_group && plan.from_beginning);
         let create = if plan.config.allow_auto_create_topics { AutoCreate::Allowed } else { AutoCreate::Never };
         Self {
             consumer: Consumer::new(options),
@@ -79,6 +83,7 @@ impl Reading {
             limits,
             create,
             discovery,
+            from_beginning,
             progress: Progress::new(!out.stdout_is_terminal(), out),
             processed: 0,
             text: Vec::new(),
@@ -88,6 +93,9 @@ impl Reading {
     /// Reads until something ends it.
     pub(super) async fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         let mut signals = Signals::listen()?;
+        if let Some(group) = &self.from_beginning {
+            going_on::remark(group, &self.source, self.consumer.cluster().clone(), out).await?;
+        }
         let end = match self.begin().await {
             Ok(()) => self.until_the_end(&mut signals, out).await,
             Err(error) => End::Failed(error),

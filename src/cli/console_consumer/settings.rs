@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) formatter: Formatter,
     /// The group was named by the user; without that nothing is committed.
     pub(super) named_group: bool,
+    /// `--from-beginning`
+    pub(super) from_beginning: bool,
 }
 
 /// What to read.
@@ -118,7 +120,7 @@ impl ConsoleConsumer {
             (None, _, Some(pattern)) => Source::Pattern(whole_name_pattern(pattern)?),
             (None, _, None) => Source::Ask,
         };
-        Ok(Plan { source, config, formatter, named_group })
+        Ok(Plan { source, config, formatter, named_group, from_beginning: self.from_beginning })
     }
 
     fn choose_group(&self, groups: &BTreeSet<String>, found: &mut ClientProperties) -> anyhow::Result<bool> {
