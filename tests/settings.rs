@@ -35,6 +35,8 @@ const READ_AHEAD: &[(&str, Option<&str>)] = &[
     ("max.compaction.lag.ms", None),
     // The topic can be made, but nobody writes to it yet.
     ("transaction.*", Some("AddPartitionsToTxn")),
+    // The producer is ahead of the broker.
+    ("transactional.id", Some("AddPartitionsToTxn")),
     ("group.consumer.*", Some("ConsumerGroupHeartbeat")),
 ];
 
