@@ -3,10 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use tracing::warn;
+
 use super::configs::{self, Own};
 use super::error::{ApiError, ControllerError};
 use super::runtime::Controller;
 use super::topics;
+use crate::broker::partition::is_internal;
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use crate::protocol::messages::create_topics_response::CreatableTopicResult;
@@ -56,8 +59,20 @@ impl Controller {
         let brokers = self.cache().read().live_brokers().count();
         let topics = names.into_iter().map(|name| topics::missing_topic(self.config(), name, brokers)).collect();
         let response = self.create_topics(&CreateTopicsRequest { topics, ..Default::default() }, now_ms);
-        let results = response.topics.into_iter().map(|topic| (topic.name, ErrorCode::from_code(topic.error_code)));
-        results.filter(|(_, code)| !matches!(code, ErrorCode::None | ErrorCode::TopicAlreadyExists)).collect()
+        let mut refused = Vec::new();
+        for topic in response.topics {
+            let code = ErrorCode::from_code(topic.error_code);
+            if matches!(code, ErrorCode::None | ErrorCode::TopicAlreadyExists) {
+                continue;
+            }
+            // The client that needs one of the broker's own topics only hears that there is no coordinator.
+            if is_internal(&topic.name) {
+                let why = topic.error_message.unwrap_or_default();
+                warn!(topic = topic.name, error = %code, why, "a topic of the broker's own can't be created");
+            }
+            refused.push((topic.name, code));
+        }
+        refused
     }
 
     /// CreatePartitions.
