@@ -126,10 +126,11 @@ fn prune_share_states(broker: &Broker) {
         let Some(partition) = broker.topics.partition(SHARE_STATE_TOPIC, partition) else { continue };
         let log = partition.log();
         // What is told again must be there for good: nothing of a snapshot that may still be lost counts.
-        if offset > log.log_start_offset() && log.high_watermark() == log.log_end_offset() {
-            if let Err(error) = log.raise_log_start_offset(offset) {
-                error!(partition = %partition.name(), error = chain(&error), "old share group states can't be deleted");
-            }
+        if offset > log.log_start_offset()
+            && log.high_watermark() == log.log_end_offset()
+            && let Err(error) = log.raise_log_start_offset(offset)
+        {
+            error!(partition = %partition.name(), error = chain(&error), "old share group states can't be deleted");
         }
     }
 }

@@ -161,12 +161,6 @@ mod tests {
     }
 
     #[test]
-    fn transactions_are_refused() {
-        let error = options(&["--command-property", "transactional.id=x"]).unwrap_err().to_string();
-        assert!(error.starts_with("transactional.id=x is not supported yet: there are no transactions"), "{error}");
-    }
-
-    #[test]
     fn codecs() {
         let codec = |words: &[&str]| options(words).unwrap().compression;
         assert_eq!(codec(&["--compression-codec"]), codec(&["--compression-codec", "gzip"]));

@@ -150,8 +150,7 @@ impl ClientProperties {
 /// What to do instead of a setting that is refused.
 fn refusal(key: &str) -> &'static str {
     match key {
-        "transactional.id" => "there are no transactions yet; leave it out, the producer is idempotent without it",
-        "transaction.two.phase.commit.enable" => "there are no transactions yet; set it to false",
+        "transaction.two.phase.commit.enable" => "transactions of two phases are not there yet; set it to false",
         "group.protocol" => "use classic, which all brokers speak",
         "config.providers" => "values cannot be looked up elsewhere yet; write them into the file",
         _ => "leave it out",

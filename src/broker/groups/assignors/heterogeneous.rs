@@ -142,9 +142,8 @@ fn balance_topic(topic: &mut Topic, loads: &mut [usize]) -> usize {
     let mut least: BinaryHeap<_> =
         topic.subscribers.iter().map(|member| Reverse((load(loads, *member), *member))).collect();
     let mut moved = 0;
-    loop {
+    while let Some((high, from)) = most.pop() {
         // An entry that is no longer true was followed by one that is.
-        let Some((high, from)) = most.pop() else { break };
         if high != load(loads, from) {
             continue;
         }

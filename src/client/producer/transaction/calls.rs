@@ -91,7 +91,7 @@ impl Coordinators {
     }
 
     /// One attempt at a request.
-    pub(super) async fn attempt<R: Request>(
+    pub(super) async fn attempt<R: Request + Clone>(
         &self,
         cluster: &Cluster,
         key: CoordinatorKey<'_>,
@@ -99,10 +99,7 @@ impl Coordinators {
         request: &R,
         code: impl Fn(&R::Response) -> ErrorCode,
         deadline: Deadline,
-    ) -> Result<(R::Response, Coordinator), CallError>
-    where
-        R: Clone,
-    {
+    ) -> Result<(R::Response, Coordinator), CallError> {
         let asked = async {
             let connection = self.connection(cluster, key, deadline).await?;
             let response = call_up_to(max_version, &connection, |_| request.clone()).await?;
@@ -124,7 +121,7 @@ impl Coordinators {
     }
 
     /// A request, tried until the deadline.
-    pub(super) async fn call<R: Request>(
+    pub(super) async fn call<R: Request + Clone>(
         &self,
         cluster: &Cluster,
         key: CoordinatorKey<'_>,
@@ -132,10 +129,7 @@ impl Coordinators {
         request: &R,
         code: impl Fn(&R::Response) -> ErrorCode,
         deadline: Deadline,
-    ) -> Result<(R::Response, Coordinator), CallError>
-    where
-        R: Clone,
-    {
+    ) -> Result<(R::Response, Coordinator), CallError> {
         let mut backoff = cluster.retry_backoff();
         loop {
             // The deadline also ends an attempt under way: what it asks for can be asked again.
