@@ -18,7 +18,13 @@ use crate::protocol::ApiKey;
 use crate::protocol::frame::{RequestStart, read_request_start};
 
 /// Serves the connection until it ends, the broker stops, or something arrives that can't be answered.
-pub(super) async fn serve(stream: TcpStream, peer: Peer, broker: Arc<Broker>, mut stopping: watch::Receiver<bool>) {
+pub(super) async fn serve(stream: TcpStream, peer: Peer, broker: Arc<Broker>, stopping: watch::Receiver<bool>) {
+    let id = peer.id;
+    answer_all(stream, peer, &broker, stopping).await;
+    broker.share.connection_closed(id).await;
+}
+
+async fn answer_all(stream: TcpStream, peer: Peer, broker: &Arc<Broker>, mut stopping: watch::Receiver<bool>) {
     // Answers are whole frames, written at once: waiting for more would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "no TCP_NODELAY");
@@ -52,7 +58,7 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, broker: Arc<Broker>, mu
                 return;
             }
         };
-        let ctx = RequestContext::new(&broker, &peer, &start);
+        let ctx = RequestContext::new(broker, &peer, &start);
         let handling = router::dispatch(&ctx, &start, &frame.bytes);
         let outcome = if waits(&start) {
             tokio::select! {
@@ -79,5 +85,5 @@ pub(super) async fn serve(stream: TcpStream, peer: Peer, broker: Arc<Broker>, mu
 /// Requests that may wait long for something other than themselves. Their handlers change nothing after their first wait, so they
 /// may be dropped.
 fn waits(start: &RequestStart) -> bool {
-    matches!(start.api, ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup)
+    matches!(start.api, ApiKey::Fetch | ApiKey::ShareFetch | ApiKey::JoinGroup | ApiKey::SyncGroup)
 }

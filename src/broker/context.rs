@@ -11,6 +11,7 @@ use super::groups::GroupCoordinator;
 use super::metadata_cache::MetadataCache;
 use super::producer_ids::ProducerIds;
 use super::replicas::Replicas;
+use super::share::ShareGroups;
 use super::share_state::{Persister, ShareCoordinator};
 use super::topics::Topics;
 use super::transactions::MarkerWriter;
@@ -50,6 +51,8 @@ pub(super) struct Broker {
     pub(super) groups: Arc<GroupCoordinator>,
     /// The way of transactions' ends to their partitions.
     pub(super) markers: MarkerWriter,
+    /// What share groups read here.
+    pub(super) share: Arc<ShareGroups>,
     /// The coordinator of the share groups' states.
     pub(super) share_coordinator: Arc<ShareCoordinator>,
     /// The way to those states.
@@ -79,6 +82,8 @@ impl Broker {
 /// The other end of a connection.
 #[derive(Debug)]
 pub(super) struct Peer {
+    /// Of the connection, as long as the broker runs.
+    pub(super) id: u64,
     /// Where it connects from.
     pub(super) address: SocketAddr,
     /// Name of the listener that it came through.

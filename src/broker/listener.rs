@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -71,6 +72,9 @@ impl Drop for Place {
     }
 }
 
+/// Connections are told apart by a number.
+static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
 /// A bound address that does not accept yet.
 #[derive(Debug)]
 pub(super) struct BoundListener {
@@ -112,7 +116,8 @@ impl BoundListener {
             match limits.enter(address.ip(), permit) {
                 Some(place) => {
                     let (broker, stopping) = (Arc::clone(&broker), stopping.clone());
-                    let peer = Peer { address, listener: self.name.clone() };
+                    let id = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
+                    let peer = Peer { id, address, listener: self.name.clone() };
                     connections.spawn(async move {
                         connection::serve(stream, peer, broker, stopping).await;
                         drop(place);

@@ -24,6 +24,7 @@ mod producer_ids;
 mod replicas;
 mod router;
 mod server;
+mod share;
 mod share_state;
 mod topics;
 mod transactions;

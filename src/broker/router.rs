@@ -71,6 +71,8 @@ routes! {
     DescribeCluster 0..=2 => api::metadata::describe_cluster;
     DescribeProducers 0..=0 => api::producers::describe;
     DescribeTopicPartitions 0..=0 => api::metadata::describe_topic_partitions;
+    ShareFetch 1..=2 => api::share::fetch;
+    ShareAcknowledge 1..=2 => api::share::acknowledge;
     InitializeShareGroupState 0..=0 => api::share_state::initialize;
     ReadShareGroupState 0..=0 => api::share_state::read;
     WriteShareGroupState 0..=1 => api::share_state::write;

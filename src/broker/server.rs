@@ -22,6 +22,7 @@ use super::listener::{BoundListener, ConnectionLimits};
 use super::maintenance;
 use super::producer_ids::ProducerIds;
 use super::replicas::Replicas;
+use super::share::ShareGroups;
 use super::share_state::{Persister, SHARE_STATE_TOPIC, ShareCoordinator, ShareStateConfig, ShareStateShard};
 use super::topics::Topics;
 use super::transactions::MarkerWriter;
@@ -126,9 +127,13 @@ impl Server {
         tell(&report);
         let groups = Arc::new(group_coordinator(&config, &topics, &metadata.read()));
         let share_coordinator = Arc::new(share_coordinator(&config, &topics, &metadata.read()));
-        let followers = (Arc::clone(&replicas), Arc::clone(&groups), Arc::clone(&share_coordinator));
+        let share_states = Persister::new(Arc::clone(&share_coordinator), Arc::clone(&metadata));
+        let share = (share_states.clone(), Arc::clone(&metadata), Arc::clone(&replicas), Arc::clone(&topics));
+        let share = Arc::new(ShareGroups::new(share.0, share.1, share.2, share.3));
+        let share_groups = (Arc::clone(&share_coordinator), Arc::clone(&share));
+        let followers = (Arc::clone(&replicas), Arc::clone(&groups), share_groups);
         controller.set_follower(Box::new(move |delta, image| {
-            let (replicas, groups, share_states) = &followers;
+            let (replicas, groups, (share_states, share)) = &followers;
             replicas.apply(delta, image);
             for topic in delta.deleted_topics.iter().filter(|topic| topic.name == SHARE_STATE_TOPIC) {
                 for partition in topic.partitions.keys() {
@@ -144,6 +149,7 @@ impl Server {
                 let names: Vec<String> = delta.deleted_topics.iter().map(|topic| topic.name.clone()).collect();
                 groups.run_on_all(now(), |shard| shard.forget_topics(&names));
                 let ids = delta.deleted_topics.iter().map(|topic| topic.id).collect();
+                share.forget_topics(&ids);
                 share_states.run_on_all(now(), |shard| shard.forget_topics(&ids));
             }
         }));
@@ -162,7 +168,8 @@ impl Server {
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             markers: MarkerWriter::new(Arc::clone(&topics), Arc::clone(&groups), config.request_timeout_ms),
             producer_ids: ProducerIds::new(Arc::clone(&controller)),
-            share_states: Persister::new(Arc::clone(&share_coordinator), Arc::clone(&metadata)),
+            share,
+            share_states,
             share_coordinator,
             config,
             metadata,
@@ -186,6 +193,14 @@ impl Server {
         tasks.spawn(async move {
             tokio::select! {
                 () = groups.run_timers(now) => {}
+                _ = stopped.wait_for(|stopping| *stopping) => {}
+            }
+        });
+        let share = Arc::clone(&broker.share);
+        let mut stopped = stop.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = share.run_timers() => {}
                 _ = stopped.wait_for(|stopping| *stopping) => {}
             }
         });

@@ -45,4 +45,4 @@ pub use layers::{ConfigSource, Layers, Settings};
 pub use listeners::{HostPort, Listener, SecurityProtocol, Voter};
 pub use server::{InternalTopic, ServerConfig};
 pub use topic::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};
-pub use value::{Kind, Valid, Value};
+pub use value::{Kind, Valid, Value, iso_duration};

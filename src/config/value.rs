@@ -325,7 +325,7 @@ fn check_offset_reset(name: &str, text: &str, none: bool) -> Result<(), ConfigEr
 }
 
 /// Reads `PnDTnHnMn.nS` (ISO 8601 as `java.time.Duration` has it) into milliseconds; negative ones are refused.
-pub(super) fn iso_duration(text: &str) -> Option<i64> {
+pub fn iso_duration(text: &str) -> Option<i64> {
     let (sign, rest) = signed(text);
     let rest = rest.strip_prefix(['P', 'p'])?;
     let (date, time) = match rest.split_once(['T', 't']) {

@@ -15,6 +15,7 @@ pub(super) mod offsets;
 pub(super) mod produce;
 pub(super) mod producer_ids;
 pub(super) mod producers;
+pub(super) mod share;
 pub(super) mod share_state;
 pub(super) mod topics;
 pub(super) mod txn_offsets;

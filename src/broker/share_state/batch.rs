@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::broker) struct DeliveryState(pub(in crate::broker) i8);
 
-#[cfg_attr(not(test), expect(dead_code, reason = "share-partitions are not served yet"))]
 impl DeliveryState {
     /// To be delivered (again).
     pub(in crate::broker) const AVAILABLE: Self = Self(0);
@@ -14,6 +13,11 @@ impl DeliveryState {
     pub(in crate::broker) const ACKNOWLEDGED: Self = Self(2);
     /// Rejected, delivered too often, or not there: done.
     pub(in crate::broker) const ARCHIVED: Self = Self(4);
+
+    /// Whether nothing will change any more.
+    pub(in crate::broker) fn is_terminal(self) -> bool {
+        matches!(self, Self::ACKNOWLEDGED | Self::ARCHIVED)
+    }
 }
 
 /// Records from `first` to `last` that share a state.

@@ -11,7 +11,7 @@ mod persister;
 mod records;
 mod shard;
 
-pub(super) use batch::{DeliveryState, StateBatch};
+pub(super) use batch::{DeliveryState, StateBatch, combine};
 pub(super) use persister::Persister;
 pub(super) use shard::{Initialize, Refused, ShareStateConfig, ShareStateShard, Write};
 
