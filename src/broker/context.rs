@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::controller::Controller;
 use super::coordinator::Now;
 use super::fetch_session::FetchSessions;
+use super::group_views::GroupViews;
 use super::groups::GroupCoordinator;
 use super::metadata_cache::MetadataCache;
 use super::producer_ids::ProducerIds;
@@ -49,6 +50,8 @@ pub(super) struct Broker {
     pub(super) fetch_sessions: FetchSessions,
     /// The consumer groups.
     pub(super) groups: Arc<GroupCoordinator>,
+    /// The cluster as groups see it.
+    pub(super) group_views: Arc<GroupViews>,
     /// The way of transactions' ends to their partitions.
     pub(super) markers: MarkerWriter,
     /// What share groups read here.

@@ -13,6 +13,7 @@ mod controller;
 mod coordinator;
 mod errors;
 mod fetch_session;
+mod group_views;
 mod groups;
 mod idle_settings;
 mod listener;

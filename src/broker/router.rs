@@ -70,6 +70,8 @@ routes! {
     DescribeQuorum 0..=2 => api::cluster::describe_quorum;
     DescribeCluster 0..=2 => api::metadata::describe_cluster;
     DescribeProducers 0..=0 => api::producers::describe;
+    ConsumerGroupHeartbeat 0..=1 => api::consumer_groups::heartbeat;
+    ConsumerGroupDescribe 0..=1 => api::consumer_groups::describe;
     DescribeTopicPartitions 0..=0 => api::metadata::describe_topic_partitions;
     ShareFetch 1..=2 => api::share::fetch;
     ShareAcknowledge 1..=2 => api::share::acknowledge;

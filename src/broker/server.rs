@@ -17,6 +17,7 @@ use super::controller::{Controller, ControllerError, ControllerOptions, Identity
 use super::coordinator::{Coordinator, TopicLog};
 use super::errors::chain;
 use super::fetch_session::FetchSessions;
+use super::group_views::GroupViews;
 use super::groups::{GroupConfig, GroupCoordinator, OFFSETS_TOPIC, Shard};
 use super::listener::{BoundListener, ConnectionLimits};
 use super::maintenance;
@@ -125,16 +126,18 @@ impl Server {
         let (replicas, report) = Replicas::open(config.clone(), Arc::clone(&topics), taken, &metadata.read())?;
         let replicas = Arc::new(replicas);
         tell(&report);
-        let groups = Arc::new(group_coordinator(&config, &topics, &metadata.read()));
+        let group_views = Arc::new(GroupViews::new(Arc::clone(&metadata), Arc::clone(&replicas)));
+        let groups = Arc::new(group_coordinator(&config, &topics, &metadata.read(), &group_views));
         let share_coordinator = Arc::new(share_coordinator(&config, &topics, &metadata.read()));
         let share_states = Persister::new(Arc::clone(&share_coordinator), Arc::clone(&metadata));
         let share = (share_states.clone(), Arc::clone(&metadata), Arc::clone(&replicas), Arc::clone(&topics));
         let share = Arc::new(ShareGroups::new(share.0, share.1, share.2, share.3));
         let share_groups = (Arc::clone(&share_coordinator), Arc::clone(&share));
-        let followers = (Arc::clone(&replicas), Arc::clone(&groups), share_groups);
+        let followers = (Arc::clone(&replicas), Arc::clone(&groups), share_groups, Arc::clone(&group_views));
         controller.set_follower(Box::new(move |delta, image| {
-            let (replicas, groups, (share_states, share)) = &followers;
+            let (replicas, groups, (share_states, share), group_views) = &followers;
             replicas.apply(delta, image);
+            group_views.follow(delta);
             for topic in delta.deleted_topics.iter().filter(|topic| topic.name == SHARE_STATE_TOPIC) {
                 for partition in topic.partitions.keys() {
                     share_states.resign(partition.get());
@@ -177,6 +180,7 @@ impl Server {
             topics,
             replicas,
             groups,
+            group_views,
         });
 
         let (stopping, stop) = watch::channel(false);
@@ -327,13 +331,24 @@ fn advertised(config: &ServerConfig, endpoints: &[Endpoint]) -> Vec<Listener> {
 }
 
 /// The group coordinator, over the partitions that its topic has or will be made with.
-fn group_coordinator(config: &ServerConfig, topics: &Arc<Topics>, metadata: &MetadataImage) -> GroupCoordinator {
+fn group_coordinator(
+    config: &ServerConfig,
+    topics: &Arc<Topics>,
+    metadata: &MetadataImage,
+    views: &Arc<GroupViews>,
+) -> GroupCoordinator {
     let log = TopicLog::new(OFFSETS_TOPIC, Arc::clone(topics), config.offsets_commit_timeout_ms);
     let existing = metadata.topic(OFFSETS_TOPIC).and_then(|topic| i32::try_from(topic.partitions.len()).ok());
     let partitions = existing.unwrap_or(config.offsets_topic_num_partitions);
     let settings = group_config(config);
+    let views = Arc::clone(views);
+    let shard = move |_| {
+        let mut shard = Shard::new(settings.clone());
+        shard.observe(&views.get());
+        shard
+    };
     // Groups ask for no actions.
-    Coordinator::new(Arc::new(log), partitions, move |_| Shard::new(settings.clone()), |_, _, _| {})
+    Coordinator::new(Arc::new(log), partitions, shard, |_, _, _| {})
 }
 
 /// The coordinator of share groups' states, over the partitions that its topic has or will be made with.

@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn settings_of_groups_and_subscriptions_are_told() {
         assert_eq!(
-            texts(Scope::Group, &[("consumer.session.timeout.ms", "50000")], true),
-            ["consumer.session.timeout.ms is not yet in effect"]
+            texts(Scope::Group, &[("streams.session.timeout.ms", "50000")], true),
+            ["streams.session.timeout.ms is not yet in effect"]
         );
         assert_eq!(texts(Scope::ClientMetrics, &[("interval.ms", "500")], true), ["interval.ms is not yet in effect"]);
     }

@@ -5,10 +5,11 @@
 //! Versions: JoinGroup v4 makes a dynamic member come back with its id (KIP-394), v5 knows static members (KIP-345), v7 has nullable
 //! protocol names; LeaveGroup v3 takes several members; DescribeGroups v6 answers `GROUP_ID_NOT_FOUND` where earlier versions
 //! say that the group is dead; ListGroups v4 filters by state, v5 by type.
-//! Not here yet: the group protocols of KIP-848, KIP-932 and KIP-1071.
+//! The same requests serve members of the classic protocol in a consumer group (KIP-848).
+//! Not here yet: the group protocols of KIP-932 and KIP-1071.
 
 use crate::broker::context::RequestContext;
-use crate::broker::groups::{Client, Described, Reply};
+use crate::broker::groups::{Client, Described, Reply, Shard};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::delete_groups_response::DeletableGroupResult;
 use crate::protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
@@ -26,12 +27,12 @@ const DEAD: &str = "Dead";
 
 pub(in crate::broker) async fn join(ctx: &RequestContext, request: JoinGroupRequest) -> JoinGroupResponse {
     let client = Client { id: ctx.client_id.clone(), host: ctx.client_host() };
-    let now = ctx.broker.now();
+    let (view, now) = (ctx.broker.group_views.get(), ctx.broker.now());
     let member_id = request.member_id.clone();
-    let reply = ctx
-        .broker
-        .groups
-        .run_waiting(&request.group_id, now, |shard, token| shard.join(&request, ctx.version, &client, token, now));
+    let reply = ctx.broker.groups.run_waiting(&request.group_id, now, |shard, token| {
+        shard.observe(&view);
+        shard.join(&request, ctx.version, &client, token, now)
+    });
     let mut answer = match reply.await {
         Ok(Reply::Join(answer)) => answer,
         Ok(_) => join_error(ErrorCode::UnknownServerError, member_id),
@@ -115,17 +116,18 @@ pub(in crate::broker) async fn describe(
     let now = ctx.broker.now();
     let mut groups = Vec::with_capacity(request.groups.len());
     for id in request.groups {
-        let found = ctx.broker.groups.view(&id, now, |shard| shard.describe(&id)).await;
+        let find = |shard: &Shard| shard.describe(&id).ok_or_else(|| shard.not_classic(&id));
+        let found = ctx.broker.groups.view(&id, now, find).await;
         groups.push(match found {
-            Ok(Some(group)) => described(id, group, request.include_authorized_operations),
-            Ok(None) if ctx.version >= 6 => DescribedGroup {
+            Ok(Ok(group)) => described(id, group, request.include_authorized_operations),
+            Ok(Err(message)) if ctx.version >= 6 => DescribedGroup {
                 error_code: ErrorCode::GroupIdNotFound.code(),
-                error_message: Some(format!("Group {id} not found.")),
+                error_message: Some(message),
                 group_id: id,
                 group_state: DEAD.to_owned(),
                 ..Default::default()
             },
-            Ok(None) => DescribedGroup { group_id: id, group_state: DEAD.to_owned(), ..Default::default() },
+            Ok(Err(_)) => DescribedGroup { group_id: id, group_state: DEAD.to_owned(), ..Default::default() },
             Err(error) => DescribedGroup { error_code: error.code(), group_id: id, ..Default::default() },
         });
     }
@@ -157,22 +159,21 @@ fn described(id: String, group: Described, with_operations: bool) -> DescribedGr
 }
 
 /// Read, delete, describe, describe configs and alter configs, by their numbers as bits: without an authorizer everybody may do everything.
-const ALL_GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const ALL_GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 pub(in crate::broker) async fn list(ctx: &RequestContext, request: ListGroupsRequest) -> ListGroupsResponse {
     let wants = |filter: &[String], value: &str| {
-        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
+        filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(value))
     };
-    let group_type = "classic";
     let mut groups = Vec::new();
     let complete = ctx.broker.groups.view_all(|shard| {
         for group in shard.list() {
-            if wants(&request.states_filter, group.state) && wants(&request.types_filter, group_type) {
+            if wants(&request.states_filter, group.state) && wants(&request.types_filter, group.kind) {
                 groups.push(ListedGroup {
                     group_id: group.id,
                     protocol_type: group.protocol_type,
                     group_state: group.state.to_owned(),
-                    group_type: group_type.to_owned(),
+                    group_type: group.kind.to_owned(),
                     ..Default::default()
                 });
             }
@@ -191,7 +192,7 @@ pub(in crate::broker) async fn delete(ctx: &RequestContext, request: DeleteGroup
         let error = if id.is_empty() {
             ErrorCode::InvalidGroupId
         } else {
-            ctx.broker.groups.run(&id, now, |shard| shard.delete(&id)).await.unwrap_or_else(|error| error)
+            ctx.broker.groups.run(&id, now, |shard| shard.delete(&id, now)).await.unwrap_or_else(|error| error)
         };
         results.push(DeletableGroupResult { group_id: id, error_code: error.code(), ..Default::default() });
     }

@@ -84,6 +84,7 @@ pub(in crate::broker) async fn commit(ctx: &RequestContext, request: OffsetCommi
         member_id: &request.member_id,
         instance_id: request.group_instance_id.as_deref(),
         generation: request.generation_id_or_member_epoch,
+        version: ctx.version,
     };
     let id = request.group_id.as_str();
     let answers = if id.is_empty() && committer.generation >= 0 {
@@ -115,6 +116,9 @@ struct Wanted {
     topics: Option<Vec<WantedTopic>>,
     /// Offsets that open transactions may change are refused.
     require_stable: bool,
+    /// Who asks, if it says so (version 9).
+    member_id: Option<String>,
+    member_epoch: i32,
 }
 
 struct WantedTopic {
@@ -144,7 +148,13 @@ pub(in crate::broker) async fn fetch(ctx: &RequestContext, request: OffsetFetchR
                 .map(|t| WantedTopic { name: Some(t.name.into()), id: Uuid::ZERO, partitions: t.partition_indexes })
                 .collect()
         });
-        let wanted = Wanted { group: request.group_id, topics, require_stable: request.require_stable };
+        let wanted = Wanted {
+            group: request.group_id,
+            topics,
+            require_stable: request.require_stable,
+            member_id: None,
+            member_epoch: -1,
+        };
         return match offsets_of(ctx, &wanted).await {
             Ok(found) => {
                 OffsetFetchResponse { topics: found.into_iter().map(classic_topic).collect(), ..Default::default() }
@@ -165,7 +175,13 @@ pub(in crate::broker) async fn fetch(ctx: &RequestContext, request: OffsetFetchR
                 })
                 .collect()
         });
-        let wanted = Wanted { group: group.group_id, topics, require_stable: request.require_stable };
+        let wanted = Wanted {
+            group: group.group_id,
+            topics,
+            require_stable: request.require_stable,
+            member_id: group.member_id,
+            member_epoch: group.member_epoch,
+        };
         let (topics, error) = match offsets_of(ctx, &wanted).await {
             Ok(found) => (found.into_iter().map(topic_of_group).collect(), ErrorCode::None),
             Err(error) => (Vec::new(), error),
@@ -191,7 +207,8 @@ async fn offsets_of(ctx: &RequestContext, wanted: &Wanted) -> Result<Vec<FoundTo
         Found { partition, committed, error: ErrorCode::None }
     };
     let answer = ctx.broker.groups.view(id, now, |shard| {
-        match &wanted.topics {
+        shard.check_fetch(id, wanted.member_id.as_deref(), wanted.member_epoch)?;
+        Ok(match &wanted.topics {
             Some(topics) => topics
                 .iter()
                 .map(|topic| FoundTopic {
@@ -202,7 +219,8 @@ async fn offsets_of(ctx: &RequestContext, wanted: &Wanted) -> Result<Vec<FoundTo
                         .iter()
                         .map(|partition| match &topic.name {
                             Some(name) => {
-                                let committed = shard.offset(id, name, *partition).cloned();
+                                let is_same = |committed: &&Committed| is_same_topic(committed.topic_id, topic.id);
+                                let committed = shard.offset(id, name, *partition).filter(is_same).cloned();
                                 found(shard, name, *partition, committed)
                             }
                             None => Found { partition: *partition, committed: None, error: ErrorCode::UnknownTopicId },
@@ -228,9 +246,14 @@ async fn offsets_of(ctx: &RequestContext, wanted: &Wanted) -> Result<Vec<FoundTo
                 }
                 topics
             }
-        }
+        })
     });
-    answer.await
+    answer.await?
+}
+
+/// Whether an offset is of the topic that is asked for, and not of one that had its name before.
+fn is_same_topic(committed: Uuid, wanted: Uuid) -> bool {
+    committed == wanted || committed == Uuid::ZERO || wanted == Uuid::ZERO
 }
 
 fn classic_topic(topic: FoundTopic) -> OffsetFetchResponseTopic {

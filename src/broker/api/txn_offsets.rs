@@ -87,6 +87,7 @@ async fn commit_all(
         member_id: &request.member_id,
         instance_id: request.group_instance_id.as_deref(),
         generation: request.generation_id,
+        version: ctx.version,
     };
     let producer = Producer { id: request.producer_id, epoch: request.producer_epoch };
     let now = ctx.broker.now();

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::commits::Committer;
 use super::effects::{Effects, Reply};
 use super::member::{Client, Member, OfferedProtocol};
 use super::records;
-use super::shard::Committer;
 use crate::broker::coordinator::{Now, Token};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::group_metadata_value::{GroupMetadataValue, MemberMetadata};
@@ -160,6 +160,61 @@ impl ClassicGroup {
             );
         }
         group
+    }
+
+    /// A stable group of these members, which are yet to be assigned: what a consumer group goes on as.
+    pub(super) fn stable(
+        id: &str,
+        generation: i32,
+        members: Vec<Member>,
+        now: Now,
+        initial_delay: Duration,
+        max_size: usize,
+    ) -> Self {
+        let mut group = Self::new(id, now, initial_delay, max_size);
+        group.generation = generation;
+        group.protocol_type = "consumer".to_owned();
+        group.leader = members.first().map(|member| member.id.clone());
+        group.state = State::Stable;
+        for member in members {
+            if let Some(instance) = &member.instance_id {
+                group.static_members.insert(instance.clone(), member.id.clone());
+            }
+            group.members.insert(member.id.clone(), member);
+        }
+        group.protocol = group.select_protocol();
+        group
+    }
+
+    /// Assigns each member, by its id and its metadata.
+    pub(super) fn assign(&mut self, mut assignment: impl FnMut(&str, &Bytes) -> Bytes) {
+        let protocol = self.protocol.clone().unwrap_or_default();
+        for member in self.members.values_mut() {
+            member.assignment = assignment(&member.id, &member.metadata(&protocol));
+        }
+    }
+
+    /// Answers all requests that wait: the group is given up.
+    pub(super) fn abandon(&mut self, error: ErrorCode, effects: &mut Effects) {
+        for member in self.members.values_mut() {
+            if let Some(token) = member.joining.take() {
+                effects.reply(token, Reply::Join(join_error(error, &member.id)));
+            }
+            if let Some(token) = member.syncing.take() {
+                effects.reply(token, Reply::Sync(sync_error(error)));
+            }
+        }
+    }
+
+    /// Has all members join again.
+    pub(super) fn start_rebalance(&mut self, now: Now, effects: &mut Effects) {
+        self.prepare_rebalance(now, effects);
+        self.complete_join_if_all_are_there(now, effects);
+    }
+
+    /// Whether it has no members, though some may be about to join.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state == State::Empty
     }
 
     /// The record that says what the group is now.
@@ -769,7 +824,7 @@ impl ClassicGroup {
     /// Whether offsets may be committed in a transaction by this sender (KIP-447). Older clients don't say who they are; the
     /// group's state does not matter, since the transaction may be ended in the middle of a rebalance.
     pub(super) fn check_commit_in_transaction(&mut self, who: Committer<'_>, now: Now) -> Result<(), ErrorCode> {
-        let Committer { member_id, instance_id, generation } = who;
+        let Committer { member_id, instance_id, generation, .. } = who;
         let is_anonymous = generation < 0 && member_id.is_empty() && instance_id.is_none();
         if generation < 0 && self.state == State::Empty || is_anonymous {
             return Ok(());

@@ -4,14 +4,19 @@
 //! clock and spawn nothing; the runtime around them (`../coordinator`) appends the records to `__consumer_offsets` and
 //! gives the answers when the records are committed. What a coordinator knows is what replaying that log gives.
 //!
-//! Start reading at `shard.rs` (one partition of `__consumer_offsets`), then `classic.rs` (one group).
+//! Start reading at `shard.rs` (one partition of `__consumer_offsets`) and `group.rs` (a group of any kind), then `classic.rs` (groups of
+//! the classic protocol) or `consumer/` (of KIP-848). Commands are in a file per kind of request: `membership.rs`, `consumers.rs`,
+//! `commits.rs`, `transactions.rs`.
 
-#[allow(dead_code, reason = "consumer groups come next")]
 mod assignors;
 mod classic;
+mod commits;
+mod consumer;
+mod consumers;
 mod effects;
+mod group;
 mod member;
-#[allow(dead_code, unused_imports, reason = "consumer groups come next")]
+mod membership;
 mod modern;
 mod offsets;
 mod pending;
@@ -19,10 +24,12 @@ mod records;
 mod shard;
 mod transactions;
 
+pub(super) use commits::{Commit, Committer};
 pub(super) use effects::Reply;
 pub(super) use member::Client;
+pub(super) use modern::ClusterView;
 pub(super) use offsets::Committed;
-pub(super) use shard::{Commit, Committer, Described, GroupConfig, Shard};
+pub(super) use shard::{Described, GroupConfig, Shard};
 
 use super::coordinator::Coordinator;
 

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::consumer::{Change, read_change};
 use super::offsets::Committed;
 use crate::broker::coordinator::records::{key_bytes, read_kind, read_value, value_bytes};
 use crate::broker::coordinator::{MalformedRecord, Record};
@@ -31,7 +32,11 @@ pub(super) enum Event {
         group: String,
         metadata: Option<Box<GroupMetadataValue>>,
     },
-    /// A kind of the newer group protocols, or one that is not known: kept in the log, without meaning here.
+    Consumer {
+        group: String,
+        change: Change,
+    },
+    /// A kind that is not known: kept in the log, without meaning here.
     Other {
         kind: i16,
     },
@@ -90,7 +95,10 @@ fn event(kind: i16, key: &mut Reader<'_>, value: Option<&Bytes>) -> Result<Event
             let metadata = value.map(read_value::<GroupMetadataValue>).transpose()?.map(Box::new);
             Ok(Event::Group { group: key.group, metadata })
         }
-        _ => Ok(Event::Other { kind }),
+        _ => Ok(match read_change(kind, key, value)? {
+            Some((group, change)) => Event::Consumer { group, change },
+            None => Event::Other { kind },
+        }),
     }
 }
 

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::classic::State;
+use super::commits::{Commit, Committer};
 use super::effects::{Effects, Reply};
 use super::member::Client;
 use super::offsets::Committed;
-use super::shard::{Commit, Committer, GroupConfig, Shard};
+use super::shard::{GroupConfig, Shard};
 use crate::broker::coordinator::{Machine as _, Now, Record, Token};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::join_group_request::JoinGroupRequestProtocol;
@@ -163,7 +164,7 @@ impl World {
             topic_id: Uuid::ZERO,
         };
         let commits = vec![Commit { topic: "t".into(), partition: 0, committed }];
-        let committer = Committer { member_id: member, instance_id: None, generation };
+        let committer = Committer { member_id: member, instance_id: None, generation, version: 8 };
         let (answers, effects) = self.shard.commit(GROUP, committer, commits, self.now())?;
         self.take(effects);
         Ok(answers[0])
@@ -312,7 +313,8 @@ fn the_last_one_out_empties_the_group() {
     assert_eq!(world.state(), State::Empty.name());
     assert_eq!(world.commit("", -1, 7), Ok(ErrorCode::None), "nobody is disturbed");
     assert_eq!(world.replayed().describe(GROUP).unwrap().state, State::Empty.name());
-    let (error, effects) = world.shard.delete(GROUP);
+    let now = world.now();
+    let (error, effects) = world.shard.delete(GROUP, now);
     world.take(effects);
     assert_eq!((error, world.state()), (ErrorCode::None, "none"));
     assert_eq!(world.replayed().list().count(), 0);
@@ -418,7 +420,7 @@ fn commits_are_checked_against_the_membership() {
     assert_eq!(world.replayed().offset(GROUP, "t", 0).unwrap().offset, 3);
     let long = Committed { metadata: "m".repeat(4097), ..world.shard.offset(GROUP, "t", 0).unwrap().clone() };
     let commits = vec![Commit { topic: "t".into(), partition: 0, committed: long }];
-    let committer = Committer { member_id: &a, instance_id: None, generation: 1 };
+    let committer = Committer { member_id: &a, instance_id: None, generation: 1, version: 8 };
     let now = world.now();
     let answers = world.shard.commit(GROUP, committer, commits, now).unwrap().0;
     assert_eq!(answers, [ErrorCode::OffsetMetadataTooLarge]);

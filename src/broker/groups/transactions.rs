@@ -1,8 +1,9 @@
 //! Offsets that are committed within transactions: TxnOffsetCommit, and what the end of a transaction makes of them.
 
+use super::commits::{Commit, Committer};
 use super::effects::Effects;
 use super::records;
-use super::shard::{Commit, Committer, Shard};
+use super::shard::Shard;
 use crate::broker::coordinator::Now;
 use crate::protocol::ErrorCode;
 
@@ -16,16 +17,11 @@ impl Shard {
         id: &str,
         committer: Committer<'_>,
         producer_id: i64,
-        commits: Vec<Commit>,
+        mut commits: Vec<Commit>,
         now: Now,
     ) -> Result<(Vec<ErrorCode>, Effects), ErrorCode> {
         let mut effects = Effects::default();
-        match self.groups.get_mut(id) {
-            // A consumer that assigns itself its partitions: the group is only a place for offsets.
-            None if committer.generation < 0 => {}
-            None => return Err(ErrorCode::IllegalGeneration),
-            Some(group) => group.classic.check_commit_in_transaction(committer, now)?,
-        }
+        self.check_commit_in_transaction(id, committer, &mut commits, now)?;
         let limit = self.config.offset_metadata_max_bytes;
         let mut answers = Vec::with_capacity(commits.len());
         for Commit { topic, partition, committed } in commits {
@@ -80,7 +76,7 @@ mod tests {
         start: Instant,
     }
 
-    const ANYBODY: Committer<'static> = Committer { member_id: "", instance_id: None, generation: -1 };
+    const ANYBODY: Committer<'static> = Committer { member_id: "", instance_id: None, generation: -1, version: 0 };
 
     impl World {
         fn new() -> Self {
@@ -217,7 +213,8 @@ mod tests {
     fn what_is_deleted_does_not_come_back_with_the_marker() {
         let mut world = World::new();
         world.in_transaction(7, 1);
-        let (answer, effects) = world.shard.delete("g");
+        let now = world.now();
+        let (answer, effects) = world.shard.delete("g", now);
         assert_eq!((answer, effects.records.len()), (ErrorCode::None, 2));
         world.append(effects);
         world.end(7, true);
@@ -238,7 +235,7 @@ mod tests {
     fn who_commits_is_checked() {
         let mut world = World::new();
         let now = world.now();
-        let stranger = Committer { member_id: "m", instance_id: None, generation: 3 };
+        let stranger = Committer { member_id: "m", instance_id: None, generation: 3, version: 0 };
         let answer = world.shard.commit_in_transaction("g", stranger, 7, vec![commit(1)], now);
         assert_eq!(answer.unwrap_err(), ErrorCode::IllegalGeneration, "there is no such group");
         world.in_transaction(7, 1);

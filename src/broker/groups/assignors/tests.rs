@@ -204,3 +204,18 @@ fn any_history_of_a_group_is_assigned_well() {
         }
     }
 }
+
+#[test]
+fn an_assignment_that_can_not_be_is_put_right() {
+    let view = view(&[(1, 3)]);
+    for assignor in [Assignor::Uniform, Assignor::Range] {
+        for topics in [&[1][..], &[1, 2]] {
+            let mut group = group(&[("a", &[1]), ("b", topics)]);
+            for member in group.values_mut() {
+                // Twice the same, one that is not there, a topic that is not there.
+                member.2 = Arc::new([(topic(1), [0, 1, 7].into()), (topic(3), [0].into())].into());
+            }
+            assign(assignor, &mut group, &view);
+        }
+    }
+}

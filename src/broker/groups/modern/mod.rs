@@ -20,9 +20,11 @@ mod timers;
 mod view;
 
 pub(in crate::broker) use assignment::Assignment;
-pub(in crate::broker) use config::{ConsumerConfig, MigrationPolicy, Timing};
+pub(in crate::broker) use config::MigrationPolicy;
 pub(in crate::broker) use group::ModernGroup;
 pub(in crate::broker) use regex::TopicPattern;
-pub(in crate::broker) use subscriptions::{ResolvedRegex, Subscriptions};
+pub(in crate::broker) use subscriptions::ResolvedRegex;
 pub(in crate::broker) use timers::Timers;
-pub(in crate::broker) use view::{ClusterView, TopicView};
+pub(in crate::broker) use view::ClusterView;
+#[cfg(test)]
+pub(in crate::broker) use view::TopicView;

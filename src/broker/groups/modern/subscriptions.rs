@@ -1,6 +1,6 @@
 //! What the members of a group subscribe to, all together.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::hash::group_hash;
 use super::view::ClusterView;
@@ -105,6 +105,7 @@ impl Subscriptions {
     }
 
     /// The topics, by name or by regular expression.
+    #[cfg(test)]
     pub(in crate::broker) fn topics(&self) -> impl Iterator<Item = &String> {
         self.topics.keys()
     }

@@ -1,0 +1,74 @@
+//! Consumer groups of KIP-848: ConsumerGroupHeartbeat (key 68, versions 0-1), ConsumerGroupDescribe (69, 0-1).
+//!
+//! Behaviour: the rules are in `groups/consumer/`; here requests become commands and their results become answers. Served where
+//! `group.coordinator.rebalance.protocols` has `consumer` and `group.version` is 1 or more; `UNSUPPORTED_VERSION` elsewhere.
+//! Versions: ConsumerGroupHeartbeat v1 has regular expressions, and members draw their own ids; ConsumerGroupDescribe v1 tells which protocol
+//! a member speaks.
+
+use super::groups::ALL_GROUP_OPERATIONS;
+use crate::broker::context::RequestContext;
+use crate::broker::groups::Client;
+use crate::protocol::ErrorCode;
+use crate::protocol::messages::consumer_group_describe_response::DescribedGroup;
+use crate::protocol::messages::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
+};
+
+/// The feature that these groups come with, and its level.
+const GROUP_VERSION: &str = "group.version";
+const FIRST_LEVEL: i16 = 1;
+
+fn is_enabled(ctx: &RequestContext) -> bool {
+    let protocols = &ctx.broker.config.group_coordinator_rebalance_protocols;
+    protocols.iter().any(|protocol| protocol.eq_ignore_ascii_case("consumer"))
+        && ctx.broker.metadata.read().features().get(GROUP_VERSION).is_some_and(|level| *level >= FIRST_LEVEL)
+}
+
+pub(in crate::broker) async fn heartbeat(
+    ctx: &RequestContext,
+    request: ConsumerGroupHeartbeatRequest,
+) -> ConsumerGroupHeartbeatResponse {
+    let refused = |error: ErrorCode| ConsumerGroupHeartbeatResponse { error_code: error.code(), ..Default::default() };
+    if !is_enabled(ctx) {
+        return refused(ErrorCode::UnsupportedVersion);
+    }
+    let client = Client { id: ctx.client_id.clone(), host: ctx.client_host() };
+    let (view, now) = (ctx.broker.group_views.get(), ctx.broker.now());
+    let answer = ctx.broker.groups.run(&request.group_id, now, |shard| {
+        shard.observe(&view);
+        shard.consumer_heartbeat(&request, ctx.version, &client, now)
+    });
+    answer.await.unwrap_or_else(refused)
+}
+
+pub(in crate::broker) async fn describe(
+    ctx: &RequestContext,
+    request: ConsumerGroupDescribeRequest,
+) -> ConsumerGroupDescribeResponse {
+    let refused = |group_id: &str, error: ErrorCode| DescribedGroup {
+        group_id: group_id.to_owned(),
+        error_code: error.code(),
+        ..Default::default()
+    };
+    let enabled = is_enabled(ctx);
+    let (view, now) = (ctx.broker.group_views.get(), ctx.broker.now());
+    let mut groups = Vec::with_capacity(request.group_ids.len());
+    for id in &request.group_ids {
+        if !enabled || id.is_empty() {
+            let error = if enabled { ErrorCode::InvalidGroupId } else { ErrorCode::UnsupportedVersion };
+            groups.push(refused(id, error));
+            continue;
+        }
+        let found = ctx.broker.groups.run(id, now, |shard| {
+            shard.observe(&view);
+            (shard.describe_consumer_group(id), Default::default())
+        });
+        let mut group = found.await.unwrap_or_else(|error| refused(id, error));
+        if request.include_authorized_operations && group.error_code == 0 {
+            group.authorized_operations = ALL_GROUP_OPERATIONS;
+        }
+        groups.push(group);
+    }
+    ConsumerGroupDescribeResponse { groups, ..Default::default() }
+}

@@ -1,0 +1,68 @@
+//! Consumer groups (KIP-848): the coordinator assigns, and every member goes from what it has to what it is to have at its own pace, epoch
+//! by epoch, in one exchange with the coordinator: the heartbeat.
+//!
+//! A command decides what is to change and says so as records; [`ConsumerGroup::apply`] takes a record over, the same way when it is
+//! decided as when it is replayed. So what a live group knows is what a replay gives, by construction.
+//!
+//! Start reading at `group.rs` (the state), then `heartbeat.rs` (what a heartbeat leads to) and `reconcile.rs` (one member's next step).
+//! `classic.rs` and `migration.rs` are about members of the classic protocol in a consumer group.
+
+mod classic;
+mod describe;
+mod group;
+mod heartbeat;
+mod leave;
+mod member;
+mod migration;
+mod reconcile;
+mod records;
+mod refresh;
+
+pub(super) use classic::Rebalance;
+pub(super) use describe::CommitRule;
+pub(super) use group::ConsumerGroup;
+pub(super) use heartbeat::{check_request, is_leave};
+pub(super) use leave::Fenced;
+pub(super) use migration::{check_upgrade, upgrade};
+pub(super) use records::{Change, consumer_record, read_change};
+
+use super::modern::ClusterView;
+use crate::broker::coordinator::{Now, Record};
+use crate::protocol::ErrorCode;
+
+/// Why a request is refused, with words for the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::broker) struct Refusal {
+    pub(in crate::broker) code: ErrorCode,
+    pub(in crate::broker) message: String,
+}
+
+impl Refusal {
+    pub(in crate::broker) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// A command at work on a group: what it decides is taken over at once, and goes to the log.
+#[derive(Debug)]
+pub(super) struct Step<'a> {
+    pub(super) group: &'a mut ConsumerGroup,
+    pub(super) view: &'a ClusterView,
+    pub(super) now: Now,
+    pub(super) records: Vec<Record>,
+}
+
+impl<'a> Step<'a> {
+    pub(super) fn new(group: &'a mut ConsumerGroup, view: &'a ClusterView, now: Now) -> Self {
+        Self { group, view, now, records: Vec::new() }
+    }
+
+    /// Decides something.
+    fn put(&mut self, change: Change) {
+        self.records.push(consumer_record(&self.group.id, &change));
+        self.group.apply(change);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! A group of any kind, with the offsets that it has committed.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use super::classic::{ClassicGroup, State};
+use super::consumer::ConsumerGroup;
+use super::offsets::{Committed, Offsets};
+use super::records;
+
+/// What kind of group it is. Groups of the newer protocols build on `modern/`.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// JoinGroup and SyncGroup; or nothing but offsets.
+    Classic(Box<ClassicGroup>),
+    /// ConsumerGroupHeartbeat (KIP-848).
+    Consumer(Box<ConsumerGroup>),
+}
+
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) kind: Kind,
+    pub(super) offsets: Offsets,
+    /// Where it stands in the shard's timers.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Kind {
+    pub(super) fn classic(group: ClassicGroup) -> Self {
+        Self::Classic(Box::new(group))
+    }
+
+    pub(super) fn consumer(group: ConsumerGroup) -> Self {
+        Self::Consumer(Box::new(group))
+    }
+
+    /// Kafka's name of the kind, as ListGroups has it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Classic(_) => "classic",
+            Self::Consumer(_) => "consumer",
+        }
+    }
+
+    /// Kafka's name of what the group is doing.
+    pub(super) fn state(&self) -> &'static str {
+        match self {
+            Self::Classic(group) => group.state().name(),
+            Self::Consumer(group) => group.state(),
+        }
+    }
+
+    pub(super) fn protocol_type(&self) -> &str {
+        match self {
+            Self::Classic(group) => &group.protocol_type,
+            Self::Consumer(_) => "consumer",
+        }
+    }
+
+    /// When something falls due if nothing is heard before.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Classic(group) => group.next_deadline(),
+            Self::Consumer(group) => group.next_deadline(),
+        }
+    }
+
+    /// Whether nobody is in the group or about to be.
+    pub(super) fn is_unused(&self) -> bool {
+        match self {
+            Self::Classic(group) => group.is_unused(),
+            Self::Consumer(group) => group.is_empty(),
+        }
+    }
+
+    /// Whether nothing was ever written of it: it is only a place for offsets.
+    pub(super) fn is_only_a_place(&self) -> bool {
+        matches!(self, Self::Classic(group) if group.is_unused() && group.generation == 0)
+    }
+
+    /// Whether members read a topic, so that its offsets stay; `None` where that can't be known.
+    pub(super) fn reads(&self) -> Reads<'_> {
+        match self {
+            Self::Classic(group) => match group.state() {
+                State::Empty => Reads::Topics(HashSet::new()),
+                _ if group.protocol_type == "consumer" => subscription(group).map_or(Reads::Unknown, Reads::Topics),
+                _ => Reads::Unknown,
+            },
+            Self::Consumer(group) => Reads::Group(group),
+        }
+    }
+
+    /// Since when an offset may expire; `None` while it may not. Kafka's rules (KIP-211): offsets of a group that is in use do not
+    /// expire, but for topics that it no longer reads.
+    fn unused_since(&self, committed: &Committed) -> Option<i64> {
+        match self {
+            Self::Consumer(_) => Some(committed.committed_ms),
+            Self::Classic(group) => match group.state() {
+                State::Empty if group.protocol_type.is_empty() => Some(committed.committed_ms),
+                State::Empty => Some(group.state_since_ms),
+                State::Stable if group.protocol_type == "consumer" => Some(committed.committed_ms),
+                _ => None,
+            },
+        }
+    }
+
+    pub(super) fn has_expired(&self, committed: &Committed, now_ms: i64, retention_ms: i64) -> bool {
+        let Some(since) = self.unused_since(committed) else { return false };
+        match committed.expires_ms {
+            Some(at) => now_ms >= at,
+            None => now_ms.saturating_sub(since) >= retention_ms,
+        }
+    }
+}
+
+/// What the members of a group read.
+pub(super) enum Reads<'a> {
+    Topics(HashSet<String>),
+    Group(&'a ConsumerGroup),
+    /// Perhaps anything.
+    Unknown,
+}
+
+impl Reads<'_> {
+    pub(super) fn contains(&self, topic: &str) -> bool {
+        match self {
+            Self::Topics(topics) => topics.contains(topic),
+            Self::Group(group) => group.is_subscribed_to(topic),
+            Self::Unknown => true,
+        }
+    }
+}
+
+/// The topics that the members of a `consumer` group subscribe to; `None` if that can't be read.
+fn subscription(group: &ClassicGroup) -> Option<HashSet<String>> {
+    let protocol = group.protocol().unwrap_or_default();
+    let mut topics = HashSet::new();
+    for member in group.members() {
+        topics.extend(records::subscribed_topics(&member.metadata(protocol))?);
+    }
+    Some(topics)
+}
