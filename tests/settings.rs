@@ -18,6 +18,7 @@ const JOINED: &[(&str, &str)] = &[
     ("log.dir", "log_dirs"),
     ("offsets.topic.replication.factor", "internal_topic_replication_factor"),
     ("share.coordinator.state.topic.replication.factor", "internal_topic_replication_factor"),
+    ("transaction.state.log.replication.factor", "internal_topic_replication_factor"),
     ("security.inter.broker.protocol", "advertised_listeners"),
 ];
 
@@ -33,10 +34,6 @@ const READ_AHEAD: &[(&str, Option<&str>)] = &[
     // Segments roll in time for a cleaner that is not there yet.
     ("log.cleaner.max.compaction.lag.ms", None),
     ("max.compaction.lag.ms", None),
-    // The topic can be made, but nobody writes to it yet.
-    ("transaction.*", Some("AddPartitionsToTxn")),
-    // The producer is ahead of the broker.
-    ("transactional.id", Some("AddPartitionsToTxn")),
     ("group.consumer.*", Some("ConsumerGroupHeartbeat")),
 ];
 

@@ -15,7 +15,7 @@ use super::replicas::Replicas;
 use super::share::ShareGroups;
 use super::share_state::{Persister, ShareCoordinator};
 use super::topics::Topics;
-use super::transactions::MarkerWriter;
+use super::transactions::{MarkerWriter, TransactionCoordinator};
 use crate::config::ServerConfig;
 use crate::net::{MemoryBudget, MemoryGrant};
 use crate::protocol::ApiKey;
@@ -52,6 +52,8 @@ pub(super) struct Broker {
     pub(super) groups: Arc<GroupCoordinator>,
     /// The cluster as groups see it.
     pub(super) group_views: Arc<GroupViews>,
+    /// The transactions.
+    pub(super) transactions: Arc<TransactionCoordinator>,
     /// The way of transactions' ends to their partitions.
     pub(super) markers: MarkerWriter,
     /// What share groups read here.
@@ -61,7 +63,7 @@ pub(super) struct Broker {
     /// The way to those states.
     pub(super) share_states: Persister,
     /// Ids for producers.
-    pub(super) producer_ids: ProducerIds,
+    pub(super) producer_ids: Arc<ProducerIds>,
 }
 
 /// The time now. Here and nowhere deeper: what depends on time takes it as an argument.

@@ -44,6 +44,7 @@ pub(super) async fn run(broker: Arc<Broker>, mut stopping: watch::Receiver<bool>
         duty(config.producer_id_expiration_check_interval_ms, expire_producers),
         duty(config.share_coordinator_cold_partition_snapshot_interval_ms, snapshot_cold_share_states),
         duty(config.share_coordinator_state_topic_prune_interval_ms, prune_share_states),
+        duty(config.transaction_remove_expired_transaction_cleanup_interval_ms, expire_transactional_ids),
     ];
     loop {
         let earliest = duties.iter().map(|duty| duty.next).min().unwrap_or(started);
@@ -133,6 +134,10 @@ fn prune_share_states(broker: &Broker) {
             error!(partition = %partition.name(), error = chain(&error), "old share group states can't be deleted");
         }
     }
+}
+
+fn expire_transactional_ids(broker: &Broker) {
+    broker.transactions.expire_ids(broker.now());
 }
 
 fn report(what: &str, errors: Vec<(TopicPartition, LogError)>) {

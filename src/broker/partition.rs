@@ -231,7 +231,6 @@ impl Partition {
     ///
     /// # Errors
     /// The producer was replaced, or the log can't be used.
-    #[expect(dead_code, reason = "produced batches are not part of transactions yet")]
     pub(super) fn begin_verification(
         &self,
         wanted: &VerificationWanted,

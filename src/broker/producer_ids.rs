@@ -2,8 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tracing::error;
+
 use super::context::now;
 use super::controller::{Controller, ControllerError};
+use super::errors::chain;
+use crate::protocol::ErrorCode;
 use crate::types::ProducerId;
 
 /// The ids that this broker may give out.
@@ -20,7 +24,7 @@ impl ProducerIds {
     }
 
     /// An id that nobody else gets, if the block still has one.
-    pub(super) fn next(&self) -> Option<ProducerId> {
+    fn next(&self) -> Option<ProducerId> {
         let mut block = self.block.lock().unwrap_or_else(PoisonError::into_inner);
         let (next, end) = *block;
         (next < end).then(|| {
@@ -29,11 +33,32 @@ impl ProducerIds {
         })
     }
 
+    /// An id that nobody else gets.
+    ///
+    /// # Errors
+    /// There is no block of ids to be had now.
+    pub(super) async fn allocate(self: &Arc<Self>) -> Result<ProducerId, ErrorCode> {
+        loop {
+            if let Some(id) = self.next() {
+                return Ok(id);
+            }
+            let this = Arc::clone(self);
+            match tokio::task::spawn_blocking(move || this.refill()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    error!(error = chain(&error), "no block of producer ids");
+                    return Err(ErrorCode::CoordinatorNotAvailable);
+                }
+                Err(_) => return Err(ErrorCode::UnknownServerError),
+            }
+        }
+    }
+
     /// Takes a new block, unless somebody else did meanwhile. Blocks: the block is durable before an id of it is given out.
     ///
     /// # Errors
     /// The controller can't write.
-    pub(super) fn refill(&self) -> Result<(), ControllerError> {
+    fn refill(&self) -> Result<(), ControllerError> {
         let mut block = self.block.lock().unwrap_or_else(PoisonError::into_inner);
         if block.0 < block.1 {
             return Ok(());

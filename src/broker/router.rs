@@ -55,6 +55,9 @@ routes! {
     DeleteRecords 0..=2 => api::log_offsets::delete_records;
     InitProducerId 0..=5 => api::producer_ids::init;
     OffsetForLeaderEpoch 2..=4 => api::log_offsets::for_leader_epoch;
+    AddPartitionsToTxn 0..=5 => api::transactions::add_partitions;
+    AddOffsetsToTxn 0..=4 => api::transactions::add_offsets;
+    EndTxn 0..=5 => api::transactions::end;
     WriteTxnMarkers 1..=2 => api::markers::write;
     TxnOffsetCommit 0..=5 => api::txn_offsets::commit;
     DescribeConfigs 1..=4 => api::configs::describe;
@@ -70,6 +73,8 @@ routes! {
     DescribeQuorum 0..=2 => api::cluster::describe_quorum;
     DescribeCluster 0..=2 => api::metadata::describe_cluster;
     DescribeProducers 0..=0 => api::producers::describe;
+    DescribeTransactions 0..=0 => api::transactions::describe;
+    ListTransactions 0..=2 => api::transactions::list;
     ConsumerGroupHeartbeat 0..=1 => api::consumer_groups::heartbeat;
     ConsumerGroupDescribe 0..=1 => api::consumer_groups::describe;
     DescribeTopicPartitions 0..=0 => api::metadata::describe_topic_partitions;

@@ -21,12 +21,15 @@ use super::group_views::GroupViews;
 use super::groups::{GroupConfig, GroupCoordinator, OFFSETS_TOPIC, Shard};
 use super::listener::{BoundListener, ConnectionLimits};
 use super::maintenance;
+use super::metadata_cache::MetadataCache;
 use super::producer_ids::ProducerIds;
 use super::replicas::Replicas;
 use super::share::ShareGroups;
 use super::share_state::{Persister, SHARE_STATE_TOPIC, ShareCoordinator, ShareStateConfig, ShareStateShard};
 use super::topics::Topics;
-use super::transactions::MarkerWriter;
+use super::transactions::{
+    self, CoordinatorOptions, MarkerWriter, TRANSACTION_STATE_TOPIC, TransactionConfig, TransactionCoordinator,
+};
 use crate::config::{Listener, ServerConfig};
 use crate::log::directory::{self, DirectoryContent, DirectoryError, LockedDirectory};
 use crate::log::meta_properties::MetaProperties;
@@ -132,20 +135,32 @@ impl Server {
         let share_states = Persister::new(Arc::clone(&share_coordinator), Arc::clone(&metadata));
         let share = (share_states.clone(), Arc::clone(&metadata), Arc::clone(&replicas), Arc::clone(&topics));
         let share = Arc::new(ShareGroups::new(share.0, share.1, share.2, share.3));
-        let share_groups = (Arc::clone(&share_coordinator), Arc::clone(&share));
-        let followers = (Arc::clone(&replicas), Arc::clone(&groups), share_groups, Arc::clone(&group_views));
+        let markers = MarkerWriter::new(Arc::clone(&topics), Arc::clone(&groups), config.request_timeout_ms);
+        let producer_ids = Arc::new(ProducerIds::new(Arc::clone(&controller)));
+        let transactions = Arc::new(TransactionCoordinator::new(
+            transaction_options(&config, &metadata),
+            &topics,
+            markers.clone(),
+            Arc::clone(&producer_ids),
+            Arc::clone(&metadata),
+        ));
+        // Not an `Arc` of the transactions: they hold the controller, for producer ids.
+        let coordinators = (Arc::clone(&groups), Arc::downgrade(&transactions), Arc::clone(&share_coordinator));
+        let followers = (Arc::clone(&replicas), coordinators, Arc::clone(&share), Arc::clone(&group_views));
         controller.set_follower(Box::new(move |delta, image| {
-            let (replicas, groups, (share_states, share), group_views) = &followers;
+            let (replicas, (groups, transactions, share_states), share, group_views) = &followers;
             replicas.apply(delta, image);
             group_views.follow(delta);
-            for topic in delta.deleted_topics.iter().filter(|topic| topic.name == SHARE_STATE_TOPIC) {
+            for topic in &delta.deleted_topics {
                 for partition in topic.partitions.keys() {
-                    share_states.resign(partition.get());
-                }
-            }
-            for topic in delta.deleted_topics.iter().filter(|topic| topic.name == OFFSETS_TOPIC) {
-                for partition in topic.partitions.keys() {
-                    groups.resign(partition.get());
+                    match topic.name.as_str() {
+                        OFFSETS_TOPIC => groups.resign(partition.get()),
+                        TRANSACTION_STATE_TOPIC => {
+                            transactions.upgrade().iter().for_each(|all| all.resign(partition.get()));
+                        }
+                        SHARE_STATE_TOPIC => share_states.resign(partition.get()),
+                        _ => {}
+                    }
                 }
             }
             if !delta.deleted_topics.is_empty() {
@@ -169,8 +184,9 @@ impl Server {
             request_memory: MemoryBudget::new(config.queued_max_request_bytes.unwrap_or(DEFAULT_REQUEST_MEMORY_BYTES)),
             response_memory: MemoryBudget::new(RESPONSE_MEMORY_BYTES),
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
-            markers: MarkerWriter::new(Arc::clone(&topics), Arc::clone(&groups), config.request_timeout_ms),
-            producer_ids: ProducerIds::new(Arc::clone(&controller)),
+            markers,
+            producer_ids,
+            transactions,
             share,
             share_states,
             share_coordinator,
@@ -187,10 +203,12 @@ impl Server {
         let mut tasks = JoinSet::new();
         let groups = Arc::clone(&broker.groups);
         // Nobody waits for it: until it is done, groups answer that they are being loaded.
+        let transactions = Arc::clone(&broker.transactions);
         let states = Arc::clone(&broker.share_coordinator);
         tokio::task::spawn_blocking(move || {
             groups.load_all(now);
             states.load_all(now);
+            transactions.load_all();
         });
         let groups = Arc::clone(&broker.groups);
         let mut stopped = stop.clone();
@@ -208,6 +226,7 @@ impl Server {
                 _ = stopped.wait_for(|stopping| *stopping) => {}
             }
         });
+        tasks.spawn(Arc::clone(&broker.transactions).run_background(stop.clone()));
         tasks.spawn(maintenance::run(Arc::clone(&broker), stop.clone()));
         for listener in bound {
             tasks.spawn(listener.run(Arc::clone(&broker), Arc::clone(&limits), stop.clone()));
@@ -363,6 +382,26 @@ fn share_coordinator(config: &ServerConfig, topics: &Arc<Topics>, metadata: &Met
     };
     let machine = move |partition| ShareStateShard::new(partition, settings);
     Coordinator::new(Arc::new(log), partitions, machine, |_, _, _| {})
+}
+
+fn transaction_options(config: &ServerConfig, metadata: &MetadataCache) -> CoordinatorOptions {
+    let existing = {
+        let image = metadata.read();
+        image.topic(TRANSACTION_STATE_TOPIC).and_then(|topic| i32::try_from(topic.partitions.len()).ok())
+    };
+    CoordinatorOptions {
+        config: TransactionConfig {
+            max_timeout: config.transaction_max_timeout_ms,
+            id_expiration: config.transactional_id_expiration_ms,
+            timeout_check_interval: config.transaction_abort_timed_out_transaction_cleanup_interval_ms,
+            max_record_bytes: usize::try_from(config.topic_defaults.max_message_bytes).unwrap_or_default(),
+            level: transactions::level(metadata),
+        },
+        partitions: existing.unwrap_or(config.transaction_state_log_num_partitions),
+        commit_timeout: config.request_timeout_ms,
+        join_backoff: config.add_partitions_to_txn_retry_backoff_ms,
+        join_patience: config.add_partitions_to_txn_retry_backoff_max_ms,
+    }
 }
 
 fn group_config(config: &ServerConfig) -> GroupConfig {

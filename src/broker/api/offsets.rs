@@ -5,7 +5,6 @@
 //! Versions: OffsetCommit v2-4 may bring a retention time, v6 brings leader epochs, v9 a member epoch, v10 topic ids; OffsetFetch v2 may ask
 //! for all topics, v7 for offsets that no open transaction may change (KIP-447), v8 for several groups, v10 by topic id; FindCoordinator v4 takes several keys,
 //! v6 share-partitions.
-//! Not here yet: coordinators of transactions.
 
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use super::metadata::addresses;
 use crate::broker::context::RequestContext;
 use crate::broker::groups::{Commit, Committed, Committer, OFFSETS_TOPIC, Shard};
 use crate::broker::share_state::{SHARE_STATE_TOPIC, SharePartitionKey};
+use crate::broker::transactions::TRANSACTION_STATE_TOPIC;
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::find_coordinator_response::Coordinator;
 use crate::protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
@@ -337,6 +337,7 @@ const SHARE_KEY: i8 = 2;
 
 /// First version that may ask for a share-partition's coordinator (KIP-932).
 const FIRST_VERSION_WITH_SHARE_KEYS: i16 = 6;
+const TRANSACTION_KEY: i8 = 1;
 
 pub(in crate::broker) async fn find_coordinator(
     ctx: &RequestContext,
@@ -378,8 +379,9 @@ async fn coordinator_of(ctx: &RequestContext, key_type: i8, key: String) -> Coor
             return refused(key, ErrorCode::InvalidRequest, Some("Invalid share partition key"));
         }
         SHARE_KEY => (SHARE_STATE_TOPIC, ctx.broker.share_coordinator.partition_of(&key)),
+        TRANSACTION_KEY => (TRANSACTION_STATE_TOPIC, ctx.broker.transactions.partition_of(&key)),
         _ => {
-            let message = "only coordinators of groups and of share groups are served by this broker so far";
+            let message = "only coordinators of groups, transactions and share groups are served";
             return refused(key, ErrorCode::InvalidRequest, Some(message));
         }
     };

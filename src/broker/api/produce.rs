@@ -5,7 +5,7 @@
 //! error closes the connection, so that the client notices.
 //! Versions: v7 allows zstd (KIP-110), v8 tells which records were refused (KIP-467), v10 tells who leads instead, v13 names topics by
 //! id (KIP-516).
-//! Not here yet: transactions; a transactional batch is refused.
+//! Transactional batches are in `produce_transactions.rs`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tracing::debug;
 
+use super::produce_transactions::verify_all;
 use crate::broker::context::RequestContext;
 use crate::broker::errors::{Refusal, append_refusal, validate_refusal};
 use crate::broker::partition::{Appended, Partition};
@@ -20,7 +21,7 @@ use crate::broker::router::{Answer, Outcome};
 use crate::config::CompressionType;
 use crate::log::Verification;
 use crate::protocol::ErrorCode;
-use crate::protocol::messages::produce_request::PartitionProduceData;
+use crate::protocol::messages::produce_request::TopicProduceData;
 use crate::protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use crate::protocol::messages::{ProduceRequest, ProduceResponse};
 use crate::record::{Codec, Compression, TimestampType, ValidateOptions, produced_batch, recompress, validate};
@@ -70,45 +71,30 @@ pub(in crate::broker) async fn handle(ctx: &RequestContext, request: ProduceRequ
         -1 => Ok(Acks::All),
         _ => Err(ErrorCode::InvalidRequiredAcks),
     };
+    let (mut responses, mut targets) = find_targets(ctx, request.topic_data, acks.err());
+    if let Err(error) = verify_all(ctx, request.transactional_id.as_deref(), &mut targets).await {
+        targets.iter_mut().for_each(|target| target.partition = Err(error.into()));
+    }
     let mut waiting: Vec<(usize, usize, Appended)> = Vec::new();
-    let mut responses = Vec::with_capacity(request.topic_data.len());
-    for (t, topic) in request.topic_data.into_iter().enumerate() {
-        let found = if ctx.version >= FIRST_VERSION_WITH_TOPIC_IDS {
-            ctx.broker.topics.by_id(topic.topic_id).ok_or(ErrorCode::UnknownTopicId)
-        } else {
-            ctx.broker.topics.by_name(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition)
+    for target in targets {
+        let (t, p, index) = (target.topic, target.place, target.index);
+        let answer = match append(ctx, target, acks.unwrap_or(Acks::Leader)) {
+            Ok(appended) => {
+                let response = PartitionProduceResponse {
+                    index,
+                    base_offset: appended.first_offset.get(),
+                    log_append_time_ms: appended.log_append_time_ms,
+                    log_start_offset: appended.log_start_offset.get(),
+                    ..Default::default()
+                };
+                waiting.push((t, p, appended));
+                response
+            }
+            Err(refusal) => refused(index, refusal),
         };
-        let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
-        for (p, data) in topic.partition_data.into_iter().enumerate() {
-            let index = data.index;
-            let partition = acks
-                .and_then(|_| found.as_ref().map_err(|error| *error))
-                .and_then(|topic| topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition));
-            let result = match (partition, acks) {
-                (Ok(partition), Ok(acks)) => append(ctx, &partition, data, acks),
-                (Err(error), _) | (_, Err(error)) => Err(Refusal::from(error)),
-            };
-            partition_responses.push(match result {
-                Ok(appended) => {
-                    let response = PartitionProduceResponse {
-                        index,
-                        base_offset: appended.first_offset.get(),
-                        log_append_time_ms: appended.log_append_time_ms,
-                        log_start_offset: appended.log_start_offset.get(),
-                        ..Default::default()
-                    };
-                    waiting.push((t, p, appended));
-                    response
-                }
-                Err(refusal) => refused(index, refusal),
-            });
+        if let Some(topic) = responses.get_mut(t) {
+            topic.partition_responses.push(answer);
         }
-        responses.push(TopicProduceResponse {
-            name: topic.name,
-            topic_id: topic.topic_id,
-            partition_responses,
-            ..Default::default()
-        });
     }
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or_default());
     for (t, p, appended) in waiting {
@@ -133,6 +119,52 @@ pub(in crate::broker) async fn handle(ctx: &RequestContext, request: ProduceRequ
     ProduceAnswer::Response(response)
 }
 
+/// What goes to one partition.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// Place of the topic in the answer, and of the partition in that.
+    topic: usize,
+    place: usize,
+    index: i32,
+    pub(super) partition: Result<Arc<Partition>, Refusal>,
+    pub(super) records: Option<Bytes>,
+    pub(super) verification: Verification,
+}
+
+/// Finds the partitions; also the topics of the answer, with nothing in them yet.
+fn find_targets(
+    ctx: &RequestContext,
+    topics: Vec<TopicProduceData>,
+    refused: Option<ErrorCode>,
+) -> (Vec<TopicProduceResponse>, Vec<Target>) {
+    let mut responses = Vec::with_capacity(topics.len());
+    let mut targets = Vec::new();
+    for (t, topic) in topics.into_iter().enumerate() {
+        let found = if ctx.version >= FIRST_VERSION_WITH_TOPIC_IDS {
+            ctx.broker.topics.by_id(topic.topic_id).ok_or(ErrorCode::UnknownTopicId)
+        } else {
+            ctx.broker.topics.by_name(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition)
+        };
+        for (place, data) in topic.partition_data.into_iter().enumerate() {
+            let partition = match (refused, &found) {
+                (Some(error), _) => Err(error),
+                (None, Err(error)) => Err(*error),
+                (None, Ok(topic)) => topic.partition(data.index).ok_or(ErrorCode::UnknownTopicOrPartition),
+            };
+            targets.push(Target {
+                topic: t,
+                place,
+                index: data.index,
+                partition: partition.map_err(Refusal::from),
+                records: data.records,
+                verification: Verification::NotNeeded,
+            });
+        }
+        responses.push(TopicProduceResponse { name: topic.name, topic_id: topic.topic_id, ..Default::default() });
+    }
+    (responses, targets)
+}
+
 fn refused(index: i32, refusal: Refusal) -> PartitionProduceResponse {
     PartitionProduceResponse {
         index,
@@ -144,29 +176,20 @@ fn refused(index: i32, refusal: Refusal) -> PartitionProduceResponse {
     }
 }
 
-fn append(
-    ctx: &RequestContext,
-    partition: &Arc<Partition>,
-    data: PartitionProduceData,
-    acks: Acks,
-) -> Result<Appended, Refusal> {
+fn append(ctx: &RequestContext, target: Target, acks: Acks) -> Result<Appended, Refusal> {
+    let Target { partition, records, verification, .. } = target;
+    let partition = partition?;
     if partition.is_internal() && ctx.client_id != ADMIN_CLIENT {
         return Err(ErrorCode::InvalidTopicException.into());
     }
     // Kafka never answers such a request; a client deserves to hear what is wrong.
-    let payload = data.records.ok_or(ErrorCode::InvalidRecord)?;
+    let payload = records.ok_or(ErrorCode::InvalidRecord)?;
     let config = partition.config();
     if acks == Acks::All {
         partition.check_min_isr(config.min_insync_replicas)?;
     }
     let batch = produced_batch(&payload, ctx.version >= FIRST_VERSION_WITH_ZSTD)
         .map_err(|error| validate_refusal(error, partition.name()))?;
-    if batch.header().attributes.is_transactional() {
-        return Err(Refusal {
-            message: Some("this broker does not have transactions yet".to_owned()),
-            ..ErrorCode::InvalidTxnState.into()
-        });
-    }
     let now_ms = ctx.broker.now().wall_ms;
     let max_message_bytes = usize::try_from(config.max_message_bytes).unwrap_or_default();
     let options = ValidateOptions {
@@ -191,12 +214,10 @@ fn append(
         let mut validated = validated;
         validated.batch = batch;
         return partition
-            .append(&validated, &options, Verification::NotNeeded)
+            .append(&validated, &options, verification)
             .map_err(|error| append_refusal(error, partition.name()));
     }
-    partition
-        .append(&validated, &options, Verification::NotNeeded)
-        .map_err(|error| append_refusal(error, partition.name()))
+    partition.append(&validated, &options, verification).map_err(|error| append_refusal(error, partition.name()))
 }
 
 fn timestamp_type(configured: crate::config::TimestampType) -> TimestampType {

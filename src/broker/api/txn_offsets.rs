@@ -6,18 +6,25 @@
 
 use crate::broker::context::RequestContext;
 use crate::broker::coordinator::Producer;
-use crate::broker::groups::{Commit, Committed, Committer};
-use crate::log::Verification;
+use crate::broker::errors::append_error;
+use crate::broker::groups::{Commit, Committed, Committer, OFFSETS_TOPIC};
+use crate::broker::transactions::{ClientSupport, ProducerIdentity};
+use crate::log::{Verification, VerificationWanted};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::txn_offset_commit_request::TxnOffsetCommitRequestTopic;
 use crate::protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
 use crate::protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
-use crate::types::Uuid;
+use crate::record::NO_SEQUENCE;
+use crate::types::{ProducerId, TopicPartition, Uuid};
 
 /// First version whose clients know that a coordinator may be loading.
 const FIRST_VERSION_WITH_LOADING: i16 = 2;
+/// First version whose clients know `TRANSACTION_ABORTABLE`.
+const FIRST_VERSION_WITH_ABORTABLE: i16 = 4;
+/// First version whose groups join a transaction by committing offsets in it.
+const FIRST_VERSION_WITH_JOINING: i16 = 5;
 
 pub(in crate::broker) async fn commit(
     ctx: &RequestContext,
@@ -90,13 +97,44 @@ async fn commit_all(
         version: ctx.version,
     };
     let producer = Producer { id: request.producer_id, epoch: request.producer_epoch };
+    let verification = verify(ctx, request).await?;
     let now = ctx.broker.now();
-    let answers =
-        ctx.broker.groups.run_in_transaction(id, (producer, Verification::NotNeeded), now, |shard| {
-            match shard.commit_in_transaction(id, committer, producer.id, commits, now) {
-                Ok((answers, effects)) => (Ok(answers), effects),
-                Err(error) => (Err(error), Default::default()),
-            }
-        });
+    let answers = ctx.broker.groups.run_in_transaction(id, (producer, verification), now, |shard| {
+        match shard.commit_in_transaction(id, committer, producer.id, commits, now) {
+            Ok((answers, effects)) => (Ok(answers), effects),
+            Err(error) => (Err(error), Default::default()),
+        }
+    });
     answers.await?
+}
+
+/// Has the group's partition of `__consumer_offsets` join the transaction, or makes sure that it has.
+async fn verify(ctx: &RequestContext, request: &TxnOffsetCommitRequest) -> Result<Verification, ErrorCode> {
+    let support = match ctx.version {
+        FIRST_VERSION_WITH_JOINING.. => ClientSupport::Joining,
+        FIRST_VERSION_WITH_ABORTABLE.. => ClientSupport::Abortable,
+        _ => ClientSupport::Basic,
+    };
+    let is_enabled = ctx.broker.replicas.config().transaction_partition_verification_enable;
+    if !is_enabled && support != ClientSupport::Joining {
+        return Ok(Verification::NotNeeded);
+    }
+    let name = TopicPartition::new(OFFSETS_TOPIC, ctx.broker.groups.partition_of(&request.group_id));
+    let partition = ctx.broker.topics.partition(&name.topic, name.partition.get());
+    let partition = partition.ok_or(ErrorCode::CoordinatorNotAvailable)?;
+    let producer = ProducerIdentity { id: ProducerId::new(request.producer_id), epoch: request.producer_epoch };
+    let wanted = VerificationWanted {
+        producer_id: producer.id,
+        epoch: producer.epoch,
+        // A coordinator's records are not numbered.
+        sequence: NO_SEQUENCE,
+        version: support.transaction_version(),
+        now_ms: ctx.broker.now().wall_ms,
+    };
+    let Some(guard) = partition.begin_verification(&wanted).map_err(|error| append_error(&error))? else {
+        return Ok(Verification::Needed(None));
+    };
+    let answers = ctx.broker.transactions.admit(&request.transactional_id, producer, &[name], support).await;
+    answers.into_iter().collect::<Result<(), ErrorCode>>()?;
+    Ok(if is_enabled { Verification::Needed(Some(guard)) } else { Verification::NotNeeded })
 }

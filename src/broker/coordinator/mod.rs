@@ -12,7 +12,7 @@ mod topic_log;
 
 pub(super) use effects::{Effects, Now, Producer, Record, Token};
 pub(super) use records::MalformedRecord;
-pub(super) use runtime::{Coordinator, Machine};
+pub(super) use runtime::{Coordinator, Machine, Position};
 pub(super) use topic_log::TopicLog;
 
 #[cfg(test)]

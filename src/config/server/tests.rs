@@ -172,7 +172,7 @@ fn what_is_not_in_effect_is_told_in_one_line() {
     let text = "log.cleanup.policy=compact\nreplica.lag.time.max.ms=40000\nnum.io.threads=9\nquota.window.num=5\n\
                 compression.lz4.level=3\n";
     std::fs::write(&path, text).unwrap();
-    let overrides = [("transaction.state.log.min.isr".to_owned(), "2".to_owned())];
+    let overrides = [("log.cleaner.enable".to_owned(), "true".to_owned())];
     let (_, warnings) = ServerConfig::load(Some(&path), &overrides).unwrap();
     let file = path.display();
     assert_eq!(
@@ -186,9 +186,9 @@ fn what_is_not_in_effect_is_told_in_one_line() {
             format!("{file}:3: num.io.threads has no effect: there is nothing here that it could tune"),
         ]
     );
-    let overrides = [("transaction.state.log.min.isr".to_owned(), "3".to_owned())];
+    let overrides = [("quota.window.size.seconds".to_owned(), "2".to_owned())];
     let (_, warnings) = ServerConfig::load(None, &overrides).unwrap();
-    assert_eq!(warning_lines(&warnings), ["--override: transaction.state.log.min.isr is not yet in effect"]);
+    assert_eq!(warning_lines(&warnings), ["--override: quota.window.size.seconds is not yet in effect"]);
 }
 
 #[test]
