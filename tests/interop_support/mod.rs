@@ -16,6 +16,7 @@
 mod apache;
 mod driver;
 mod dump_log;
+mod groups;
 mod library;
 mod records;
 mod tools;
@@ -23,6 +24,7 @@ mod tools;
 pub use apache::ApacheKafka;
 pub use driver::{Driver, Failure};
 pub use dump_log::{assert_complains, check_data_directory};
+pub use groups::{Group, PARTITIONS, SETTLED_WITHIN};
 pub use library::Library;
 pub use records::{Record, Sent, an_hour_ago, assert_delivered};
 pub use tools::{Home, Ran, Tools, console_consumer_records, kcat, kcat_missing, kcat_records, run};

@@ -112,7 +112,11 @@ impl Shard {
             return Ok(answer);
         }
         // A new group, or a classic one that becomes a consumer group. Where the member is refused nothing has happened.
-        let (mut group, records) = self.new_consumer_group(&request, now)?;
+        let (mut group, records) = self.new_consumer_group(&request, now).inspect_err(|refusal| {
+            if self.groups.contains_key(id) {
+                tracing::info!(member = request.member_id, "{}", refusal.message);
+            }
+        })?;
         let mut step = Step::new(&mut group, &view, now);
         let answer = step.heartbeat(&request, client, new_topics_at)?;
         let decided = std::mem::take(&mut step.records);

@@ -347,8 +347,22 @@ public final class Driver {
                 config.put("group.instance.id", text(r, "instance"));
             }
             consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
-            consumer.subscribe(strings(r.get("topics")));
+            if (r.hasNonNull("regex")) {
+                subscribeTo(text(r, "regex"));
+            } else {
+                consumer.subscribe(strings(r.get("topics")));
+            }
             thread.start();
+        }
+
+        /** The broker's own patterns are newer than 3.9. */
+        private void subscribeTo(String regex) {
+            try {
+                Class<?> pattern = Class.forName("org.apache.kafka.clients.consumer.SubscriptionPattern");
+                KafkaConsumer.class.getMethod("subscribe", pattern).invoke(consumer, pattern.getConstructor(String.class).newInstance(regex));
+            } catch (ReflectiveOperationException e) {
+                throw new Unsupported();
+            }
         }
 
         private void run() {

@@ -75,7 +75,8 @@ class Member:
         self.lock = threading.Lock()
         self.records, self.received, self.assigned = [], 0, []
         self.stopping = False
-        self.consumer.subscribe(request["topics"])
+        # librdkafka knows patterns by their first character.
+        self.consumer.subscribe(["^" + request["regex"]] if request.get("regex") else request["topics"])
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
 

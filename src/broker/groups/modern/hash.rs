@@ -65,4 +65,12 @@ mod tests {
         assert_eq!(group_hash([many, none].into_iter()), 8_098_680_036_872_240_043);
         assert_eq!(group_hash(std::iter::empty()), 0);
     }
+
+    /// What a broker of Kafka 4.3.1 wrote with the epoch of a group on this topic.
+    #[test]
+    fn a_groups_hash_is_as_kafka_wrote_it() {
+        let id = Uuid::parse("IdJE9EtVRsuIajDKrJ0h0g").unwrap();
+        let topic = topic_hash(id, "hashme", &[vec![], vec![], vec![]]);
+        assert_eq!(group_hash([topic].into_iter()), 8_637_525_000_497_201_313);
+    }
 }

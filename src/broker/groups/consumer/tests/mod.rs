@@ -1,5 +1,6 @@
 //! Consumer groups without a log, a network or a clock: time is moved by the tests, the cluster is what they say.
 
+mod cost;
 mod epochs;
 mod errors;
 mod interleavings;

@@ -33,6 +33,13 @@ fn a_join_is_written_in_kafkas_order() {
     let mut world = World::new();
     world.join("m1", &["a"]);
     assert_eq!(written(&world, 0), ["member m1", "epoch 2", "target m1", "target epoch 2", "current m1"]);
+    let Some(Ok(Event::Consumer { change: Change::Current { value: Some(current), .. }, .. })) =
+        world.log.last().map(records::read)
+    else {
+        panic!("the last record is what the member has");
+    };
+    assert_eq!((current.member_epoch, current.previous_member_epoch, current.state), (2, 0, 0));
+    assert_eq!(current.assigned_partitions[0].assignment_epochs.as_deref(), Some(&[2, 2, 2][..]));
     let at = world.log.len();
     world.send(&joining_by_regex("m2", "b"));
     let expected = ["member m2", "regex b", "epoch 3", "target m1", "target m2", "target epoch 3", "current m2"];
