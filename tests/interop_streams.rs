@@ -170,3 +170,14 @@ fn at_least_once_loses_no_word() {
         assert!(counts.iter().max() >= Some(&written), "{word}: {counts:?}");
     }
 }
+
+/// Every count of every word goes out once, in order: nothing was counted twice, nothing was lost, no aborted count is seen.
+#[test]
+fn exactly_once_counts_every_word_once() {
+    need!(Library::Java.missing());
+    let (written, counts) = word_count("exactly_once_v2", &[]);
+    assert_eq!(counts.len(), WORDS);
+    for (word, counts) in counts {
+        assert_eq!(counts, (1..=written).collect::<Vec<_>>(), "{word}");
+    }
+}
