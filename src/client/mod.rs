@@ -12,6 +12,7 @@ pub mod connection;
 pub mod consumer;
 pub mod error;
 mod leaders;
+mod membership;
 pub mod metadata;
 pub mod options;
 pub mod producer;

@@ -174,11 +174,13 @@ pub(in crate::client) fn commit_results(
     results
 }
 
-/// The request for a group's offsets: of some partitions, or (`None`) all that there are.
+/// The request for a group's offsets: of some partitions, or (`None`) all that there are. `member`: who asks, with its
+/// epoch, in groups whose coordinator assigns.
 pub(in crate::client) fn fetch_request(
     group: &str,
     partitions: Option<&[TopicPartition]>,
     require_stable: bool,
+    member: Option<(String, i32)>,
     version: i16,
 ) -> OffsetFetchRequest {
     let topics = partitions.map(|partitions| grouped(partitions.iter().map(|partition| (partition, ()))));
@@ -194,7 +196,14 @@ pub(in crate::client) fn fetch_request(
             topics.into_iter().map(topic).collect()
         });
         // Member id and epoch (v9) are for groups whose coordinator assigns (KIP-848).
-        request.groups = vec![OffsetFetchRequestGroup { group_id: group.to_owned(), topics, ..Default::default() }];
+        let (member_id, member_epoch) = member.map_or((None, -1), |(id, epoch)| (Some(id), epoch));
+        request.groups = vec![OffsetFetchRequestGroup {
+            group_id: group.to_owned(),
+            member_id,
+            member_epoch,
+            topics,
+            ..Default::default()
+        }];
     } else {
         request.group_id = group.to_owned();
         request.topics = topics.map(|topics| {
@@ -406,7 +415,7 @@ impl Admin {
         group: &str,
         partitions: Option<&[TopicPartition]>,
     ) -> Result<BTreeMap<TopicPartition, Result<GroupOffset, ApiError>>, ClientError> {
-        let build = |version| fetch_request(group, partitions, false, version);
+        let build = |version| fetch_request(group, partitions, false, None, version);
         let response = self
             .call_coordinator_up_to(LAST_OFFSETS_VERSION_WITH_NAMES, group, build, |response| {
                 Some(fetch_error(response))

@@ -70,6 +70,9 @@ pub enum ConsumeError {
     /// Another consumer with the same `group.instance.id` has taken this one's place.
     #[error("another consumer with the same group.instance.id has joined")]
     Fenced,
+    /// A pattern that the coordinator is to evaluate, in a group whose members assign.
+    #[error("a pattern for the coordinator needs group.protocol=consumer")]
+    NeedsCoordinator,
     /// The pattern of a subscription is no regular expression.
     #[error("`{pattern}` is no regular expression: {reason}")]
     InvalidPattern {

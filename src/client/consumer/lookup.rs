@@ -12,8 +12,9 @@ use crate::client::admin::{OffsetSpec, call_up_to, find_coordinator};
 use crate::client::cluster::{Cluster, Lane};
 use crate::client::leaders::{Part, ask_leaders_once, by_topic};
 use crate::client::retry::Deadline;
-use crate::client::{ApiError, ClientError};
+use crate::client::{ApiError, ClientError, lock};
 use crate::config::{IsolationLevel, OffsetReset};
+use crate::protocol::ErrorCode;
 use crate::protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use crate::protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
@@ -43,7 +44,11 @@ pub(super) async fn committed(shared: &Shared, group: &str, keys: Vec<TopicParti
     let stable = shared.options.isolation == IsolationLevel::ReadCommitted;
     let ask = async {
         let connection = find_coordinator(&shared.cluster, group, Lane::Group, deadline).await?;
-        let build = |version| fetch_request(group, Some(&keys), stable, version);
+        let member = lock(&shared.coordinated).as_ref().and_then(|membership| {
+            let state = lock(&membership.state);
+            Some((state.member_id().to_owned(), state.epoch()?))
+        });
+        let build = |version| fetch_request(group, Some(&keys), stable, member.clone(), version);
         let response = call_up_to(LAST_OFFSETS_VERSION_WITH_NAMES, &connection, build).await?;
         ApiError::check(fetch_error(&response).code(), None)?;
         Ok(fetch_results(response))
@@ -183,6 +188,10 @@ fn all_failed(keys: Vec<TopicPartition>, error: &ClientError) -> Findings {
 fn failed(key: &TopicPartition, error: ClientError) -> Found {
     match error {
         error if error.is_retriable() => Found::Failed(error),
+        // The member has just reached another epoch, or is on its way back into the group.
+        error if matches!(error.code(), Some(ErrorCode::StaleMemberEpoch | ErrorCode::UnknownMemberId)) => {
+            Found::Failed(error)
+        }
         ClientError::Api(source) => Found::Refused(ConsumeError::Partition { partition: key.clone(), source }),
         error => Found::Refused(ConsumeError::Client(error)),
     }

@@ -4,6 +4,8 @@
 //! what is known of each partition, then `engine.rs` for what is done about it.
 
 mod chunk;
+mod commit;
+mod coordinated;
 mod engine;
 mod error;
 mod group;
@@ -24,6 +26,7 @@ use tokio::sync::Notify;
 
 use super::admin::{GroupOffset, ListedOffset, OffsetSpec};
 use super::cluster::Cluster;
+use super::membership::Membership;
 use super::retry::Deadline;
 use super::{ClientError, lock};
 use crate::config::OffsetReset;
@@ -64,10 +67,12 @@ struct Shared {
     partitions: Mutex<Partitions>,
     interest: Mutex<Interest>,
     refresh_requested: AtomicBool,
+    /// The membership in a group whose coordinator assigns, while there is one.
+    coordinated: Mutex<Option<Arc<Membership>>>,
     /// Tells the task that something has changed.
     work: Notify,
     /// Tells the consumer that there are records, errors or other news.
-    news: Notify,
+    news: Arc<Notify>,
 }
 
 impl Shared {
@@ -112,8 +117,9 @@ impl Consumer {
             partitions: Mutex::new(partitions),
             interest: Mutex::new(Interest::Topics(BTreeSet::new())),
             refresh_requested: AtomicBool::new(false),
+            coordinated: Mutex::default(),
             work: Notify::new(),
-            news: Notify::new(),
+            news: Arc::new(Notify::new()),
         });
         // Owned by the consumer: it ends when `closed` is set.
         tokio::spawn(engine::run(Arc::clone(&shared)));

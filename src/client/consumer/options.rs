@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::client::ClientOptions;
-use crate::config::{Assignor, ConsumerConfig, IsolationLevel, OffsetReset};
+use crate::config::{Assignor, ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset};
 
 /// How a consumer takes part in its group.
 #[derive(Debug, Clone)]
@@ -12,14 +12,18 @@ pub struct GroupOptions {
     pub group_id: String,
     /// `group.instance.id`: of a member that keeps its partitions while it restarts (KIP-345).
     pub group_instance_id: Option<String>,
-    /// `session.timeout.ms`: a member that is not heard of for so long is out.
+    /// `session.timeout.ms`, of the classic protocol: a member that is not heard of for so long is out.
     pub session_timeout: Duration,
-    /// `heartbeat.interval.ms`
+    /// `heartbeat.interval.ms`, of the classic protocol
     pub heartbeat_interval: Duration,
     /// `max.poll.interval.ms`: a member that does not poll for so long leaves, and what a rebalance waits for it.
     pub max_poll_interval: Duration,
-    /// `partition.assignment.strategy`, the preferred first.
+    /// `partition.assignment.strategy`, of the classic protocol, the preferred first.
     pub assignors: Vec<Assignor>,
+    /// `group.protocol`: who decides who reads what, the members or the coordinator (KIP-848).
+    pub protocol: GroupProtocol,
+    /// `group.remote.assignor`: how the coordinator is to decide; `None`: as it likes.
+    pub remote_assignor: Option<String>,
     /// `auto.commit.interval.ms`; `None`: `enable.auto.commit` is off.
     pub auto_commit_interval: Option<Duration>,
 }
@@ -35,6 +39,8 @@ impl GroupOptions {
             heartbeat_interval: Duration::from_secs(3),
             max_poll_interval: Duration::from_secs(300),
             assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
+            protocol: GroupProtocol::Classic,
+            remote_assignor: None,
             auto_commit_interval: Some(Duration::from_secs(5)),
         }
     }
@@ -97,6 +103,8 @@ impl From<&ConsumerConfig> for ConsumerOptions {
             heartbeat_interval: config.heartbeat_interval_ms,
             max_poll_interval: config.max_poll_interval_ms,
             assignors: config.partition_assignment_strategy.clone(),
+            protocol: config.group_protocol,
+            remote_assignor: config.group_remote_assignor.clone(),
             auto_commit_interval: config.enable_auto_commit.then_some(config.auto_commit_interval_ms),
         });
         let client = ClientOptions::from(&config.common);

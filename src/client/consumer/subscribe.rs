@@ -7,16 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::commit::Committer;
+use super::coordinated::CoordinatedMember;
 use super::error::ConsumeError;
 use super::group::{self, Membership};
-use super::{Consumer, Interest, Shared, Start};
-use crate::client::admin::groups::{
-    LAST_OFFSETS_VERSION_WITH_NAMES, Membership as CommitAs, commit_request, commit_results,
-};
-use crate::client::admin::{GroupOffset, call_up_to, find_coordinator};
-use crate::client::cluster::Lane;
-use crate::client::retry::Deadline;
-use crate::client::{ClientError, lock};
+use super::{Consumer, Interest, Start};
+use crate::client::admin::GroupOffset;
+use crate::client::lock;
+use crate::config::GroupProtocol;
 use crate::protocol::ErrorCode;
 use crate::types::TopicPartition;
 
@@ -54,17 +52,31 @@ pub struct ConsumerGroupMetadata {
 }
 
 #[derive(Debug)]
-enum Wanted {
+pub(super) enum Wanted {
     Topics(BTreeSet<String>),
     Pattern(regex_lite::Regex),
+    /// For the coordinator to evaluate.
+    CoordinatorPattern(String),
 }
 
 /// The consumer's part in its group.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    wanted: Wanted,
-    membership: Arc<Membership>,
+    pub(super) wanted: Wanted,
     listener: Option<Box<dyn RebalanceListener>>,
+    pub(super) member: Member,
+}
+
+#[derive(Debug)]
+pub(super) enum Member {
+    Classic(ClassicMember),
+    Coordinated(CoordinatedMember),
+}
+
+/// A member of a group whose members assign.
+#[derive(Debug)]
+pub(super) struct ClassicMember {
+    membership: Arc<Membership>,
     /// The topics that we last joined for.
     joined_for: BTreeSet<String>,
     /// As leader: what was shared out.
@@ -72,7 +84,7 @@ pub(super) struct Subscription {
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
-impl Drop for Subscription {
+impl Drop for ClassicMember {
     fn drop(&mut self) {
         for task in &self.tasks {
             task.abort();
@@ -111,6 +123,24 @@ impl Consumer {
         self.start_subscription(Wanted::Pattern(regex), listener)
     }
 
+    /// Reads all topics whose whole name matches, also those that come later, sharing them with the other members. The
+    /// coordinator looks for them: the pattern is in its language, RE2/J's.
+    ///
+    /// # Errors
+    /// The consumer has no group, or is not to have its coordinator assign (`group.protocol=consumer`).
+    pub fn subscribe_coordinator_pattern(
+        &mut self,
+        pattern: &str,
+        listener: Option<Box<dyn RebalanceListener>>,
+    ) -> Result<(), ConsumeError> {
+        let options = self.shared.options.group.as_ref().ok_or(ConsumeError::NoGroup)?;
+        if options.protocol != GroupProtocol::Consumer {
+            return Err(ConsumeError::NeedsCoordinator);
+        }
+        *lock(&self.shared.interest) = Interest::Topics(BTreeSet::new());
+        self.start_subscription(Wanted::CoordinatorPattern(pattern.to_owned()), listener)
+    }
+
     fn start_subscription(
         &mut self,
         wanted: Wanted,
@@ -122,19 +152,23 @@ impl Consumer {
             Some(subscription) => {
                 subscription.wanted = wanted;
                 subscription.listener = listener;
-                lock(&subscription.membership.state).rejoin = true;
+                if let Member::Classic(member) = &subscription.member {
+                    lock(&member.membership.state).rejoin = true;
+                }
             }
             None => {
                 lock(&self.shared.partitions).assign(Vec::new());
                 self.current = None;
-                self.subscription = Some(Subscription {
-                    wanted,
-                    membership: Arc::new(Membership::new(options)),
-                    listener,
-                    joined_for: BTreeSet::new(),
-                    shared_out: None,
-                    tasks: Vec::new(),
-                });
+                let member = match options.protocol {
+                    GroupProtocol::Classic => Member::Classic(ClassicMember {
+                        membership: Arc::new(Membership::new(options)),
+                        joined_for: BTreeSet::new(),
+                        shared_out: None,
+                        tasks: Vec::new(),
+                    }),
+                    GroupProtocol::Consumer => Member::Coordinated(CoordinatedMember::start(&self.shared, options)),
+                };
+                self.subscription = Some(Subscription { wanted, listener, member });
             }
         }
         self.shared.work.notify_one();
@@ -153,18 +187,30 @@ impl Consumer {
         committed
     }
 
-    /// Lets the group meet again, as if something had changed.
+    /// Lets the group meet again, as if something had changed. Where the coordinator assigns nothing happens: it knows.
     pub fn enforce_rebalance(&mut self) {
-        if let Some(subscription) = &self.subscription {
-            lock(&subscription.membership.state).rejoin = true;
+        if let Some(member) = self.classic() {
+            lock(&member.membership.state).rejoin = true;
+        }
+    }
+
+    fn classic(&mut self) -> Option<&mut ClassicMember> {
+        match &mut self.subscription.as_mut()?.member {
+            Member::Classic(member) => Some(member),
+            Member::Coordinated(_) => None,
         }
     }
 
     /// The member id that the coordinator has given, if there is one.
     #[must_use]
     pub fn member_id(&self) -> Option<String> {
-        let state = lock(&self.subscription.as_ref()?.membership.state);
-        (!state.member_id.is_empty()).then(|| state.member_id.clone())
+        match &self.subscription.as_ref()?.member {
+            Member::Classic(member) => {
+                let state = lock(&member.membership.state);
+                (!state.member_id.is_empty()).then(|| state.member_id.clone())
+            }
+            Member::Coordinated(member) => Some(lock(&member.membership.state).member_id().to_owned()),
+        }
     }
 
     /// What to give to [`Producer::send_offsets_to_transaction`](crate::client::Producer::send_offsets_to_transaction).
@@ -173,10 +219,8 @@ impl Consumer {
     /// The consumer has no group.
     pub fn group_metadata(&self) -> Result<ConsumerGroupMetadata, ConsumeError> {
         let group = self.shared.options.group.as_ref().ok_or(ConsumeError::NoGroup)?;
-        let (generation_id, member_id) = self.membership().map_or((-1, String::new()), |membership| {
-            let state = lock(&membership.state);
-            (state.generation, state.member_id.clone())
-        });
+        let nobody = || (-1, String::new());
+        let (generation_id, member_id) = self.committer().identity().unwrap_or_else(nobody);
         let group_instance_id = group.group_instance_id.clone();
         Ok(ConsumerGroupMetadata { group_id: group.group_id.clone(), generation_id, member_id, group_instance_id })
     }
@@ -184,8 +228,14 @@ impl Consumer {
     /// Does what the group asks for. Says when to look again at the latest.
     pub(super) async fn take_part(&mut self) -> Result<Option<Instant>, ConsumeError> {
         let look_again = self.auto_commit();
-        let Some(subscription) = &mut self.subscription else { return Ok(look_again) };
-        let membership = Arc::clone(&subscription.membership);
+        let membership = match &self.subscription {
+            None => return Ok(look_again),
+            Some(Subscription { member: Member::Coordinated(_), .. }) => {
+                self.follow_coordinator().await?;
+                return Ok(look_again);
+            }
+            Some(Subscription { member: Member::Classic(member), .. }) => Arc::clone(&member.membership),
+        };
         let (lost, joined) = {
             let mut state = lock(&membership.state);
             state.last_poll = Instant::now();
@@ -209,15 +259,16 @@ impl Consumer {
         Ok(look_again)
     }
 
-    fn listener(&mut self) -> Option<&mut Box<dyn RebalanceListener>> {
+    pub(super) fn listener(&mut self) -> Option<&mut Box<dyn RebalanceListener>> {
         self.subscription.as_mut()?.listener.as_mut()
     }
 
-    /// The topics to join for; `None` while they are not known yet.
-    fn matching_topics(&self) -> Option<BTreeSet<String>> {
+    /// The topics to join for; `None` while they are not known yet, or are for the coordinator to find.
+    pub(super) fn matching_topics(&self) -> Option<BTreeSet<String>> {
         let subscription = self.subscription.as_ref()?;
         let pattern = match &subscription.wanted {
             Wanted::Topics(topics) => return Some(topics.clone()),
+            Wanted::CoordinatorPattern(_) => return None,
             Wanted::Pattern(pattern) => pattern,
         };
         let metadata = self.shared.cluster.metadata();
@@ -231,9 +282,9 @@ impl Consumer {
 
     async fn rejoin_if_needed(&mut self, membership: &Arc<Membership>) {
         let Some(topics) = self.matching_topics() else { return };
-        let Some(subscription) = &self.subscription else { return };
-        let is_member = lock(&membership.state).generation >= 0;
         let metadata = self.shared.cluster.metadata();
+        let Some(member) = self.classic() else { return };
+        let is_member = lock(&membership.state).generation >= 0;
         let grown = |(name, count): (&String, &i32)| {
             metadata.topic(name).is_some_and(|topic| i32::try_from(topic.partitions.len()) != Ok(*count))
         };
@@ -241,10 +292,10 @@ impl Consumer {
             topics.iter().any(|name| !shared_out.contains_key(name) && metadata.topic(name).is_some())
         };
         // The leader shares out anew when there is more to share.
-        let outdated = subscription.shared_out.as_ref().is_some_and(|out| out.iter().any(grown) || appeared(out));
+        let outdated = member.shared_out.as_ref().is_some_and(|out| out.iter().any(grown) || appeared(out));
         {
             let mut state = lock(&membership.state);
-            state.rejoin |= is_member && (outdated || topics != subscription.joined_for);
+            state.rejoin |= is_member && (outdated || topics != member.joined_for);
             if !state.rejoin || state.joining || state.joined.is_some() {
                 return;
             }
@@ -260,17 +311,18 @@ impl Consumer {
             self.current = None;
         }
         let owned = lock(&self.shared.partitions).keys();
-        let Some(subscription) = &mut self.subscription else { return };
-        subscription.joined_for.clone_from(&topics);
-        subscription.shared_out = None;
+        let shared = Arc::clone(&self.shared);
+        let Some(member) = self.classic() else { return };
+        member.joined_for.clone_from(&topics);
+        member.shared_out = None;
         lock(&membership.state).joining = true;
-        let join = group::join(Arc::clone(&self.shared), Arc::clone(membership), topics, owned);
-        subscription.tasks.retain(|task| !task.is_finished());
-        subscription.tasks.push(tokio::spawn(join));
+        let join = group::join(shared, Arc::clone(membership), topics, owned);
+        member.tasks.retain(|task| !task.is_finished());
+        member.tasks.push(tokio::spawn(join));
     }
 
     /// Tells that partitions are about to go; gives what is to be committed for them.
-    fn offsets_to_give_up(&mut self, partitions: &[TopicPartition]) -> Vec<(TopicPartition, GroupOffset)> {
+    pub(super) fn offsets_to_give_up(&mut self, partitions: &[TopicPartition]) -> Vec<(TopicPartition, GroupOffset)> {
         let mut offsets = self.listener().map(|listener| listener.revoked(partitions)).unwrap_or_default();
         if self.commits_automatically() {
             let said: BTreeSet<_> = offsets.iter().map(|(partition, _)| partition.clone()).collect();
@@ -280,7 +332,7 @@ impl Consumer {
         offsets
     }
 
-    async fn commit_given_up(&mut self, offsets: Vec<(TopicPartition, GroupOffset)>) {
+    pub(super) async fn commit_given_up(&mut self, offsets: Vec<(TopicPartition, GroupOffset)>) {
         // A member that fails to say how far it got is followed by one that reads a little twice.
         if let Err(error) = self.commit_offsets(offsets).await {
             tracing::warn!(%error, "could not commit before a rebalance");
@@ -288,17 +340,18 @@ impl Consumer {
     }
 
     async fn take_assignment(&mut self, joined: group::Joined) -> Result<(), ConsumeError> {
-        let Some(subscription) = &mut self.subscription else { return Ok(()) };
-        subscription.shared_out = joined.shared_out;
-        let membership = Arc::clone(&subscription.membership);
+        let shared = Arc::clone(&self.shared);
+        let Some(member) = self.classic() else { return Ok(()) };
+        member.shared_out = joined.shared_out;
+        let membership = Arc::clone(&member.membership);
         let round = {
             let mut state = lock(&membership.state);
             state.round += 1;
             state.round
         };
-        subscription.tasks.retain(|task| !task.is_finished());
-        let heartbeats = group::heartbeats(Arc::clone(&self.shared), Arc::clone(&membership), round);
-        subscription.tasks.push(tokio::spawn(heartbeats));
+        member.tasks.retain(|task| !task.is_finished());
+        let heartbeats = group::heartbeats(shared, Arc::clone(&membership), round);
+        member.tasks.push(tokio::spawn(heartbeats));
 
         let before: BTreeSet<_> = lock(&self.shared.partitions).keys().into_iter().collect();
         let now: BTreeSet<_> = joined.assignment.into_iter().collect();
@@ -322,146 +375,30 @@ impl Consumer {
         Ok(())
     }
 
-    fn commits_automatically(&self) -> bool {
-        self.shared.options.group.as_ref().is_some_and(|group| group.auto_commit_interval.is_some())
-    }
-
-    /// Where every partition is that has a position.
-    fn positions(&self) -> Vec<(TopicPartition, GroupOffset)> {
-        let partitions = lock(&self.shared.partitions);
-        let position = |state: &super::state::PartitionState| {
-            let position = state.position?;
-            let offset = GroupOffset { leader_epoch: position.leader_epoch, ..GroupOffset::new(position.offset) };
-            Some((TopicPartition::clone(&state.key), offset))
-        };
-        partitions.iter().filter_map(position).collect()
-    }
-
-    /// Commits in passing when it is time. Says when it is next.
-    fn auto_commit(&mut self) -> Option<Instant> {
-        let interval = self.shared.options.group.as_ref()?.auto_commit_interval?;
-        let now = Instant::now();
-        let due = *self.next_auto_commit.get_or_insert(now + interval);
-        if due <= now {
-            self.next_auto_commit = Some(now + interval);
-            let offsets = self.positions();
-            self.commit_in_background(offsets);
-        }
-        self.next_auto_commit
-    }
-
-    /// Commits where every partition is: the records that were handed out count as done.
-    ///
-    /// # Errors
-    /// The group gave the partitions to others, is rebalancing, or its coordinator can't be reached.
-    pub async fn commit(&mut self) -> Result<(), ConsumeError> {
-        let offsets = self.positions();
-        self.commit_offsets(offsets).await
-    }
-
-    /// Commits these offsets: of each partition the next record to read.
-    ///
-    /// # Errors
-    /// As [`Consumer::commit`].
-    pub async fn commit_offsets(&mut self, offsets: Vec<(TopicPartition, GroupOffset)>) -> Result<(), ConsumeError> {
-        if offsets.is_empty() {
-            return Ok(());
-        }
-        commit(&self.shared, self.membership(), offsets).await
-    }
-
-    /// Commits without waiting; a failure is logged, and a later commit makes up for it.
-    pub fn commit_in_background(&mut self, offsets: Vec<(TopicPartition, GroupOffset)>) {
-        if offsets.is_empty() {
-            return;
-        }
-        let (shared, membership) = (Arc::clone(&self.shared), self.membership());
-        tokio::spawn(async move {
-            if let Err(error) = commit(&shared, membership, offsets).await {
-                tracing::warn!(%error, "could not commit offsets");
-            }
-        });
-    }
-
-    fn membership(&self) -> Option<Arc<Membership>> {
-        self.subscription.as_ref().map(|subscription| Arc::clone(&subscription.membership))
-    }
-
     /// Commits if that is automatic, tells the listener, and leaves the group.
     pub(super) async fn give_up_all(&mut self, reason: &str) -> Result<(), ConsumeError> {
         let owned = lock(&self.shared.partitions).keys();
         let offsets = if owned.is_empty() { Vec::new() } else { self.offsets_to_give_up(&owned) };
         let committed = self.commit_offsets(offsets).await;
-        if let Some(subscription) = self.subscription.take() {
-            {
-                let mut state = lock(&subscription.membership.state);
-                state.round += 1;
+        match self.subscription.take().map(|subscription| subscription.member) {
+            Some(Member::Classic(member)) => {
+                lock(&member.membership.state).round += 1;
+                group::leave(&self.shared, &member.membership, reason).await;
             }
-            group::leave(&self.shared, &subscription.membership, reason).await;
+            Some(Member::Coordinated(member)) => member.leave(&self.shared).await,
+            None => {}
         }
         committed
     }
-}
 
-async fn commit(
-    shared: &Shared,
-    membership: Option<Arc<Membership>>,
-    offsets: Vec<(TopicPartition, GroupOffset)>,
-) -> Result<(), ConsumeError> {
-    let group = shared.options.group.as_ref().ok_or(ConsumeError::NoGroup)?;
-    let (generation, member_id) = match &membership {
-        Some(membership) => {
-            let state = lock(&membership.state);
-            if state.generation < 0 {
-                return Err(ConsumeError::CommitFailed);
-            }
-            (state.generation, state.member_id.clone())
+    /// On whose behalf this consumer commits.
+    pub(super) fn committer(&self) -> Committer {
+        match self.subscription.as_ref().map(|subscription| &subscription.member) {
+            None => Committer::Nobody,
+            Some(Member::Classic(member)) => Committer::Classic(Arc::clone(&member.membership)),
+            Some(Member::Coordinated(member)) => Committer::Coordinated(Arc::clone(&member.membership)),
         }
-        None => (-1, String::new()),
-    };
-    let instance_id = membership.as_ref().and(group.group_instance_id.as_deref());
-    let own = CommitAs { group: &group.group_id, generation, member_id: &member_id, instance_id };
-    let request = commit_request(&own, &offsets);
-    let deadline = shared.cluster.api_deadline();
-    let mut backoff = shared.cluster.retry_backoff();
-    loop {
-        let error = match commit_once(shared, &group.group_id, &request, deadline).await {
-            Ok(code @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration | ErrorCode::FencedInstanceId)) => {
-                // A commit of an earlier generation says nothing about the present one.
-                if let Some(membership) = &membership
-                    && lock(&membership.state).generation == generation
-                {
-                    membership.take_note(code);
-                }
-                let fenced = code == ErrorCode::FencedInstanceId;
-                return Err(if fenced { ConsumeError::Fenced } else { ConsumeError::CommitFailed });
-            }
-            Ok(ErrorCode::RebalanceInProgress) => {
-                if let Some(membership) = &membership {
-                    membership.take_note(ErrorCode::RebalanceInProgress);
-                }
-                return Err(ConsumeError::Rebalancing);
-            }
-            Ok(ErrorCode::None) => return Ok(()),
-            Ok(code) => ClientError::from(crate::client::ApiError::from(code)),
-            Err(error) => error,
-        };
-        shared.cluster.pause(error, &mut backoff, deadline).await?;
     }
-}
-
-/// One attempt; gives the first error among the partitions.
-async fn commit_once(
-    shared: &Shared,
-    group: &str,
-    request: &crate::protocol::messages::OffsetCommitRequest,
-    deadline: Deadline,
-) -> Result<ErrorCode, ClientError> {
-    // Not in the line of JoinGroup, which may wait long for its answer.
-    let coordinator = find_coordinator(&shared.cluster, group, Lane::General, deadline).await?;
-    let response = call_up_to(LAST_OFFSETS_VERSION_WITH_NAMES, &coordinator, |_| request.clone()).await?;
-    let failed = commit_results(response).into_values().find_map(Result::err);
-    Ok(failed.map_or(ErrorCode::None, |error| error.code))
 }
 
 /// How long a poll waits at most before it looks at the group again.

@@ -111,6 +111,8 @@ pub(in crate::client::producer) struct Transactions {
     waiting: BTreeSet<QueueId>,
     adding: BTreeSet<QueueId>,
     asking: bool,
+    /// An answer about those was lost: the coordinator may have them, whatever it says of a later attempt.
+    uncertain: bool,
 }
 
 impl Transactions {
@@ -127,6 +129,7 @@ impl Transactions {
             waiting: BTreeSet::new(),
             adding: BTreeSet::new(),
             asking: false,
+            uncertain: false,
         }
     }
 
@@ -251,6 +254,7 @@ impl Transactions {
     /// The coordinator has taken them.
     pub(super) fn partitions_added(&mut self) {
         self.asking = false;
+        self.uncertain = false;
         self.added.extend(std::mem::take(&mut self.adding));
         self.started = true;
     }
@@ -258,9 +262,10 @@ impl Transactions {
     /// They have to be named again. `nothing_done`: the coordinator said that it did not take them.
     pub(super) fn partitions_not_added(&mut self, nothing_done: bool) {
         self.asking = false;
+        self.uncertain |= !nothing_done;
         let open = matches!(self.state, TransactionState::InTransaction | TransactionState::Committing);
         // Where the answer was lost it must be asked again even for an abort: the coordinator may have an open transaction.
-        if nothing_done && !open {
+        if !self.uncertain && !open {
             self.adding.clear();
         }
     }
@@ -269,6 +274,7 @@ impl Transactions {
     pub(super) fn partitions_refused(&mut self, code: ErrorCode, error: ProduceError) {
         self.asking = false;
         self.adding.clear();
+        self.started |= std::mem::take(&mut self.uncertain);
         self.refused(Step::AddPartitions, code, error);
     }
 
@@ -344,6 +350,7 @@ impl Transactions {
         self.needs_new_epoch |= before == Version::V1 && self.coordinator.version == Version::V2 && identity.is_none();
         self.started = false;
         self.failure = None;
+        self.uncertain = false;
         self.added.clear();
         self.waiting.clear();
         self.adding.clear();

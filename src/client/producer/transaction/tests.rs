@@ -229,6 +229,7 @@ proptest! {
                         state.partitions_added();
                         known_there = true;
                     } else {
+                        // Said of this attempt only.
                         state.partitions_not_added(true);
                     }
                 }
