@@ -11,6 +11,15 @@ use kafka_rs::types::Uuid;
 #[path = "../support/mod.rs"]
 mod support;
 
+/// So that what is measured in seconds takes milliseconds.
+const HASTE: &[&str] = &[
+    "group.initial.rebalance.delay.ms=50",
+    "group.consumer.min.heartbeat.interval.ms=50",
+    "group.consumer.heartbeat.interval.ms=100",
+    "group.share.min.heartbeat.interval.ms=50",
+    "group.share.heartbeat.interval.ms=100",
+];
+
 /// A cluster for the length of a test.
 pub struct TestCluster {
     /// How to reach it.
@@ -22,8 +31,7 @@ pub struct TestCluster {
 /// The cluster to test with.
 pub fn cluster() -> TestCluster {
     let named = std::env::var("KAFKA_RS_TEST_BOOTSTRAP").ok();
-    // So that what is measured in seconds takes milliseconds.
-    let broker = named.is_none().then(|| support::Broker::start_with(&["group.initial.rebalance.delay.ms=50"]));
+    let broker = named.is_none().then(|| support::Broker::start_with(HASTE));
     let servers = named.or_else(|| Some(broker.as_ref()?.address().to_owned())).unwrap();
     let servers = servers.split(',').map(|server| server.parse().unwrap()).collect();
     let options = ClientOptions { api_timeout: Duration::from_secs(20), ..ClientOptions::for_servers(servers) };
