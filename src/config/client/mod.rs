@@ -151,7 +151,6 @@ impl ClientProperties {
 fn refusal(key: &str) -> &'static str {
     match key {
         "transaction.two.phase.commit.enable" => "transactions of two phases are not there yet; set it to false",
-        "group.protocol" => "use classic, which all brokers speak",
         "config.providers" => "values cannot be looked up elsewhere yet; write them into the file",
         _ => "leave it out",
     }
