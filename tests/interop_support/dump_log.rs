@@ -23,12 +23,14 @@ const COMPLAINTS: &[&str] = &[
 pub fn check_data_directory(data: &Path) -> String {
     let mut ordinary = Vec::new();
     let mut offsets = Vec::new();
+    let mut transactions = Vec::new();
     let mut metadata = Vec::new();
     for directory in folders(data) {
         let name = directory.file_name().unwrap().to_string_lossy().into_owned();
         let list = match name.as_str() {
             "__cluster_metadata-0" => &mut metadata,
             name if name.starts_with("__consumer_offsets-") => &mut offsets,
+            name if name.starts_with("__transaction_state-") => &mut transactions,
             _ => &mut ordinary,
         };
         list.extend(files(&directory));
@@ -38,6 +40,7 @@ pub fn check_data_directory(data: &Path) -> String {
     for (files, arguments) in [
         (ordinary, &["--deep-iteration"][..]),
         (offsets, &["--offsets-decoder"]),
+        (transactions, &["--transaction-log-decoder"]),
         (metadata, &["--cluster-metadata-decoder"]),
     ] {
         if !files.is_empty() {

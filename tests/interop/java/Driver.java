@@ -52,6 +52,7 @@ public final class Driver {
 
     private final String bootstrap;
     private final Map<String, Member> members = new HashMap<>();
+    private final Map<String, KafkaProducer<byte[], byte[]>> transactional = new HashMap<>();
     private Admin admin;
 
     private static final class Unsupported extends RuntimeException {
@@ -72,6 +73,9 @@ public final class Driver {
         }
         for (Member member : driver.members.values()) {
             member.close();
+        }
+        for (KafkaProducer<byte[], byte[]> producer : driver.transactional.values()) {
+            producer.close(Duration.ZERO);
         }
         if (driver.admin != null) {
             driver.admin.close();
@@ -94,6 +98,10 @@ public final class Driver {
     private Object handle(JsonNode r) throws Exception {
         switch (r.get("op").asText()) {
             case "produce": return produce(r);
+            case "transact": return transact(r);
+            case "transaction": return transaction(r);
+            case "end_transaction": end(transactional.get(text(r, "id")), text(r, "end")); return null;
+            case "copy": return copy(r);
             case "consume": return consume(r);
             case "offsets": return offsets(r);
             case "join": members.put(r.get("id").asText(), new Member(r)); return null;
@@ -154,6 +162,87 @@ public final class Driver {
             }
         }
         return results;
+    }
+
+    /** A producer with a transactional id, ready to begin. */
+    private Object transact(JsonNode r) {
+        Map<String, Object> config = new HashMap<>();
+        config.put("bootstrap.servers", bootstrap);
+        config.put("transactional.id", text(r, "transactional_id"));
+        config.put("transaction.timeout.ms", r.path("timeout_ms").asInt(60000));
+        config.put("linger.ms", 5);
+        KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer());
+        producer.initTransactions();
+        transactional.put(text(r, "id"), producer);
+        return null;
+    }
+
+    private Object transaction(JsonNode r) throws Exception {
+        KafkaProducer<byte[], byte[]> producer = transactional.get(text(r, "id"));
+        List<Object> results = new ArrayList<>();
+        List<Future<RecordMetadata>> sent = new ArrayList<>();
+        producer.beginTransaction();
+        for (JsonNode item : r.get("records")) {
+            sent.add(producer.send(new ProducerRecord<>(text(item, "t"), item.get("p").asInt(), null, decode(item.get("v")))));
+        }
+        producer.flush();
+        for (Future<RecordMetadata> future : sent) {
+            try {
+                results.add(Map.of("p", future.get().partition(), "o", future.get().offset()));
+            } catch (ExecutionException e) {
+                results.add(failure(e));
+            }
+        }
+        end(producer, text(r, "end"));
+        return results;
+    }
+
+    private static void end(KafkaProducer<byte[], byte[]> producer, String how) {
+        switch (how) {
+            case "commit" -> producer.commitTransaction();
+            case "abort" -> producer.abortTransaction();
+            default -> { }
+        }
+    }
+
+    private Object copy(JsonNode r) {
+        KafkaProducer<byte[], byte[]> producer = transactional.get(text(r, "id"));
+        Map<String, Object> config = new HashMap<>();
+        config.put("bootstrap.servers", bootstrap);
+        config.put("group.id", text(r, "group"));
+        config.put("auto.offset.reset", "earliest");
+        config.put("enable.auto.commit", false);
+        config.put("isolation.level", "read_committed");
+        config.put("max.poll.records", r.get("batch").asInt());
+        int done = 0;
+        try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
+            consumer.subscribe(List.of(text(r, "from")));
+            long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(TIMEOUT_SECONDS);
+            for (int rounds = 1; done < r.get("count").asInt() && System.nanoTime() < deadline;) {
+                var polled = consumer.poll(Duration.ofMillis(500));
+                if (polled.isEmpty()) {
+                    continue;
+                }
+                Map<TopicPartition, OffsetAndMetadata> ends = new HashMap<>();
+                Map<TopicPartition, Long> starts = new HashMap<>();
+                producer.beginTransaction();
+                for (ConsumerRecord<byte[], byte[]> one : polled) {
+                    TopicPartition from = new TopicPartition(one.topic(), one.partition());
+                    starts.putIfAbsent(from, one.offset());
+                    ends.put(from, new OffsetAndMetadata(one.offset() + 1));
+                    producer.send(new ProducerRecord<>(text(r, "to"), one.partition(), null, one.value()));
+                }
+                producer.sendOffsetsToTransaction(ends, consumer.groupMetadata());
+                if (rounds++ % r.get("abort_every").asInt() == 0) {
+                    producer.abortTransaction();
+                    starts.forEach(consumer::seek);
+                } else {
+                    producer.commitTransaction();
+                    done += polled.count();
+                }
+            }
+        }
+        return done;
     }
 
     private Object consume(JsonNode r) throws Exception {

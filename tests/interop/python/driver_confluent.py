@@ -110,6 +110,86 @@ class Driver:
     def __init__(self):
         self.admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
         self.members = {}
+        self.transactional = {}
+
+    def transact(self, request):
+        """A producer with a transactional id, ready to begin."""
+        producer = Producer(
+            {
+                "bootstrap.servers": BOOTSTRAP,
+                "transactional.id": request["transactional_id"],
+                "transaction.timeout.ms": request.get("timeout_ms", 60000),
+                "linger.ms": 5,
+            }
+        )
+        producer.init_transactions(TIMEOUT)
+        self.transactional[request["id"]] = producer
+
+    def transaction(self, request):
+        producer = self.transactional[request["id"]]
+        results = [None] * len(request["records"])
+
+        def delivered(index):
+            def callback(error, message):
+                results[index] = (
+                    error_of(error, code_of) if error else {"p": message.partition(), "o": offset(message)}
+                )
+
+            return callback
+
+        producer.begin_transaction()
+        for index, item in enumerate(request["records"]):
+            producer.produce(
+                item["t"], value=decode(item["v"]), partition=item["p"], on_delivery=delivered(index)
+            )
+        producer.flush(TIMEOUT)
+        self.end(producer, request["end"])
+        return results
+
+    def end_transaction(self, request):
+        self.end(self.transactional[request["id"]], request["end"])
+
+    def end(self, producer, how):
+        if how == "commit":
+            producer.commit_transaction(TIMEOUT)
+        elif how == "abort":
+            producer.abort_transaction(TIMEOUT)
+
+    def copy(self, request):
+        producer = self.transactional[request["id"]]
+        consumer = Consumer(
+            {
+                "bootstrap.servers": BOOTSTRAP,
+                "group.id": request["group"],
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+            }
+        )
+        consumer.subscribe([request["from"]])
+        done, rounds = 0, 0
+        deadline = time.monotonic() + TIMEOUT
+        while done < request["count"] and time.monotonic() < deadline:
+            messages = [m for m in consumer.consume(request["batch"], 0.5) if m.error() is None]
+            if not messages:
+                continue
+            rounds += 1
+            producer.begin_transaction()
+            for message in messages:
+                producer.produce(request["to"], value=message.value(), partition=message.partition())
+            producer.send_offsets_to_transaction(ends(messages), consumer.consumer_group_metadata(), TIMEOUT)
+            if rounds % request["abort_every"] == 0:
+                producer.abort_transaction(TIMEOUT)
+                first = {}
+                for message in messages:
+                    first.setdefault((message.topic(), message.partition()), message.offset())
+                for (topic, partition), start in first.items():
+                    consumer.seek(TopicPartition(topic, partition, start))
+            else:
+                producer.commit_transaction(TIMEOUT)
+                done += len(messages)
+        consumer.close()
+        return done
 
     def produce(self, request):
         producer = Producer(
