@@ -285,7 +285,10 @@ impl ClassicGroup {
         let member_id = request.member_id.as_str();
         let refuse = |error: ErrorCode| Err((error, member_id.to_owned()));
         if !self.accepts(member_id) {
+            // Who is over the limit is out, also if it was in before the limit was lowered.
             self.pending.remove(member_id);
+            self.forget_member(member_id);
+            self.complete_join_if_all_are_there(now, effects);
             return refuse(ErrorCode::GroupMaxSizeReached);
         }
         if !self.supports(request) {

@@ -252,17 +252,23 @@ impl Machine for Shard {
 
     fn loaded(&mut self, now: Now) -> Effects {
         let view = Arc::clone(&self.view);
-        let mut consumer_groups = Vec::new();
+        let mut effects = Effects::default();
+        let mut changed = Vec::new();
         for (id, group) in &mut self.groups {
-            if let Kind::Consumer(group) = &mut group.kind {
-                group.loaded(&view, now);
-                consumer_groups.push(id.clone());
+            match &mut group.kind {
+                Kind::Consumer(group) => group.loaded(&view, now),
+                // The limit was higher when they came: all may commit before some are refused.
+                Kind::Classic(group) if group.members().count() > self.config.max_size => {
+                    group.start_rebalance(now, &mut effects);
+                }
+                Kind::Classic(_) => continue,
             }
+            changed.push(id.clone());
         }
-        for id in consumer_groups {
+        for id in changed {
             self.set_timer(&id);
         }
-        Effects::default()
+        effects
     }
 
     fn next_deadline(&self) -> Option<Instant> {

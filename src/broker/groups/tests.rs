@@ -361,6 +361,23 @@ fn a_full_group_takes_nobody_else() {
 }
 
 #[test]
+fn a_group_that_has_become_too_large_is_brought_down() {
+    let mut world = World::new();
+    let (a, b) = world.stable_pair();
+    world.shard = Shard::new(GroupConfig { max_size: 1, ..config() });
+    for record in &world.log {
+        world.shard.replay(record, None, Now { wall_ms: 0, steady: world.start + world.elapsed }).unwrap();
+    }
+    let effects = world.shard.loaded(world.now());
+    world.take(effects);
+    assert_eq!(world.commit(&b, 1, 5), Ok(ErrorCode::None), "all may commit before");
+    let ta = world.join(&a);
+    let tb = world.join(&b);
+    assert_eq!(world.joined(tb).unwrap().error_code, ErrorCode::GroupMaxSizeReached.code());
+    assert_eq!(world.joined(ta).unwrap().members.len(), 1);
+}
+
+#[test]
 fn a_static_member_comes_back_without_a_rebalance() {
     let mut world = World::new();
     let token = world.join_with(static_joining("i1", ""), 9);

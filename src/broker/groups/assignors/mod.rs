@@ -23,11 +23,11 @@ pub(in crate::broker) enum Assignor {
 }
 
 impl Assignor {
-    /// The assignor of this name, or of Kafka's class.
+    /// The assignor of this name.
     pub(in crate::broker) fn named(name: &str) -> Option<Self> {
         match name.trim() {
-            "uniform" | "org.apache.kafka.coordinator.group.assignor.UniformAssignor" => Some(Self::Uniform),
-            "range" | "org.apache.kafka.coordinator.group.assignor.RangeAssignor" => Some(Self::Range),
+            "uniform" => Some(Self::Uniform),
+            "range" => Some(Self::Range),
             _ => None,
         }
     }

@@ -17,12 +17,20 @@ pub(in crate::broker) struct TopicView {
     /// The racks of each partition's replicas, sorted.
     racks: Vec<Vec<String>>,
     hash: OnceLock<i64>,
+    /// What it was made from.
+    source: Option<Arc<TopicImage>>,
 }
 
 impl TopicView {
     pub(in crate::broker) fn new(name: &str, id: Uuid, mut racks: Vec<Vec<String>>) -> Self {
         racks.iter_mut().for_each(|racks| racks.sort());
-        Self { name: name.into(), id, racks, hash: OnceLock::new() }
+        Self { name: name.into(), id, racks, hash: OnceLock::new(), source: None }
+    }
+
+    fn of(topic: &Arc<TopicImage>, brokers: &BTreeMap<NodeId, String>) -> Self {
+        let racks_of = |replicas: &[NodeId]| replicas.iter().filter_map(|id| brokers.get(id)).cloned().collect();
+        let racks = topic.partitions.values().map(|partition| racks_of(&partition.replicas)).collect();
+        Self { source: Some(Arc::clone(topic)), ..Self::new(&topic.name, topic.id, racks) }
     }
 
     /// How many partitions it has.
@@ -49,6 +57,8 @@ pub(in crate::broker) struct ClusterView {
     pub(in crate::broker) consumer: ConsumerConfig,
     topics: BTreeMap<Arc<str>, Arc<TopicView>>,
     by_id: HashMap<Uuid, Arc<TopicView>>,
+    /// The racks of the brokers that have one.
+    racks: BTreeMap<NodeId, String>,
     /// What was set for single groups.
     groups: HashMap<String, Settings>,
 }
@@ -56,22 +66,26 @@ pub(in crate::broker) struct ClusterView {
 impl ClusterView {
     /// The view of an image; topics that are as they were `before` are shared with it.
     pub(in crate::broker) fn of(image: &MetadataImage, config: &ServerConfig, before: Option<&Self>) -> Self {
-        let racks: HashMap<NodeId, &str> =
-            image.brokers().iter().filter_map(|(id, broker)| Some((*id, broker.rack.as_deref()?))).collect();
+        let racks: BTreeMap<NodeId, String> =
+            image.brokers().iter().filter_map(|(id, broker)| Some((*id, broker.rack.clone()?))).collect();
+        // Where nothing was touched nothing is made: a commit mostly concerns one topic of many.
+        let has_same_racks = before.is_some_and(|before| before.racks == racks);
         let topic = |topic: &Arc<TopicImage>| {
-            let racks_of = |replicas: &[NodeId]| {
-                replicas.iter().filter_map(|id| racks.get(id)).map(|rack| (*rack).to_owned()).collect()
-            };
-            let racks = topic.partitions.values().map(|partition| racks_of(&partition.replicas)).collect();
-            let view = TopicView::new(&topic.name, topic.id, racks);
-            let known = before.and_then(|before| before.topic(&topic.name)).filter(|known| known.is_same(&view));
-            known.cloned().unwrap_or_else(|| Arc::new(view))
+            let known = before.and_then(|before| before.topic(&topic.name));
+            let is_untouched =
+                |known: &&Arc<TopicView>| known.source.as_ref().is_some_and(|one| Arc::ptr_eq(one, topic));
+            if let Some(known) = known.filter(is_untouched).filter(|_| has_same_racks) {
+                return Arc::clone(known);
+            }
+            Arc::new(TopicView::of(topic, &racks))
         };
         let groups = image.all_configs().iter().filter(|(resource, _)| resource.kind == ConfigResourceType::GROUP);
+        let view = Self::new(image.position().offset.get(), image.topics().values().map(topic));
         Self {
             groups: groups.map(|(resource, settings)| (resource.name.clone(), settings.clone())).collect(),
             consumer: ConsumerConfig::of(config),
-            ..Self::new(image.position().offset.get(), image.topics().values().map(topic))
+            racks,
+            ..view
         }
     }
 
@@ -126,5 +140,65 @@ impl ClusterView {
         }
         changed.extend(before.topics.keys().filter(|name| !self.topics.contains_key(*name)).cloned());
         (changed, has_new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::MetadataDelta;
+    use crate::protocol::messages::{ConfigRecord, PartitionRecord, RegisterBrokerRecord, TopicRecord};
+
+    /// Goal: a view says what the image says, and shares with the one before what has not changed.
+    #[test]
+    fn a_view_follows_the_image() {
+        let config = ServerConfig::from_pairs(&[]).unwrap();
+        let mut image = MetadataImage::default();
+        let apply = |image: &mut MetadataImage, record: crate::metadata::MetadataRecord| {
+            image.apply_noting(&record, &mut MetadataDelta::default()).unwrap();
+        };
+        let broker = |id: i32, rack: &str| RegisterBrokerRecord {
+            broker_id: id,
+            rack: Some(rack.to_owned()),
+            ..Default::default()
+        };
+        apply(&mut image, broker(1, "r1").into());
+        let add = |image: &mut MetadataImage, name: &str, n: u8, partitions: std::ops::Range<i32>| {
+            let topic_id = Uuid([n; 16]);
+            if partitions.start == 0 {
+                apply(image, TopicRecord { name: name.to_owned(), topic_id, ..Default::default() }.into());
+            }
+            for partition_id in partitions {
+                let replicas = vec![1];
+                apply(image, PartitionRecord { topic_id, partition_id, replicas, ..Default::default() }.into());
+            }
+        };
+        add(&mut image, "a", 1, 0..2);
+        add(&mut image, "b", 2, 0..1);
+        let first = ClusterView::of(&image, &config, None);
+        assert_eq!(first.topic("a").map(|topic| topic.partitions()), Some(2));
+        assert_eq!(first.topic_by_id(Uuid([2; 16])).map(|topic| &*topic.name), Some("b"));
+        add(&mut image, "a", 1, 2..3);
+        let second = ClusterView::of(&image, &config, Some(&first));
+        assert!(Arc::ptr_eq(first.topic("b").unwrap(), second.topic("b").unwrap()));
+        let (changed, has_new) = second.changes_since(&first);
+        assert_eq!((changed.into_iter().collect::<Vec<_>>(), has_new), (vec!["a".into()], false));
+        assert_ne!(first.topic("a").unwrap().hash(), second.topic("a").unwrap().hash());
+        apply(&mut image, broker(1, "r2").into());
+        let third = ClusterView::of(&image, &config, Some(&second));
+        assert_eq!(third.changes_since(&second).0.len(), 2, "in another rack");
+        let setting = ConfigRecord {
+            resource_type: ConfigResourceType::GROUP.0,
+            resource_name: "g".to_owned(),
+            name: "consumer.session.timeout.ms".to_owned(),
+            value: Some("50000".to_owned()),
+            ..Default::default()
+        };
+        apply(&mut image, setting.into());
+        add(&mut image, "c", 3, 0..1);
+        let fourth = ClusterView::of(&image, &config, Some(&third));
+        assert!(fourth.changes_since(&third).1, "a topic came");
+        assert_eq!(fourth.settings_of("g").map(|settings| settings.len()), Some(1));
+        assert!(fourth.settings_of("other").is_none());
     }
 }
