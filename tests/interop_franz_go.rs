@@ -46,3 +46,9 @@ fn client_producer_and_consumer() {
 fn groups() {
     pass("TestGroupETL", "none");
 }
+
+/// The same chains in transactions: exactly once, with groups of both protocols.
+#[test]
+fn transactions() {
+    pass("TestTxnEtl", "none");
+}

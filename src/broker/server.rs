@@ -399,8 +399,8 @@ fn transaction_options(config: &ServerConfig, metadata: &MetadataCache) -> Coord
         },
         partitions: existing.unwrap_or(config.transaction_state_log_num_partitions),
         commit_timeout: config.request_timeout_ms,
-        join_backoff: config.add_partitions_to_txn_retry_backoff_ms,
-        join_patience: config.add_partitions_to_txn_retry_backoff_max_ms,
+        retry_backoff: config.add_partitions_to_txn_retry_backoff_ms,
+        patience: config.add_partitions_to_txn_retry_backoff_max_ms,
     }
 }
 

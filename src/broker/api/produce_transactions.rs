@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::broker::context::RequestContext;
 use crate::broker::errors::{Refusal, append_refusal};
 use crate::broker::transactions::{ClientSupport, ProducerIdentity};
-use crate::log::{Verification, VerificationWanted};
+use crate::log::{AppendError, Verification, VerificationWanted};
 use crate::protocol::ErrorCode;
 use crate::record::BatchHeader;
 use crate::types::TopicPartition;
@@ -17,6 +17,9 @@ use super::produce::Target;
 const FIRST_VERSION_WITH_ABORTABLE: i16 = 11;
 /// First version whose partitions join a transaction by being written to.
 const FIRST_VERSION_WITH_JOINING: i16 = 12;
+
+/// How often is asked again at most.
+const MOST_ATTEMPTS: u32 = 3;
 
 /// Finds out for all partitions of a request whether they may take its records.
 ///
@@ -47,11 +50,23 @@ pub(super) async fn verify_all(
     if !is_enabled && support != ClientSupport::Joining {
         return Ok(());
     }
-    let unknown = begin_all(ctx, support, is_enabled, targets);
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let answers = ctx.broker.transactions.admit(id, producer, &unknown, support).await;
+    let mut attempts = 0..MOST_ATTEMPTS;
+    let (unknown, answers) = loop {
+        let unknown = begin_all(ctx, support, is_enabled, targets);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let answers = ctx.broker.transactions.admit(id, producer, &unknown, support).await;
+        // The marker of the transaction before may have come while its end was waited for: asking again costs less than a refusal.
+        let is_stale = support == ClientSupport::Joining && answers.iter().all(Result::is_ok) && has_stale(targets);
+        if !is_stale {
+            break (unknown, answers);
+        }
+        if attempts.next().is_none() {
+            let later = vec![Err(ErrorCode::ConcurrentTransactions); unknown.len()];
+            break (unknown, later);
+        }
+    };
     let refused: HashMap<TopicPartition, ErrorCode> =
         unknown.into_iter().zip(answers).filter_map(|(name, answer)| Some((name, answer.err()?))).collect();
     for target in targets {
@@ -62,6 +77,15 @@ pub(super) async fn verify_all(
         }
     }
     Ok(())
+}
+
+/// Whether a marker has come since a verification began.
+fn has_stale(targets: &[Target]) -> bool {
+    targets.iter().any(|target| {
+        let (Some(header), Ok(partition)) = (transactional_header(target), &target.partition) else { return false };
+        let check = partition.log().check_producer(header.producer_id, header.producer_epoch, target.verification);
+        matches!(check, Err(AppendError::NotInTransaction { .. }))
+    })
 }
 
 fn transactional_header(target: &Target) -> Option<BatchHeader> {

@@ -9,7 +9,7 @@ use crate::broker::coordinator::Producer;
 use crate::broker::errors::append_error;
 use crate::broker::groups::{Commit, Committed, Committer, OFFSETS_TOPIC};
 use crate::broker::transactions::{ClientSupport, ProducerIdentity};
-use crate::log::{Verification, VerificationWanted};
+use crate::log::{AppendError, Verification, VerificationWanted};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::txn_offset_commit_request::TxnOffsetCommitRequestTopic;
 use crate::protocol::messages::txn_offset_commit_response::{
@@ -25,6 +25,8 @@ const FIRST_VERSION_WITH_LOADING: i16 = 2;
 const FIRST_VERSION_WITH_ABORTABLE: i16 = 4;
 /// First version whose groups join a transaction by committing offsets in it.
 const FIRST_VERSION_WITH_JOINING: i16 = 5;
+/// How often is asked again at most.
+const MOST_ATTEMPTS: u32 = 3;
 
 pub(in crate::broker) async fn commit(
     ctx: &RequestContext,
@@ -131,10 +133,23 @@ async fn verify(ctx: &RequestContext, request: &TxnOffsetCommitRequest) -> Resul
         version: support.transaction_version(),
         now_ms: ctx.broker.now().wall_ms,
     };
-    let Some(guard) = partition.begin_verification(&wanted).map_err(|error| append_error(&error))? else {
-        return Ok(Verification::Needed(None));
-    };
-    let answers = ctx.broker.transactions.admit(&request.transactional_id, producer, &[name], support).await;
-    answers.into_iter().collect::<Result<(), ErrorCode>>()?;
-    Ok(if is_enabled { Verification::Needed(Some(guard)) } else { Verification::NotNeeded })
+    let mut attempts = 0..MOST_ATTEMPTS;
+    loop {
+        let Some(guard) = partition.begin_verification(&wanted).map_err(|error| append_error(&error))? else {
+            return Ok(Verification::Needed(None));
+        };
+        let partitions = std::slice::from_ref(&name);
+        let answers = ctx.broker.transactions.admit(&request.transactional_id, producer, partitions, support).await;
+        answers.into_iter().collect::<Result<(), ErrorCode>>()?;
+        if !is_enabled {
+            return Ok(Verification::NotNeeded);
+        }
+        // The marker of the transaction before may have come while its end was waited for.
+        let verification = Verification::Needed(Some(guard));
+        let check = partition.log().check_producer(producer.id, producer.epoch, verification);
+        if !matches!(check, Err(AppendError::NotInTransaction { .. })) {
+            return Ok(verification);
+        }
+        attempts.next().ok_or(ErrorCode::ConcurrentTransactions)?;
+    }
 }

@@ -34,7 +34,7 @@ impl TransactionCoordinator {
         support: ClientSupport,
     ) -> Vec<Result<(), ErrorCode>> {
         let answers = if support == ClientSupport::Joining {
-            let joined = self.join_soon(id, producer, partitions, support).await;
+            let joined = self.add_partitions(id, producer, partitions, support.transaction_version()).await;
             joined.map(|()| vec![ErrorCode::None; partitions.len()])
         } else {
             self.verify_partitions(id, producer, partitions).await
@@ -50,26 +50,5 @@ impl TransactionCoordinator {
                 error => Err(error),
             })
             .collect()
-    }
-
-    /// Has partitions join a transaction, also if the one before it is about to be over: waiting for that moment is cheaper than having the
-    /// client send its records again.
-    async fn join_soon(
-        &self,
-        id: &str,
-        producer: ProducerIdentity,
-        partitions: &[TopicPartition],
-        support: ClientSupport,
-    ) -> Result<(), ErrorCode> {
-        let (backoff, patience) = self.join_backoff();
-        let started = tokio::time::Instant::now();
-        loop {
-            match self.add_partitions(id, producer, partitions, support.transaction_version()).await {
-                Err(ErrorCode::ConcurrentTransactions) if started.elapsed() + backoff <= patience => {
-                    tokio::time::sleep(backoff).await;
-                }
-                answer => return answer,
-            }
-        }
     }
 }

@@ -1,9 +1,10 @@
 //! The transaction coordinator of this broker: runs the commands of requests, has producer ids ready, and carries out what was decided.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
@@ -22,6 +23,7 @@ use crate::broker::producer_ids::ProducerIds;
 use crate::broker::topics::Topics;
 use crate::protocol::ErrorCode;
 use crate::record::EndMarker;
+use crate::record::key_hash::java_string_hash;
 use crate::types::{ProducerId, TopicPartition, TransactionVersion};
 
 /// Ends of transactions that are carried out at once; others wait.
@@ -39,7 +41,10 @@ pub(in crate::broker) struct TransactionCoordinator {
     markers: MarkerWriter,
     producer_ids: Arc<ProducerIds>,
     metadata: Arc<MetadataCache>,
-    join_backoff: (Duration, Duration),
+    retry_backoff: Duration,
+    patience: Duration,
+    /// Rung when a transaction is over: by a hash of its id.
+    completed: [Notify; 64],
 }
 
 /// What a coordinator is made with.
@@ -51,9 +56,9 @@ pub(in crate::broker) struct CoordinatorOptions {
     /// How long an answer waits for the replicas (`request.timeout.ms`).
     pub(in crate::broker) commit_timeout: Duration,
     /// `add.partitions.to.txn.retry.backoff.ms`
-    pub(in crate::broker) join_backoff: Duration,
+    pub(in crate::broker) retry_backoff: Duration,
     /// `add.partitions.to.txn.retry.backoff.max.ms`
-    pub(in crate::broker) join_patience: Duration,
+    pub(in crate::broker) patience: Duration,
 }
 
 /// The level of `transaction.version` in a cluster.
@@ -70,7 +75,7 @@ impl TransactionCoordinator {
         producer_ids: Arc<ProducerIds>,
         metadata: Arc<MetadataCache>,
     ) -> Self {
-        let CoordinatorOptions { config, partitions, commit_timeout, join_backoff, join_patience } = options;
+        let CoordinatorOptions { config, partitions, commit_timeout, retry_backoff, patience } = options;
         let log = TopicLog::new(TRANSACTION_STATE_TOPIC, Arc::clone(topics), commit_timeout);
         let work = Arc::new(Work::default());
         let queue = Arc::clone(&work);
@@ -82,8 +87,8 @@ impl TransactionCoordinator {
                 actions.into_iter().for_each(|action| queue.push(Job { partition, action, position }));
             },
         );
-        let join_backoff = (join_backoff, join_patience);
-        Self { shards: Arc::new(shards), work, markers, producer_ids, metadata, join_backoff }
+        let completed = std::array::from_fn(|_| Notify::new());
+        Self { shards: Arc::new(shards), work, markers, producer_ids, metadata, retry_backoff, patience, completed }
     }
 
     /// The partition of `__transaction_state` that keeps a transactional id.
@@ -96,9 +101,10 @@ impl TransactionCoordinator {
         level(&self.metadata)
     }
 
-    /// How long a partition that is to join a transaction waits before it tries again, and all in all.
-    pub(super) fn join_backoff(&self) -> (Duration, Duration) {
-        self.join_backoff
+    fn completed(&self, id: &str) -> &Notify {
+        let [first, ..] = &self.completed;
+        let index = usize::try_from(java_string_hash(id).unsigned_abs()).unwrap_or_default() % self.completed.len();
+        self.completed.get(index).unwrap_or(first)
     }
 
     // ---- Requests
@@ -179,15 +185,20 @@ impl TransactionCoordinator {
         self.shards.view_all(|shard| shard.list(filter, now).for_each(|(id, transaction)| each(id, transaction)))
     }
 
-    /// Runs a command, with a new producer id if it takes one.
+    /// Runs a command, with a new producer id if it takes one. Where the transaction before it is about to be over, that moment is waited
+    /// for: it is near, and cheaper than having the client come again.
     async fn run<T>(
         &self,
         id: &str,
         command: impl Fn(&mut Shard, Option<ProducerId>, Now) -> Outcome<T>,
     ) -> Result<T, ErrorCode> {
         let level = self.level();
+        let deadline = Instant::now() + self.patience;
         let mut new_id = None;
         loop {
+            // Order: before the command, so that no end in between is missed.
+            let mut completed = pin!(self.completed(id).notified());
+            completed.as_mut().enable();
             let now = now();
             let answer = self.shards.run(id, now, |shard| {
                 shard.set_level(level);
@@ -195,6 +206,11 @@ impl TransactionCoordinator {
             });
             match answer.await? {
                 Ok(answer) => return Ok(answer),
+                Err(Refusal::Code(ErrorCode::ConcurrentTransactions)) if Instant::now() < deadline => {
+                    let until = (Instant::now() + self.retry_backoff).min(deadline);
+                    // Woken or not, the next attempt tells.
+                    let _ = tokio::time::timeout_at(until.into(), completed).await;
+                }
                 Err(Refusal::Code(code)) => return Err(code),
                 Err(Refusal::NeedsProducerId) if new_id.is_none() => {
                     new_id = Some(self.producer_ids.allocate().await?);
@@ -285,7 +301,9 @@ impl TransactionCoordinator {
                 }
                 self.write_markers(ending, job).await?;
                 let now = now();
-                self.shards.run_at(job.partition, now, |shard| ((), shard.complete(ending, now))).await
+                self.shards.run_at(job.partition, now, |shard| ((), shard.complete(ending, now))).await?;
+                self.completed(&ending.transactional_id).notify_waiters();
+                Ok(())
             }
         }
     }
