@@ -17,6 +17,7 @@ pub mod metadata;
 pub mod options;
 pub mod producer;
 pub mod retry;
+pub mod share;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -29,6 +30,7 @@ pub use error::{ApiError, ClientError};
 pub use metadata::{Metadata, Node, PartitionMetadata, TopicMetadata};
 pub use options::ClientOptions;
 pub use producer::{Producer, ProducerOptions, ProducerRecord};
+pub use share::{ShareConsumer, ShareConsumerOptions, ShareRecord};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -62,7 +62,7 @@ pub(super) fn extent(bytes: &Bytes) -> Result<Option<Extent>, RecordError> {
 
 /// What is fetched of a partition and not handed out yet.
 #[derive(Debug)]
-pub(super) struct Chunk {
+pub(in crate::client) struct Chunk {
     partition: Arc<TopicPartition>,
     /// The rest of the answer, from the next batch on.
     rest: Bytes,
@@ -125,7 +125,7 @@ fn is_abort_marker(batch: &RecordBatch<'_>) -> bool {
 
 impl Chunk {
     /// The records of `bytes` from `position` on. `aborted`: what the broker listed, for `read_committed`.
-    pub(super) fn new(
+    pub(in crate::client) fn new(
         partition: Arc<TopicPartition>,
         bytes: Bytes,
         position: Offset,
@@ -144,7 +144,7 @@ impl Chunk {
     }
 
     /// Where the next record is, or may be.
-    pub(super) fn position(&self) -> Offset {
+    pub(in crate::client) fn position(&self) -> Offset {
         self.position
     }
 
@@ -157,7 +157,11 @@ impl Chunk {
     ///
     /// # Errors
     /// The next records can't be read; those before them were handed out.
-    pub(super) fn take(&mut self, most: usize, into: &mut Vec<ConsumerRecord>) -> Result<bool, ConsumeError> {
+    pub(in crate::client) fn take(
+        &mut self,
+        most: usize,
+        into: &mut Vec<ConsumerRecord>,
+    ) -> Result<bool, ConsumeError> {
         let end = into.len() + most;
         while into.len() < end {
             if self.open.is_none() && !self.open_next().map_err(|error| self.corrupt(error))? {

@@ -31,7 +31,7 @@ use super::retry::Deadline;
 use super::{ClientError, lock};
 use crate::config::OffsetReset;
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
-use chunk::Chunk;
+pub(super) use chunk::Chunk;
 use state::{Need, Partitions};
 use subscribe::{LOOK_AT_GROUP, Subscription};
 
