@@ -78,6 +78,8 @@ routes! {
     ConsumerGroupHeartbeat 0..=1 => api::consumer_groups::heartbeat;
     ConsumerGroupDescribe 0..=1 => api::consumer_groups::describe;
     DescribeTopicPartitions 0..=0 => api::metadata::describe_topic_partitions;
+    ShareGroupHeartbeat 1..=1 => api::share_groups::heartbeat;
+    ShareGroupDescribe 1..=1 => api::share_groups::describe;
     ShareFetch 1..=2 => api::share::fetch;
     ShareAcknowledge 1..=2 => api::share::acknowledge;
     InitializeShareGroupState 0..=0 => api::share_state::initialize;
@@ -85,6 +87,9 @@ routes! {
     WriteShareGroupState 0..=1 => api::share_state::write;
     DeleteShareGroupState 0..=0 => api::share_state::delete;
     ReadShareGroupStateSummary 0..=1 => api::share_state::summary;
+    DescribeShareGroupOffsets 0..=1 => api::share_offsets::describe;
+    AlterShareGroupOffsets 0..=0 => api::share_offsets::alter;
+    DeleteShareGroupOffsets 0..=0 => api::share_offsets::delete;
 }
 
 /// Answers one request.

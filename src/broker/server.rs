@@ -1,6 +1,6 @@
 //! Builds the parts of a broker in order, and stops them in reverse.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -166,7 +166,9 @@ impl Server {
             if !delta.deleted_topics.is_empty() {
                 let names: Vec<String> = delta.deleted_topics.iter().map(|topic| topic.name.clone()).collect();
                 groups.run_on_all(now(), |shard| shard.forget_topics(&names));
-                let ids = delta.deleted_topics.iter().map(|topic| topic.id).collect();
+                let ids: HashSet<Uuid> = delta.deleted_topics.iter().map(|topic| topic.id).collect();
+                let list: Vec<Uuid> = ids.iter().copied().collect();
+                groups.run_on_all(now(), |shard| shard.forget_share_topics(&list, now()));
                 share.forget_topics(&ids);
                 share_states.run_on_all(now(), |shard| shard.forget_topics(&ids));
             }

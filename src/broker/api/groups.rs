@@ -8,6 +8,7 @@
 //! The same requests serve members of the classic protocol in a consumer group (KIP-848).
 //! Not here yet: the group protocols of KIP-932 and KIP-1071.
 
+use super::share_offsets::end_states;
 use crate::broker::context::RequestContext;
 use crate::broker::groups::{Client, Described, Reply, Shard};
 use crate::protocol::ErrorCode;
@@ -191,10 +192,21 @@ pub(in crate::broker) async fn delete(ctx: &RequestContext, request: DeleteGroup
     for id in request.groups_names {
         let error = if id.is_empty() {
             ErrorCode::InvalidGroupId
+        } else if let Err(error) = end_share_states(ctx, &id).await {
+            error
         } else {
             ctx.broker.groups.run(&id, now, |shard| shard.delete(&id, now)).await.unwrap_or_else(|error| error)
         };
         results.push(DeletableGroupResult { group_id: id, error_code: error.code(), ..Default::default() });
     }
     DeleteGroupsResponse { results, ..Default::default() }
+}
+
+/// A share group takes with it what is known of how far it is.
+async fn end_share_states(ctx: &RequestContext, id: &str) -> Result<(), ErrorCode> {
+    if !ctx.broker.groups.view(id, ctx.broker.now(), |shard| shard.is_share_group(id)).await? {
+        return Ok(());
+    }
+    let ended = end_states(&ctx.broker, id, None).await.map_err(|refusal| refusal.code)?;
+    ended.into_values().find(|error| *error != ErrorCode::None).map_or(Ok(()), Err)
 }

@@ -18,6 +18,8 @@ mod produce_transactions;
 pub(super) mod producer_ids;
 pub(super) mod producers;
 pub(super) mod share;
+pub(super) mod share_groups;
+pub(super) mod share_offsets;
 pub(super) mod share_state;
 pub(super) mod topics;
 pub(super) mod transactions;

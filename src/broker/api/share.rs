@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::share_groups::is_enabled;
 use crate::broker::context::RequestContext;
 use crate::broker::share::{
     Acknowledgement, AcquireMode, FINAL_EPOCH, INITIAL_EPOCH, SessionKey, ShareFetch, Taken, TopicIdPartition,
@@ -38,6 +39,10 @@ type Outcomes = BTreeMap<TopicIdPartition, ErrorCode>;
 /// Why a whole request is refused.
 type Refusal = (ErrorCode, Option<&'static str>);
 
+fn check_enabled(ctx: &RequestContext) -> Result<(), Refusal> {
+    if is_enabled(ctx) { Ok(()) } else { Err((ErrorCode::UnsupportedVersion, None)) }
+}
+
 fn session_key(group: Option<String>, member: Option<String>) -> Result<SessionKey, Refusal> {
     let group = group.ok_or((ErrorCode::InvalidRequest, Some("Invalid group id in the request.")))?;
     let is_valid = |member: &String| !member.is_empty() && member.chars().count() <= MAX_MEMBER_ID_CHARS;
@@ -58,6 +63,7 @@ pub(in crate::broker) async fn fetch(ctx: &RequestContext, request: ShareFetchRe
 }
 
 async fn try_fetch(ctx: &RequestContext, request: ShareFetchRequest) -> Result<ShareFetchResponse, Refusal> {
+    check_enabled(ctx)?;
     let share = &ctx.broker.share;
     let key = session_key(request.group_id.clone(), request.member_id.clone())?;
     let renews = ctx.version >= 2 && request.is_renew_ack;
@@ -80,10 +86,10 @@ async fn try_fetch(ctx: &RequestContext, request: ShareFetchRequest) -> Result<S
     }
     session?;
 
-    let mut outcomes = acknowledge_all(ctx, &key, said, renews).await;
+    let outcomes = acknowledge_all(ctx, &key, said, renews).await;
     let mut fetched = Vec::new();
     if epoch == FINAL_EPOCH {
-        end(ctx, &key, &mut outcomes).await?;
+        end(ctx, &key).await?;
     } else if !renews {
         let mode = if request.share_acquire_mode == 1 { AcquireMode::RecordLimit } else { AcquireMode::BatchOptimized };
         let bytes = |value: i32| usize::try_from(value).unwrap_or_default();
@@ -146,18 +152,15 @@ fn begin(
 }
 
 /// Ends a session, and gives back what its member had.
-async fn end(ctx: &RequestContext, key: &SessionKey, outcomes: &mut Outcomes) -> Result<(), Refusal> {
+async fn end(ctx: &RequestContext, key: &SessionKey) -> Result<(), Refusal> {
     let ended = ctx.broker.share.sessions().close(key);
     let ended = ended.ok_or((ErrorCode::ShareSessionNotFound, None))?;
     let broker = Arc::clone(&ctx.broker);
     // As a task of its own: what is given back is given back also if the member does not wait for the answer.
     let released = tokio::spawn(async move { broker.share.release(ended).await });
-    for (partition, result) in released.await.unwrap_or_default() {
-        let outcome = outcomes.entry(partition).or_insert(ErrorCode::None);
-        if let (ErrorCode::None, Err(error)) = (*outcome, result) {
-            *outcome = error;
-        }
-    }
+    // As Kafka: the answer is about what was acknowledged. What could not be given back is free when its locks run out; that was
+    // logged.
+    let _ = released.await;
     Ok(())
 }
 
@@ -266,6 +269,7 @@ async fn try_acknowledge(
     ctx: &RequestContext,
     request: ShareAcknowledgeRequest,
 ) -> Result<ShareAcknowledgeResponse, Refusal> {
+    check_enabled(ctx)?;
     let key = session_key(request.group_id, request.member_id)?;
     let epoch = request.share_session_epoch;
     if epoch == INITIAL_EPOCH {
@@ -284,9 +288,9 @@ async fn try_acknowledge(
         }
     }
     let renews = ctx.version >= 2 && request.is_renew_ack;
-    let mut outcomes = acknowledge_all(ctx, &key, said, renews).await;
+    let outcomes = acknowledge_all(ctx, &key, said, renews).await;
     if epoch == FINAL_EPOCH {
-        end(ctx, &key, &mut outcomes).await?;
+        end(ctx, &key).await?;
     }
     let mut responses: Vec<ShareAcknowledgeTopicResponse> = Vec::new();
     for ((topic_id, partition_index), error) in outcomes {

@@ -45,7 +45,8 @@ impl Shard {
         match self.groups.get_mut(id).map(|group| &mut group.kind) {
             // A consumer that assigns itself its partitions: the group is only a place for offsets.
             None if generation < 0 => {}
-            None => return Err(ErrorCode::GroupIdNotFound),
+            // A share group has no offsets here.
+            None | Some(Kind::Share(_)) => return Err(ErrorCode::GroupIdNotFound),
             Some(Kind::Classic(group)) => group.check_commit(member_id, instance_id, generation, now)?,
             Some(Kind::Consumer(group)) => {
                 let rule = group.check_commit(member_id, generation, version)?;
@@ -86,6 +87,7 @@ impl Shard {
             // A consumer that assigns itself its partitions: the group is only a place for offsets.
             None if committer.generation < 0 => Ok(()),
             None => Err(ErrorCode::IllegalGeneration),
+            Some(Kind::Share(_)) => Err(ErrorCode::GroupIdNotFound),
             Some(Kind::Classic(group)) => group.check_commit_in_transaction(committer, now),
             Some(Kind::Consumer(group)) => {
                 let Committer { member_id, instance_id, generation, .. } = committer;
@@ -119,6 +121,7 @@ impl Shard {
     ) -> Result<(), ErrorCode> {
         match self.groups.get(id).map(|group| &group.kind) {
             Some(Kind::Consumer(group)) => group.check_fetch(member_id, epoch),
+            Some(Kind::Share(_)) => Err(ErrorCode::GroupIdNotFound),
             Some(Kind::Classic(_)) | None => Ok(()),
         }
     }
@@ -148,6 +151,9 @@ impl Shard {
         let mut effects = Effects::default();
         let group = self.groups.get_mut(id).ok_or(ErrorCode::GroupIdNotFound)?;
         let reads = group.kind.reads();
+        if matches!(&group.kind, Kind::Share(_)) {
+            return Err(ErrorCode::GroupIdNotFound);
+        }
         if matches!(&group.kind, Kind::Classic(classic) if !classic.is_empty() && classic.protocol_type != "consumer") {
             return Err(ErrorCode::NonEmptyGroup);
         }
@@ -208,7 +214,7 @@ impl Shard {
                 group.offsets.remove(&topic, partition);
                 effects.records.push(records::offset(id, &topic, partition, None));
             }
-            if group.offsets.is_empty() && group.kind.is_unused() && !self.pending.concerns(id) {
+            if group.offsets.is_empty() && group.kind.ends_by_itself() && !self.pending.concerns(id) {
                 unused.push(id.clone());
             }
         }

@@ -36,10 +36,12 @@ impl Shard {
             return;
         }
         for group in self.groups.values_mut() {
-            if let Kind::Consumer(group) = &mut group.kind
-                && changed.iter().any(|topic| group.is_subscribed_to(topic))
-            {
-                group.request_refresh();
+            let concerns =
+                |is_subscribed_to: &dyn Fn(&str) -> bool| changed.iter().any(|topic| is_subscribed_to(topic));
+            match &mut group.kind {
+                Kind::Consumer(group) if concerns(&|topic| group.is_subscribed_to(topic)) => group.request_refresh(),
+                Kind::Share(group) if concerns(&|topic| group.is_subscribed_to(topic)) => group.request_refresh(),
+                _ => {}
             }
         }
     }
@@ -47,7 +49,7 @@ impl Shard {
     pub(super) fn consumer_group_mut(&mut self, id: &str) -> Option<&mut ConsumerGroup> {
         match &mut self.groups.get_mut(id)?.kind {
             Kind::Consumer(group) => Some(group),
-            Kind::Classic(_) => None,
+            Kind::Classic(_) | Kind::Share(_) => None,
         }
     }
 

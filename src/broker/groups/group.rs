@@ -7,6 +7,7 @@ use super::classic::{ClassicGroup, State};
 use super::consumer::ConsumerGroup;
 use super::offsets::{Committed, Offsets};
 use super::records;
+use super::share::ShareGroup;
 
 /// What kind of group it is. Groups of the newer protocols build on `modern/`.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) enum Kind {
     Classic(Box<ClassicGroup>),
     /// ConsumerGroupHeartbeat (KIP-848).
     Consumer(Box<ConsumerGroup>),
+    /// ShareGroupHeartbeat (KIP-932).
+    Share(Box<ShareGroup>),
 }
 
 #[derive(Debug)]
@@ -34,11 +37,16 @@ impl Kind {
         Self::Consumer(Box::new(group))
     }
 
+    pub(super) fn share(group: ShareGroup) -> Self {
+        Self::Share(Box::new(group))
+    }
+
     /// Kafka's name of the kind, as ListGroups has it.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Classic(_) => "classic",
             Self::Consumer(_) => "consumer",
+            Self::Share(_) => "share",
         }
     }
 
@@ -47,6 +55,7 @@ impl Kind {
         match self {
             Self::Classic(group) => group.state().name(),
             Self::Consumer(group) => group.state(),
+            Self::Share(group) => group.state(),
         }
     }
 
@@ -54,6 +63,7 @@ impl Kind {
         match self {
             Self::Classic(group) => &group.protocol_type,
             Self::Consumer(_) => "consumer",
+            Self::Share(_) => "share",
         }
     }
 
@@ -62,6 +72,7 @@ impl Kind {
         match self {
             Self::Classic(group) => group.next_deadline(),
             Self::Consumer(group) => group.next_deadline(),
+            Self::Share(group) => group.next_deadline(),
         }
     }
 
@@ -70,6 +81,7 @@ impl Kind {
         match self {
             Self::Classic(group) => group.is_unused(),
             Self::Consumer(group) => group.is_empty(),
+            Self::Share(group) => group.is_empty(),
         }
     }
 
@@ -87,6 +99,8 @@ impl Kind {
                 _ => Reads::Unknown,
             },
             Self::Consumer(group) => Reads::Group(group),
+            // It has no offsets here.
+            Self::Share(_) => Reads::Unknown,
         }
     }
 
@@ -95,6 +109,7 @@ impl Kind {
     fn unused_since(&self, committed: &Committed) -> Option<i64> {
         match self {
             Self::Consumer(_) => Some(committed.committed_ms),
+            Self::Share(_) => None,
             Self::Classic(group) => match group.state() {
                 State::Empty if group.protocol_type.is_empty() => Some(committed.committed_ms),
                 State::Empty => Some(group.state_since_ms),
@@ -102,6 +117,12 @@ impl Kind {
                 _ => None,
             },
         }
+    }
+
+    /// Whether the group goes by itself when nobody is in it and it has no offsets. A share group stays until it is deleted: how far
+    /// it is, is kept elsewhere.
+    pub(super) fn ends_by_itself(&self) -> bool {
+        self.is_unused() && !matches!(self, Self::Share(_))
     }
 
     pub(super) fn has_expired(&self, committed: &Committed, now_ms: i64, retention_ms: i64) -> bool {

@@ -41,6 +41,8 @@ impl Shard {
             Some(ErrorCode::InvalidSessionTimeout)
         } else if (kind.is_none() || is_empty_consumer_group) && !request.member_id.is_empty() {
             Some(ErrorCode::UnknownMemberId)
+        } else if matches!(kind, Some(Kind::Share(_))) {
+            Some(ErrorCode::InconsistentGroupProtocol)
         } else if size > self.config.max_record_bytes {
             // The group's record could never be written.
             Some(ErrorCode::InvalidRequest)
@@ -122,7 +124,7 @@ impl Shard {
         let size: usize = request.assignments.iter().map(|a| a.assignment.len() + a.member_id.len()).sum();
         match self.groups.get_mut(id).map(|group| &mut group.kind) {
             _ if id.is_empty() => effects.replies.push(refuse(ErrorCode::InvalidGroupId)),
-            None => effects.replies.push(refuse(ErrorCode::UnknownMemberId)),
+            None | Some(Kind::Share(_)) => effects.replies.push(refuse(ErrorCode::UnknownMemberId)),
             // Kafka fails when it writes such a record; its clients join again either way.
             Some(_) if size > self.config.max_record_bytes => {
                 effects.replies.push(refuse(ErrorCode::UnknownServerError))
@@ -151,7 +153,7 @@ impl Shard {
         }
         // The timer stands: a heartbeat only puts off what it is for. When it wakes the group it is set anew.
         match self.groups.get_mut(id).map(|group| &mut group.kind) {
-            None => ErrorCode::UnknownMemberId,
+            None | Some(Kind::Share(_)) => ErrorCode::UnknownMemberId,
             Some(Kind::Classic(group)) => group.heartbeat(member_id, instance_id, generation, now),
             Some(Kind::Consumer(group)) => {
                 let answer = group.classic_heartbeat(member_id, instance_id, generation, now);
@@ -171,7 +173,7 @@ impl Shard {
         let mut effects = Effects::default();
         let (view, classic_max_size) = (Arc::clone(&self.view), self.config.max_size);
         let answers = match self.groups.get_mut(id).map(|group| &mut group.kind) {
-            None => vec![ErrorCode::UnknownMemberId; members.len()],
+            None | Some(Kind::Share(_)) => vec![ErrorCode::UnknownMemberId; members.len()],
             Some(Kind::Classic(group)) => members
                 .iter()
                 .map(|m| group.leave(&m.member_id, m.group_instance_id.as_deref(), now, &mut effects))

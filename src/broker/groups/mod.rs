@@ -5,8 +5,8 @@
 //! gives the answers when the records are committed. What a coordinator knows is what replaying that log gives.
 //!
 //! Start reading at `shard.rs` (one partition of `__consumer_offsets`) and `group.rs` (a group of any kind), then `classic.rs` (groups of
-//! the classic protocol) or `consumer/` (of KIP-848). Commands are in a file per kind of request: `membership.rs`, `consumers.rs`,
-//! `commits.rs`, `transactions.rs`.
+//! the classic protocol), `consumer/` (of KIP-848) or `share/` (of KIP-932). Commands are in a file per kind of request: `membership.rs`,
+//! `consumers.rs`, `shares.rs`, `commits.rs`, `transactions.rs`.
 
 mod assignors;
 mod classic;
@@ -22,14 +22,18 @@ mod offsets;
 mod pending;
 mod records;
 mod shard;
+mod share;
+mod shares;
 mod transactions;
 
 pub(super) use commits::{Commit, Committer};
+pub(super) use consumer::Refusal;
 pub(super) use effects::Reply;
 pub(super) use member::Client;
-pub(super) use modern::ClusterView;
+pub(super) use modern::{Assignment, ClusterView};
 pub(super) use offsets::Committed;
 pub(super) use shard::{Described, GroupConfig, Shard};
+pub(super) use share::Starting;
 
 use super::coordinator::Coordinator;
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::consumer::{Change, read_change};
 use super::offsets::Committed;
+use super::share;
 use crate::broker::coordinator::records::{key_bytes, read_kind, read_value, value_bytes};
 use crate::broker::coordinator::{MalformedRecord, Record};
 use crate::protocol::messages::{
@@ -35,6 +36,10 @@ pub(super) enum Event {
     Consumer {
         group: String,
         change: Change,
+    },
+    Share {
+        group: String,
+        change: share::Change,
     },
     /// A kind that is not known: kept in the log, without meaning here.
     Other {
@@ -95,10 +100,15 @@ fn event(kind: i16, key: &mut Reader<'_>, value: Option<&Bytes>) -> Result<Event
             let metadata = value.map(read_value::<GroupMetadataValue>).transpose()?.map(Box::new);
             Ok(Event::Group { group: key.group, metadata })
         }
-        _ => Ok(match read_change(kind, key, value)? {
-            Some((group, change)) => Event::Consumer { group, change },
-            None => Event::Other { kind },
-        }),
+        _ => {
+            if let Some((group, change)) = read_change(kind, key, value)? {
+                return Ok(Event::Consumer { group, change });
+            }
+            Ok(match share::read_change(kind, key, value)? {
+                Some((group, change)) => Event::Share { group, change },
+                None => Event::Other { kind },
+            })
+        }
     }
 }
 

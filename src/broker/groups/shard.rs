@@ -14,6 +14,7 @@ use super::modern::ClusterView;
 use super::offsets::Offsets;
 use super::pending::PendingOffsets;
 use super::records::{self, Event};
+use super::share::{self, ShareGroup};
 use crate::broker::coordinator::{Machine, MalformedRecord, Now, Producer, Record, Token};
 use crate::protocol::ErrorCode;
 
@@ -149,6 +150,11 @@ impl Shard {
                 step.end();
                 effects.records.append(&mut step.records);
             }
+            Kind::Share(group) => {
+                let mut step = share::Step::new(group, &view, now);
+                step.end();
+                effects.records.append(&mut step.records);
+            }
         }
         group.kind = Kind::classic(ClassicGroup::new(id, now, delay, size));
         self.set_timer(id);
@@ -241,6 +247,22 @@ impl Machine for Shard {
                     group.apply(change);
                 }
             }
+            Event::Share { group, change: share::Change::Epoch(None) } => {
+                if matches!(self.groups.get(&group).map(|group| &group.kind), Some(Kind::Share(_))) {
+                    self.forget_kind(&group, now);
+                }
+            }
+            Event::Share { group, change } => {
+                if !change.is_tombstone() {
+                    let found = self.group_or_new(&group, now);
+                    if !matches!(found.kind, Kind::Share(_)) {
+                        found.kind = Kind::share(ShareGroup::new(&group));
+                    }
+                }
+                if let Some(group) = self.share_group_mut(&group) {
+                    group.apply(change);
+                }
+            }
             Event::Other { .. } => {}
         }
         Ok(())
@@ -257,6 +279,7 @@ impl Machine for Shard {
         for (id, group) in &mut self.groups {
             match &mut group.kind {
                 Kind::Consumer(group) => group.loaded(&view, now),
+                Kind::Share(group) => group.loaded(&view, now),
                 // The limit was higher when they came: all may commit before some are refused.
                 Kind::Classic(group) if group.members().count() > self.config.max_size => {
                     group.start_rebalance(now, &mut effects);
@@ -292,6 +315,11 @@ impl Machine for Shard {
                         self.become_classic(&id, Rebalance::Needed, now, &mut effects);
                     }
                 }
+                Some(Kind::Share(group)) => {
+                    let mut step = share::Step::new(group, &view, now);
+                    step.advance();
+                    effects.records.append(&mut step.records);
+                }
                 None => {}
             }
             self.set_timer(&id);
@@ -305,7 +333,7 @@ impl Machine for Shard {
             Kind::Classic(group) => Some(
                 group.members().map(|member| (member.id.clone(), member.joining, member.syncing)).collect::<Vec<_>>(),
             ),
-            Kind::Consumer(_) => None,
+            Kind::Consumer(_) | Kind::Share(_) => None,
         };
         for (id, joining, syncing) in self.groups.values().filter_map(classic).flatten() {
             if let Some(token) = joining {

@@ -134,26 +134,22 @@ impl ShareGroups {
             .await
     }
 
-    /// Gives back what the member of an ended session has.
-    ///
-    /// # Errors
-    /// By partition: it could not be persisted; the locks run out in time.
-    pub(in crate::broker) async fn release(&self, ended: Ended) -> Vec<(TopicIdPartition, Result<(), ErrorCode>)> {
+    /// Gives back what the member of an ended session has. What can't be persisted is free when its locks run out.
+    pub(in crate::broker) async fn release(&self, ended: Ended) {
         let group = &ended.key.group;
         let settings = self.settings(group);
-        let mut released = Vec::with_capacity(ended.partitions.len());
         for partition in &ended.partitions {
             let Some(loaded) = self.loaded(group, *partition) else { continue };
             let (member, rules) = (Arc::clone(&ended.key.member), settings.rules);
             let release = loaded
                 .change(&self.persister, settings, now, move |state, _| Ok(state.release_member(&member, &rules)));
-            released.push((*partition, release.await));
+            // An error was logged where it happened.
+            let _ = release.await;
         }
         if ended.was_last {
             // Nobody holds a lock: the state is read again when somebody comes back.
             self.forget(|key| key.group == *group);
         }
-        released
     }
 
     /// Ends the sessions of a connection that is gone.

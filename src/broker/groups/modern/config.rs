@@ -151,6 +151,52 @@ impl Default for ConsumerConfig {
     }
 }
 
+/// The broker's settings for share groups.
+#[derive(Debug, Clone)]
+pub(in crate::broker) struct ShareConfig {
+    pub(in crate::broker) timing: Timing,
+    /// `group.share.max.size`
+    pub(in crate::broker) max_size: usize,
+    /// `group.share.initialize.retry.interval.ms`
+    pub(in crate::broker) initialize_retry_interval: Duration,
+}
+
+impl ShareConfig {
+    pub(in crate::broker) fn of(config: &ServerConfig) -> Self {
+        let timing = Timing {
+            kind: "share",
+            session_timeout: Bounded {
+                default: config.group_share_session_timeout_ms,
+                least: config.group_share_min_session_timeout_ms,
+                most: config.group_share_max_session_timeout_ms,
+            },
+            heartbeat_interval: Bounded {
+                default: config.group_share_heartbeat_interval_ms,
+                least: config.group_share_min_heartbeat_interval_ms,
+                most: config.group_share_max_heartbeat_interval_ms,
+            },
+            assignment_interval: Bounded {
+                default: config.group_share_assignment_interval_ms,
+                least: config.group_share_min_assignment_interval_ms,
+                most: config.group_share_max_assignment_interval_ms,
+            },
+        };
+        Self {
+            timing,
+            max_size: config.group_share_max_size,
+            initialize_retry_interval: config.group_share_initialize_retry_interval_ms,
+        }
+    }
+}
+
+impl Default for ShareConfig {
+    /// Kafka's defaults.
+    fn default() -> Self {
+        let timing = Timing { kind: "share", ..ConsumerConfig::default().timing };
+        Self { timing, max_size: 200, initialize_retry_interval: Duration::from_secs(30) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,5 +217,7 @@ mod tests {
     fn the_defaults_are_the_brokers() {
         let server = ConsumerConfig::of(&ServerConfig::from_pairs(&[]).unwrap());
         assert_eq!(format!("{server:?}"), format!("{:?}", ConsumerConfig::default()));
+        let server = ShareConfig::of(&ServerConfig::from_pairs(&[]).unwrap());
+        assert_eq!(format!("{server:?}"), format!("{:?}", ShareConfig::default()));
     }
 }

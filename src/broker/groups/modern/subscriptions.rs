@@ -105,7 +105,6 @@ impl Subscriptions {
     }
 
     /// The topics, by name or by regular expression.
-    #[cfg(test)]
     pub(in crate::broker) fn topics(&self) -> impl Iterator<Item = &String> {
         self.topics.keys()
     }

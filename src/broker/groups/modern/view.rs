@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use super::config::ConsumerConfig;
+use super::config::{ConsumerConfig, ShareConfig};
 use super::hash::topic_hash;
 use crate::config::{ServerConfig, Settings};
 use crate::metadata::{ConfigResourceType, MetadataImage, TopicImage};
@@ -55,6 +55,8 @@ pub(in crate::broker) struct ClusterView {
     pub(in crate::broker) version: i64,
     /// The broker's settings for consumer groups.
     pub(in crate::broker) consumer: ConsumerConfig,
+    /// The broker's settings for share groups.
+    pub(in crate::broker) share: ShareConfig,
     topics: BTreeMap<Arc<str>, Arc<TopicView>>,
     by_id: HashMap<Uuid, Arc<TopicView>>,
     /// The racks of the brokers that have one.
@@ -84,6 +86,7 @@ impl ClusterView {
         Self {
             groups: groups.map(|(resource, settings)| (resource.name.clone(), settings.clone())).collect(),
             consumer: ConsumerConfig::of(config),
+            share: ShareConfig::of(config),
             racks,
             ..view
         }
