@@ -142,6 +142,7 @@ impl Consumer {
     pub fn assign_from(&mut self, partitions: impl IntoIterator<Item = (TopicPartition, Start)>) {
         // Who names partitions is no member of the group any more; its session ends by itself.
         self.subscription = None;
+        *lock(&self.shared.coordinated) = None;
         let partitions: Vec<_> = partitions.into_iter().collect();
         let topics = partitions.iter().map(|(partition, _)| partition.topic.clone()).collect();
         lock(&self.shared.partitions).assign(partitions);

@@ -332,6 +332,7 @@ impl ShareConsumer {
                 // What is delivered keeps its locks; nothing more is fetched until the group has us back.
                 self.assigned.clear();
                 state.let_go(now);
+                membership.wake.notify_one();
             }
             state.wanted()
         };
@@ -342,8 +343,8 @@ impl ShareConsumer {
             self.forget_names();
             self.names.extend(named.into_iter().map(|(key, partition)| (key, Arc::new(partition))));
             lock(&membership.state).reconciled(assigned, now);
+            membership.wake.notify_one();
         }
-        membership.wake.notify_one();
         membership.take_error().map_or(Ok(()), |error| Err(error.into()))
     }
 

@@ -4,6 +4,9 @@
 //! how far it was read is committed, what is new is read, the coordinator is told. A poll that is cancelled in the middle
 //! is carried on with by the next.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
