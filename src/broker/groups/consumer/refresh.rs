@@ -17,6 +17,9 @@ const REGEX_BATCH_INTERVAL: Duration = Duration::from_secs(10);
 impl Step<'_> {
     /// Looks up what the group's regular expressions stand for, if that may have changed. `new_topics_at`: where the metadata stood when a topic
     /// last came. Returns whether it has changed.
+    ///
+    /// Kafka does it on another thread and takes the outcome over after its answer, so that its members wait a heartbeat longer. Matching takes time
+    /// in proportion to expressions and topics; the interval between two look-ups bounds what a group can cost.
     pub(super) fn refresh_regexes(&mut self, new_topics_at: i64) -> bool {
         let subscriptions = &self.group.modern.subscriptions;
         if subscriptions.regexes().len() == 0 {

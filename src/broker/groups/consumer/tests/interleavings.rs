@@ -1,7 +1,10 @@
-//! Members of both protocols that come, go, fall silent, lose answers and commit in any order, topics that change, coordinators that
-//! are lost, with time passing in between.
+//! Members that come, go, fall silent, lose answers and commit in any order, topics that change, coordinators that are lost, with time
+//! passing in between; and members of both protocols, so that the group goes from one to the other.
 
+use super::migration::{classic_joining, subscription};
 use super::*;
+use crate::protocol::messages::SyncGroupRequest;
+use crate::protocol::messages::leave_group_request::MemberIdentity;
 
 /// A member as its client sees it.
 #[derive(Clone, Default)]
@@ -122,6 +125,141 @@ fn any_interleaving_keeps_the_promises() {
         world.pass(Duration::from_secs(3600));
         assert!(["Empty", ""].contains(&world.state().as_str()), "seed {seed}: {}", world.state());
     }
+}
+
+/// Goal: whatever members of both protocols do, each request is answered once at most, a group of either kind is what a replay gives, no
+/// partition has two owners, no offset is lost, and the group comes to rest.
+#[test]
+fn any_mixture_of_protocols_keeps_the_promises() {
+    let mut upgrades = 0;
+    let mut downgrades = 0;
+    for seed in 0..30 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut world = World::new();
+        let mut modern: BTreeMap<String, (i32, Held)> = BTreeMap::new();
+        let mut classic: BTreeMap<String, i32> = BTreeMap::new();
+        // Requests under way, and whose they are: a client waits for its answer before it asks again.
+        let mut joins: Vec<(Token, String)> = Vec::new();
+        let mut next_token = 0;
+        let mut committed = -1;
+        let client = Client { id: "c".into(), host: "/127.0.0.1".into() };
+        for step in 0..150 {
+            let context = format!("seed {seed}, step {step}");
+            let before = world.kind();
+            let pick = |random: &mut fastrand::Rng, ids: Vec<String>| {
+                if ids.is_empty() { None } else { Some(ids[random.usize(0..ids.len())].clone()) }
+            };
+            let member = pick(&mut random, modern.keys().cloned().collect());
+            let old = pick(&mut random, classic.keys().cloned().collect());
+            next_token += 1;
+            let token = Token(next_token);
+            let now = world.now();
+            match (random.u8(0..12), member, old) {
+                (0, _, _) if modern.len() < 3 => {
+                    let id = format!("m{}", random.u8(0..4));
+                    let answer = world.send(&joining(&id, &["a"]));
+                    assert_eq!(answer.error_code, 0, "{context}: {:?}", answer.error_message);
+                    modern.insert(id, given(&answer));
+                }
+                (1..=3, Some(id), _) => {
+                    let (epoch, owned) = modern[&id].clone();
+                    let owned_text: Vec<&str> = owned.iter().map(String::as_str).collect();
+                    let answer = world.send(&beating(&id, epoch, &owned_text.join(" ")));
+                    if answer.error_code == 0 {
+                        let owned = if answer.assignment.is_some() { given(&answer).1 } else { owned };
+                        modern.insert(id, (answer.member_epoch, owned));
+                    } else {
+                        modern.remove(&id);
+                    }
+                }
+                (4, Some(id), _) => {
+                    world.leave(&id);
+                    modern.remove(&id);
+                }
+                (5, _, old) if classic.len() < 3 || old.is_some() => {
+                    let id = old.filter(|_| random.u8(0..3) > 0).unwrap_or_default();
+                    if !id.is_empty() && joins.iter().any(|(_, waiting)| *waiting == id) {
+                        continue;
+                    }
+                    let request = classic_joining(&id, subscription(&["a"], ""));
+                    let effects = world.shard.join(&request, if id.is_empty() { 3 } else { 9 }, &client, token, now);
+                    world.take(effects);
+                    joins.push((token, id));
+                }
+                (6, _, Some(id)) => {
+                    let request = SyncGroupRequest {
+                        group_id: GROUP.into(),
+                        member_id: id.clone(),
+                        generation_id: classic[&id],
+                        ..Default::default()
+                    };
+                    let effects = world.shard.sync(&request, token, now);
+                    world.take(effects);
+                }
+                (7, _, Some(id)) => {
+                    let generation = classic[&id];
+                    if world.classic_beat(&id, generation) == ErrorCode::UnknownMemberId {
+                        classic.remove(&id);
+                    }
+                }
+                (8, _, Some(id)) => {
+                    let members = [MemberIdentity { member_id: id.clone(), ..Default::default() }];
+                    let effects = world.shard.leave(GROUP, &members, now).1;
+                    world.take(effects);
+                    classic.remove(&id);
+                }
+                (9, member, old) => {
+                    let (id, epoch) = match (member, old) {
+                        (Some(id), _) => (id.clone(), modern[&id].0),
+                        (None, Some(id)) => (id.clone(), classic[&id]),
+                        (None, None) => (String::new(), -1),
+                    };
+                    if world.commit(&id, epoch, "a", 0, committed + 1) == ErrorCode::None {
+                        committed += 1;
+                    }
+                }
+                (10, _, _) => world.pass(Duration::from_millis(random.u64(0..9_000))),
+                (11, _, _) if random.u8(0..6) == 0 => {
+                    let replies = world.shard.resign(ErrorCode::NotCoordinator);
+                    world.take(Effects { replies, ..Effects::default() });
+                    world.shard = world.replayed();
+                    let effects = world.shard.loaded(now);
+                    world.take(effects);
+                }
+                _ => {}
+            }
+            joins.retain(|(token, _)| match world.replies.get(token) {
+                Some(Reply::Join(answer)) => {
+                    if answer.error_code == 0 {
+                        classic.insert(answer.member_id.clone(), answer.generation_id);
+                    }
+                    false
+                }
+                _ => true,
+            });
+            match (before, world.kind()) {
+                ("classic", "consumer") => upgrades += 1,
+                ("consumer", "classic") => downgrades += 1,
+                _ => {}
+            }
+            if world.kind() == "consumer" {
+                check(&world, &BTreeMap::new(), &BTreeMap::new(), &context);
+            } else {
+                assert_eq!(world.replayed().offsets(GROUP), world.shard.offsets(GROUP), "{context}");
+            }
+            if committed >= 0 {
+                assert_eq!(world.shard.offset(GROUP, "a", 0).map(|found| found.offset), Some(committed), "{context}");
+            }
+        }
+        world.pass(Duration::from_secs(3600));
+        let rest = world.shard.list().next().map_or("Empty", |group| group.state);
+        assert_eq!(rest, "Empty", "seed {seed}");
+        assert!(
+            joins.iter().all(|(token, _)| world.replies.contains_key(token)),
+            "seed {seed}: a join was never answered"
+        );
+    }
+    assert!(upgrades > 10 && downgrades > 10, "{upgrades} upgrades, {downgrades} downgrades");
 }
 
 fn any_topics(random: &mut fastrand::Rng) -> Vec<String> {

@@ -14,7 +14,7 @@ use crate::protocol::messages::{
 use crate::protocol::{Message, Reader, Wire, Writer};
 
 /// What a classic consumer sends about itself, in version 3.
-fn subscription(topics: &[&str], owned: &str) -> Bytes {
+pub(super) fn subscription(topics: &[&str], owned: &str) -> Bytes {
     let mut by_topic: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
     for partition in owned.split_whitespace() {
         let (topic, number) = partition.split_at(1);
@@ -50,7 +50,7 @@ fn assigned(bytes: &Bytes) -> Held {
     assignment.assigned_partitions.iter().flat_map(each).collect()
 }
 
-fn classic_joining(member: &str, metadata: Bytes) -> JoinGroupRequest {
+pub(super) fn classic_joining(member: &str, metadata: Bytes) -> JoinGroupRequest {
     let protocol = JoinGroupRequestProtocol { name: "range".into(), metadata, ..Default::default() };
     JoinGroupRequest {
         group_id: GROUP.into(),
@@ -98,7 +98,19 @@ impl World {
         answer.generation_id
     }
 
-    fn classic_sync(&mut self, member: &str, generation: i32) -> Result<Held, ErrorCode> {
+    /// The same of a static member that has nothing.
+    fn rejoin_as(&mut self, member: &str, instance: &str) -> i32 {
+        let request = JoinGroupRequest {
+            group_instance_id: Some(instance.into()),
+            ..classic_joining(member, subscription(&["a"], ""))
+        };
+        let token = self.classic_join(&request, 9);
+        let answer = self.joined(token).unwrap();
+        assert_eq!(answer.error_code, 0);
+        answer.generation_id
+    }
+
+    pub(super) fn classic_sync(&mut self, member: &str, generation: i32) -> Result<Held, ErrorCode> {
         self.sync_with(member, generation, &[])
     }
 
@@ -127,11 +139,11 @@ impl World {
         }
     }
 
-    fn classic_beat(&mut self, member: &str, generation: i32) -> ErrorCode {
+    pub(super) fn classic_beat(&mut self, member: &str, generation: i32) -> ErrorCode {
         self.shard.heartbeat(GROUP, member, None, generation, self.now())
     }
 
-    fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         self.shard.list().next().map_or("none", |group| group.kind)
     }
 
@@ -339,6 +351,25 @@ fn a_static_member_that_goes_back_to_the_classic_protocol_takes_the_group_with_i
     assert_eq!(world.classic_beat(&classic, 3), ErrorCode::None);
     let replayed = world.replayed();
     assert_eq!(replayed.describe(GROUP), world.shard.describe(GROUP));
+}
+
+#[test]
+fn a_static_member_takes_its_place_along_to_the_new_protocol() {
+    let mut world = World::new();
+    world.join("m1", &["a"]);
+    let fixed =
+        JoinGroupRequest { group_instance_id: Some("i1".into()), ..classic_joining("", subscription(&["a"], "")) };
+    let token = world.classic_join(&fixed, 9);
+    let old = world.joined(token).unwrap();
+    assert_eq!(old.error_code, 0, "a static member is not sent back for its id");
+    world.beat("m1", 2, "a0 a1 a2");
+    world.beat("m1", 2, "a0 a1");
+    assert_eq!(world.rejoin_as(&old.member_id, "i1"), 3);
+    let epoch = world.describe().group_epoch;
+    assert_eq!(given(&world.send(&static_joining("m2", "i1", &["a"]))), (3, held("a2")));
+    assert_eq!(world.describe().group_epoch, epoch, "nobody else is disturbed");
+    assert_eq!(world.classic_beat(&old.member_id, 3), ErrorCode::UnknownMemberId);
+    world.check();
 }
 
 #[test]
