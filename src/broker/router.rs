@@ -90,6 +90,8 @@ routes! {
     DescribeShareGroupOffsets 0..=1 => api::share_offsets::describe;
     AlterShareGroupOffsets 0..=0 => api::share_offsets::alter;
     DeleteShareGroupOffsets 0..=0 => api::share_offsets::delete;
+    StreamsGroupHeartbeat 0..=0 => api::streams_groups::heartbeat;
+    StreamsGroupDescribe 0..=0 => api::streams_groups::describe;
 }
 
 /// Answers one request.

@@ -139,8 +139,10 @@ mod tests {
     #[test]
     fn settings_of_groups_and_subscriptions_are_told() {
         assert_eq!(
-            texts(Scope::Group, &[("streams.session.timeout.ms", "50000")], true),
-            ["streams.session.timeout.ms is not yet in effect"]
+            texts(Scope::Group, &[("streams.session.timeout", "50000")], true),
+            [
+                "streams.session.timeout is not a known setting; it is ignored (did you mean streams.session.timeout.ms?)"
+            ]
         );
         assert_eq!(texts(Scope::ClientMetrics, &[("interval.ms", "500")], true), ["interval.ms is not yet in effect"]);
     }

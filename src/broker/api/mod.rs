@@ -21,6 +21,7 @@ pub(super) mod share;
 pub(super) mod share_groups;
 pub(super) mod share_offsets;
 pub(super) mod share_state;
+pub(super) mod streams_groups;
 pub(super) mod topics;
 pub(super) mod transactions;
 pub(super) mod txn_offsets;

@@ -1,6 +1,5 @@
 //! Committed offsets, of groups of any kind.
 
-use super::consumer::CommitRule;
 use super::effects::Effects;
 use super::group::Kind;
 use super::offsets::Committed;
@@ -50,7 +49,13 @@ impl Shard {
             Some(Kind::Classic(group)) => group.check_commit(member_id, instance_id, generation, now)?,
             Some(Kind::Consumer(group)) => {
                 let rule = group.check_commit(member_id, generation, version)?;
-                check_all(&rule, &commits, self.config.offset_metadata_max_bytes)?;
+                let check = |commit: &Commit| rule.check(commit.committed.topic_id, commit.partition);
+                check_all(check, &commits, self.config.offset_metadata_max_bytes)?;
+            }
+            Some(Kind::Streams(group)) => {
+                let rule = group.check_commit(member_id, generation, version)?;
+                let check = |commit: &Commit| rule.check(&commit.topic, commit.partition);
+                check_all(check, &commits, self.config.offset_metadata_max_bytes)?;
             }
         }
         let limit = self.config.offset_metadata_max_bytes;
@@ -83,28 +88,33 @@ impl Shard {
         commits: &mut [Commit],
         now: Now,
     ) -> Result<(), ErrorCode> {
+        let Committer { member_id, instance_id, generation, .. } = committer;
+        let is_nobody = generation == -1 && member_id.is_empty() && instance_id.is_none();
+        // The transaction's own words: a producer knows nothing of member epochs.
+        let translated = |error| match error {
+            ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
+            error => error,
+        };
         match self.groups.get_mut(id).map(|group| &mut group.kind) {
             // A consumer that assigns itself its partitions: the group is only a place for offsets.
             None if committer.generation < 0 => Ok(()),
             None => Err(ErrorCode::IllegalGeneration),
             Some(Kind::Share(_)) => Err(ErrorCode::GroupIdNotFound),
             Some(Kind::Classic(group)) => group.check_commit_in_transaction(committer, now),
+            Some(Kind::Consumer(_) | Kind::Streams(_)) if is_nobody => Ok(()),
+            Some(Kind::Streams(group)) => {
+                let rule = group.check_commit(member_id, generation, i16::MAX).map_err(translated)?;
+                let check = |commit: &Commit| rule.check(&commit.topic, commit.partition);
+                check_all(check, commits, self.config.offset_metadata_max_bytes).map_err(translated)
+            }
             Some(Kind::Consumer(group)) => {
-                let Committer { member_id, instance_id, generation, .. } = committer;
-                if generation == -1 && member_id.is_empty() && instance_id.is_none() {
-                    return Ok(());
-                }
-                // The transaction's own words: a producer knows nothing of member epochs.
-                let translated = |error| match error {
-                    ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
-                    error => error,
-                };
                 let rule = group.check_commit(member_id, generation, i16::MAX).map_err(translated)?;
                 for commit in commits.iter_mut().filter(|commit| commit.committed.topic_id == Uuid::ZERO) {
                     commit.committed.topic_id =
                         self.view.topic(&commit.topic).map(|topic| topic.id).unwrap_or_default();
                 }
-                check_all(&rule, commits, self.config.offset_metadata_max_bytes).map_err(translated)
+                let check = |commit: &Commit| rule.check(commit.committed.topic_id, commit.partition);
+                check_all(check, commits, self.config.offset_metadata_max_bytes).map_err(translated)
             }
         }
     }
@@ -122,6 +132,7 @@ impl Shard {
         match self.groups.get(id).map(|group| &group.kind) {
             Some(Kind::Consumer(group)) => group.check_fetch(member_id, epoch),
             Some(Kind::Share(_)) => Err(ErrorCode::GroupIdNotFound),
+            Some(Kind::Streams(group)) => group.check_fetch(member_id, epoch),
             Some(Kind::Classic(_)) | None => Ok(()),
         }
     }
@@ -248,7 +259,11 @@ impl Shard {
 }
 
 /// Whether all of the partitions may be committed: one that may not refuses the request.
-fn check_all(rule: &CommitRule<'_>, commits: &[Commit], metadata_max_bytes: usize) -> Result<(), ErrorCode> {
+fn check_all(
+    check: impl FnMut(&Commit) -> Result<(), ErrorCode>,
+    commits: &[Commit],
+    metadata_max_bytes: usize,
+) -> Result<(), ErrorCode> {
     let mut checked = commits.iter().filter(|commit| commit.committed.metadata.len() <= metadata_max_bytes);
-    checked.try_for_each(|commit| rule.check(commit.committed.topic_id, commit.partition))
+    checked.try_for_each(check)
 }

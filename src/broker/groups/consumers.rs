@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::consumer::{self, ConsumerGroup, Fenced, Rebalance, Refusal, Step};
+use super::consumer::{self, ConsumerGroup, Fenced, Rebalance, Step};
 use super::effects::Effects;
 use super::group::{Group, Kind};
 use super::member::Client;
-use super::modern::ClusterView;
+use super::modern::{ClusterView, Refusal};
 use super::offsets::Offsets;
 use super::records;
 use super::shard::Shard;
@@ -41,6 +41,7 @@ impl Shard {
             match &mut group.kind {
                 Kind::Consumer(group) if concerns(&|topic| group.is_subscribed_to(topic)) => group.request_refresh(),
                 Kind::Share(group) if concerns(&|topic| group.is_subscribed_to(topic)) => group.request_refresh(),
+                Kind::Streams(group) if group.needs_any(&changed) => group.request_refresh(),
                 _ => {}
             }
         }
@@ -49,7 +50,7 @@ impl Shard {
     pub(super) fn consumer_group_mut(&mut self, id: &str) -> Option<&mut ConsumerGroup> {
         match &mut self.groups.get_mut(id)?.kind {
             Kind::Consumer(group) => Some(group),
-            Kind::Classic(_) | Kind::Share(_) => None,
+            Kind::Classic(_) | Kind::Share(_) | Kind::Streams(_) => None,
         }
     }
 

@@ -8,6 +8,7 @@ use super::consumer::ConsumerGroup;
 use super::offsets::{Committed, Offsets};
 use super::records;
 use super::share::ShareGroup;
+use super::streams::StreamsGroup;
 
 /// What kind of group it is. Groups of the newer protocols build on `modern/`.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) enum Kind {
     Consumer(Box<ConsumerGroup>),
     /// ShareGroupHeartbeat (KIP-932).
     Share(Box<ShareGroup>),
+    /// StreamsGroupHeartbeat (KIP-1071).
+    Streams(Box<StreamsGroup>),
 }
 
 #[derive(Debug)]
@@ -41,12 +44,17 @@ impl Kind {
         Self::Share(Box::new(group))
     }
 
+    pub(super) fn streams(group: StreamsGroup) -> Self {
+        Self::Streams(Box::new(group))
+    }
+
     /// Kafka's name of the kind, as ListGroups has it.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Classic(_) => "classic",
             Self::Consumer(_) => "consumer",
             Self::Share(_) => "share",
+            Self::Streams(_) => "streams",
         }
     }
 
@@ -56,6 +64,7 @@ impl Kind {
             Self::Classic(group) => group.state().name(),
             Self::Consumer(group) => group.state(),
             Self::Share(group) => group.state(),
+            Self::Streams(group) => group.state(),
         }
     }
 
@@ -64,6 +73,7 @@ impl Kind {
             Self::Classic(group) => &group.protocol_type,
             Self::Consumer(_) => "consumer",
             Self::Share(_) => "share",
+            Self::Streams(_) => "streams",
         }
     }
 
@@ -73,6 +83,7 @@ impl Kind {
             Self::Classic(group) => group.next_deadline(),
             Self::Consumer(group) => group.next_deadline(),
             Self::Share(group) => group.next_deadline(),
+            Self::Streams(group) => group.next_deadline(),
         }
     }
 
@@ -82,6 +93,7 @@ impl Kind {
             Self::Classic(group) => group.is_unused(),
             Self::Consumer(group) => group.is_empty(),
             Self::Share(group) => group.is_empty(),
+            Self::Streams(group) => group.is_empty(),
         }
     }
 
@@ -98,7 +110,8 @@ impl Kind {
                 _ if group.protocol_type == "consumer" => subscription(group).map_or(Reads::Unknown, Reads::Topics),
                 _ => Reads::Unknown,
             },
-            Self::Consumer(group) => Reads::Group(group),
+            Self::Consumer(group) => Reads::Consumers(group),
+            Self::Streams(group) => Reads::Application(group),
             // It has no offsets here.
             Self::Share(_) => Reads::Unknown,
         }
@@ -108,7 +121,7 @@ impl Kind {
     /// expire, but for topics that it no longer reads.
     fn unused_since(&self, committed: &Committed) -> Option<i64> {
         match self {
-            Self::Consumer(_) => Some(committed.committed_ms),
+            Self::Consumer(_) | Self::Streams(_) => Some(committed.committed_ms),
             Self::Share(_) => None,
             Self::Classic(group) => match group.state() {
                 State::Empty if group.protocol_type.is_empty() => Some(committed.committed_ms),
@@ -137,7 +150,8 @@ impl Kind {
 /// What the members of a group read.
 pub(super) enum Reads<'a> {
     Topics(HashSet<String>),
-    Group(&'a ConsumerGroup),
+    Consumers(&'a ConsumerGroup),
+    Application(&'a StreamsGroup),
     /// Perhaps anything.
     Unknown,
 }
@@ -146,7 +160,8 @@ impl Reads<'_> {
     pub(super) fn contains(&self, topic: &str) -> bool {
         match self {
             Self::Topics(topics) => topics.contains(topic),
-            Self::Group(group) => group.is_subscribed_to(topic),
+            Self::Consumers(group) => group.is_subscribed_to(topic),
+            Self::Application(group) => group.is_subscribed_to(topic),
             Self::Unknown => true,
         }
     }

@@ -1,4 +1,4 @@
-//! The requests of the classic protocol, for groups of both kinds.
+//! The requests of the classic protocol, for groups of all kinds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,14 +34,15 @@ impl Shard {
         let id = request.group_id.as_str();
         let size: usize = request.protocols.iter().map(|p| p.metadata.len() + p.name.len()).sum();
         let kind = self.groups.get(id).map(|group| &group.kind);
-        let is_empty_consumer_group = matches!(kind, Some(Kind::Consumer(group)) if group.is_empty());
+        let is_modern = matches!(kind, Some(Kind::Consumer(_) | Kind::Streams(_)));
+        let is_empty_modern_group = is_modern && kind.is_some_and(Kind::is_unused);
         let error = if id.is_empty() {
             Some(ErrorCode::InvalidGroupId)
         } else if session < self.config.min_session_timeout || session > self.config.max_session_timeout {
             Some(ErrorCode::InvalidSessionTimeout)
-        } else if (kind.is_none() || is_empty_consumer_group) && !request.member_id.is_empty() {
+        } else if (kind.is_none() || is_empty_modern_group) && !request.member_id.is_empty() {
             Some(ErrorCode::UnknownMemberId)
-        } else if matches!(kind, Some(Kind::Share(_))) {
+        } else if matches!(kind, Some(Kind::Share(_) | Kind::Streams(_))) && !is_empty_modern_group {
             Some(ErrorCode::InconsistentGroupProtocol)
         } else if size > self.config.max_record_bytes {
             // The group's record could never be written.
@@ -53,13 +54,13 @@ impl Shard {
             effects.reply(token, Reply::Join(join_error(error, &request.member_id)));
             return effects;
         }
-        if matches!(kind, Some(Kind::Consumer(_))) && !is_empty_consumer_group {
+        if matches!(kind, Some(Kind::Consumer(_))) && !is_empty_modern_group {
             self.join_consumer_group(request, version, client, token, now, &mut effects);
             self.set_timer(id);
             return effects;
         }
         let is_new = kind.is_none();
-        if is_empty_consumer_group {
+        if is_empty_modern_group {
             self.end_group(id, now, &mut effects);
         }
         let join = Join {
@@ -70,7 +71,7 @@ impl Shard {
             token,
         };
         let Kind::Classic(group) = &mut self.group_or_new(id, now).kind else { return effects };
-        if is_new || is_empty_consumer_group {
+        if is_new || is_empty_modern_group {
             // As Kafka: a group is remembered from its first join on.
             effects.records.push(records::group_metadata(id, Some(&group.to_record())));
         }
@@ -124,7 +125,7 @@ impl Shard {
         let size: usize = request.assignments.iter().map(|a| a.assignment.len() + a.member_id.len()).sum();
         match self.groups.get_mut(id).map(|group| &mut group.kind) {
             _ if id.is_empty() => effects.replies.push(refuse(ErrorCode::InvalidGroupId)),
-            None | Some(Kind::Share(_)) => effects.replies.push(refuse(ErrorCode::UnknownMemberId)),
+            None | Some(Kind::Share(_) | Kind::Streams(_)) => effects.replies.push(refuse(ErrorCode::UnknownMemberId)),
             // Kafka fails when it writes such a record; its clients join again either way.
             Some(_) if size > self.config.max_record_bytes => {
                 effects.replies.push(refuse(ErrorCode::UnknownServerError))
@@ -153,7 +154,7 @@ impl Shard {
         }
         // The timer stands: a heartbeat only puts off what it is for. When it wakes the group it is set anew.
         match self.groups.get_mut(id).map(|group| &mut group.kind) {
-            None | Some(Kind::Share(_)) => ErrorCode::UnknownMemberId,
+            None | Some(Kind::Share(_) | Kind::Streams(_)) => ErrorCode::UnknownMemberId,
             Some(Kind::Classic(group)) => group.heartbeat(member_id, instance_id, generation, now),
             Some(Kind::Consumer(group)) => {
                 let answer = group.classic_heartbeat(member_id, instance_id, generation, now);
@@ -173,7 +174,7 @@ impl Shard {
         let mut effects = Effects::default();
         let (view, classic_max_size) = (Arc::clone(&self.view), self.config.max_size);
         let answers = match self.groups.get_mut(id).map(|group| &mut group.kind) {
-            None | Some(Kind::Share(_)) => vec![ErrorCode::UnknownMemberId; members.len()],
+            None | Some(Kind::Share(_) | Kind::Streams(_)) => vec![ErrorCode::UnknownMemberId; members.len()],
             Some(Kind::Classic(group)) => members
                 .iter()
                 .map(|m| group.leave(&m.member_id, m.group_instance_id.as_deref(), now, &mut effects))

@@ -3,9 +3,10 @@
 
 use bytes::Bytes;
 
-use super::consumer::{Change, read_change};
+use super::consumer::{self, Change};
 use super::offsets::Committed;
 use super::share;
+use super::streams;
 use crate::broker::coordinator::records::{key_bytes, read_kind, read_value, value_bytes};
 use crate::broker::coordinator::{MalformedRecord, Record};
 use crate::protocol::messages::{
@@ -40,6 +41,10 @@ pub(super) enum Event {
     Share {
         group: String,
         change: share::Change,
+    },
+    Streams {
+        group: String,
+        change: streams::Change,
     },
     /// A kind that is not known: kept in the log, without meaning here.
     Other {
@@ -101,11 +106,14 @@ fn event(kind: i16, key: &mut Reader<'_>, value: Option<&Bytes>) -> Result<Event
             Ok(Event::Group { group: key.group, metadata })
         }
         _ => {
-            if let Some((group, change)) = read_change(kind, key, value)? {
+            if let Some((group, change)) = consumer::read_change(kind, key, value)? {
                 return Ok(Event::Consumer { group, change });
             }
-            Ok(match share::read_change(kind, key, value)? {
-                Some((group, change)) => Event::Share { group, change },
+            if let Some((group, change)) = share::read_change(kind, key, value)? {
+                return Ok(Event::Share { group, change });
+            }
+            Ok(match streams::read_change(kind, key, value)? {
+                Some((group, change)) => Event::Streams { group, change },
                 None => Event::Other { kind },
             })
         }
@@ -143,8 +151,8 @@ mod tests {
             assert_eq!(event, Event::Offset { group, topic, partition: 2, committed: Some(committed) });
         }
         assert!(matches!(read(&group_metadata("g", None)).unwrap(), Event::Group { metadata: None, .. }));
-        let other = Record { key: Bytes::from_static(&[0, 17, 0]), value: None };
-        assert_eq!(read(&other).unwrap(), Event::Other { kind: 17 });
+        let other = Record { key: Bytes::from_static(&[0, 99, 0]), value: None };
+        assert_eq!(read(&other).unwrap(), Event::Other { kind: 99 });
         assert!(read(&Record { key: Bytes::from_static(&[0, 2, 0]), value: None }).is_err());
     }
 

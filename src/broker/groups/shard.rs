@@ -15,6 +15,7 @@ use super::offsets::Offsets;
 use super::pending::PendingOffsets;
 use super::records::{self, Event};
 use super::share::{self, ShareGroup};
+use super::streams;
 use crate::broker::coordinator::{Machine, MalformedRecord, Now, Producer, Record, Token};
 use crate::protocol::ErrorCode;
 
@@ -111,7 +112,7 @@ impl Shard {
 
     /// The group is gone; its place stays as long as there are offsets in it. Their tombstones stand before the group's; offsets that were
     /// committed since would come after.
-    fn forget_kind(&mut self, id: &str, now: Now) {
+    pub(super) fn forget_kind(&mut self, id: &str, now: Now) {
         let is_needed = self.pending.concerns(id);
         if self.groups.get(id).is_some_and(|group| group.offsets.is_empty() && !is_needed) {
             self.forget(id);
@@ -152,6 +153,11 @@ impl Shard {
             }
             Kind::Share(group) => {
                 let mut step = share::Step::new(group, &view, now);
+                step.end();
+                effects.records.append(&mut step.records);
+            }
+            Kind::Streams(group) => {
+                let mut step = streams::Step::new(group, &view, now);
                 step.end();
                 effects.records.append(&mut step.records);
             }
@@ -263,6 +269,7 @@ impl Machine for Shard {
                     group.apply(change);
                 }
             }
+            Event::Streams { group, change } => self.replay_streams(&group, change, now),
             Event::Other { .. } => {}
         }
         Ok(())
@@ -280,6 +287,7 @@ impl Machine for Shard {
             match &mut group.kind {
                 Kind::Consumer(group) => group.loaded(&view, now),
                 Kind::Share(group) => group.loaded(&view, now),
+                Kind::Streams(group) => group.loaded(&view, now),
                 // The limit was higher when they came: all may commit before some are refused.
                 Kind::Classic(group) if group.members().count() > self.config.max_size => {
                     group.start_rebalance(now, &mut effects);
@@ -320,6 +328,11 @@ impl Machine for Shard {
                     step.advance();
                     effects.records.append(&mut step.records);
                 }
+                Some(Kind::Streams(group)) => {
+                    let mut step = streams::Step::new(group, &view, now);
+                    step.advance();
+                    effects.records.append(&mut step.records);
+                }
                 None => {}
             }
             self.set_timer(&id);
@@ -333,7 +346,7 @@ impl Machine for Shard {
             Kind::Classic(group) => Some(
                 group.members().map(|member| (member.id.clone(), member.joining, member.syncing)).collect::<Vec<_>>(),
             ),
-            Kind::Consumer(_) | Kind::Share(_) => None,
+            Kind::Consumer(_) | Kind::Share(_) | Kind::Streams(_) => None,
         };
         for (id, joining, syncing) in self.groups.values().filter_map(classic).flatten() {
             if let Some(token) = joining {

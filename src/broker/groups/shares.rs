@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::consumer::Refusal;
 use super::effects::Effects;
 use super::group::{Group, Kind};
 use super::member::Client;
-use super::modern::Assignment;
+use super::modern::{Assignment, Refusal};
 use super::offsets::Offsets;
 use super::shard::Shard;
 use super::share::{self, ShareGroup, Starting, StateTopics, Step};
@@ -23,7 +22,7 @@ impl Shard {
     pub(super) fn share_group_mut(&mut self, id: &str) -> Option<&mut ShareGroup> {
         match &mut self.groups.get_mut(id)?.kind {
             Kind::Share(group) => Some(group),
-            Kind::Classic(_) | Kind::Consumer(_) => None,
+            Kind::Classic(_) | Kind::Consumer(_) | Kind::Streams(_) => None,
         }
     }
 

@@ -19,29 +19,14 @@ mod records;
 mod refresh;
 
 pub(super) use classic::Rebalance;
-pub(super) use describe::CommitRule;
 pub(super) use group::ConsumerGroup;
 pub(super) use heartbeat::{check_request, is_leave};
 pub(super) use leave::Fenced;
 pub(super) use migration::{check_upgrade, upgrade};
 pub(super) use records::{Change, consumer_record, read_change};
 
-use super::modern::ClusterView;
+use super::modern::{ClusterView, Refusal};
 use crate::broker::coordinator::{Now, Record};
-use crate::protocol::ErrorCode;
-
-/// Why a request is refused, with words for the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::broker) struct Refusal {
-    pub(in crate::broker) code: ErrorCode,
-    pub(in crate::broker) message: String,
-}
-
-impl Refusal {
-    pub(in crate::broker) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
-    }
-}
 
 /// A command at work on a group: what it decides is taken over at once, and goes to the log.
 #[derive(Debug)]

@@ -33,6 +33,10 @@ impl<K: Clone + Ord + std::hash::Hash> Timers<K> {
         }
     }
 
+    pub(in crate::broker) fn is_set(&self, key: &K) -> bool {
+        self.at.contains_key(key)
+    }
+
     pub(in crate::broker) fn cancel(&mut self, key: &K) {
         if let Some(at) = self.at.remove(key) {
             self.due.remove(&(at, key.clone()));
@@ -73,6 +77,7 @@ mod tests {
         timers.set_if_absent("a", after(1));
         timers.cancel(&"c");
         assert_eq!(timers.next(), Some(after(5)));
+        assert!(timers.is_set(&"b") && !timers.is_set(&"c"));
         assert_eq!(timers.take_due(after(4)), None);
         assert_eq!(timers.take_due(after(9)), Some("a"));
         assert_eq!(timers.take_due(after(9)), Some("b"));

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use super::config::{ConsumerConfig, ShareConfig};
-use super::hash::topic_hash;
+use super::hash::{group_hash, topic_hash};
+use super::streams_config::StreamsConfig;
 use crate::config::{ServerConfig, Settings};
 use crate::metadata::{ConfigResourceType, MetadataImage, TopicImage};
 use crate::types::{NodeId, Uuid};
@@ -57,6 +58,8 @@ pub(in crate::broker) struct ClusterView {
     pub(in crate::broker) consumer: ConsumerConfig,
     /// The broker's settings for share groups.
     pub(in crate::broker) share: ShareConfig,
+    /// The broker's settings for streams groups.
+    pub(in crate::broker) streams: StreamsConfig,
     topics: BTreeMap<Arc<str>, Arc<TopicView>>,
     by_id: HashMap<Uuid, Arc<TopicView>>,
     /// The racks of the brokers that have one.
@@ -87,6 +90,7 @@ impl ClusterView {
             groups: groups.map(|(resource, settings)| (resource.name.clone(), settings.clone())).collect(),
             consumer: ConsumerConfig::of(config),
             share: ShareConfig::of(config),
+            streams: StreamsConfig::of(config),
             racks,
             ..view
         }
@@ -117,6 +121,11 @@ impl ClusterView {
     /// All topics, by name.
     pub(in crate::broker) fn topics(&self) -> impl Iterator<Item = &Arc<TopicView>> {
         self.topics.values()
+    }
+
+    /// One number for topics as they are, of those of the names that there are. The names come in order.
+    pub(in crate::broker) fn hash_of<'a>(&self, names: impl Iterator<Item = &'a str>) -> i64 {
+        group_hash(names.filter_map(|name| self.topic(name)).map(|topic| topic.hash()))
     }
 
     /// What was set for a group at run time.

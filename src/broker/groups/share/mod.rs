@@ -19,8 +19,7 @@ pub(super) use heartbeat::{check_request, is_leave};
 pub(super) use records::{Change, read_change};
 pub(in crate::broker) use states::{Starting, StateTopics};
 
-use super::consumer::Refusal;
-use super::modern::ClusterView;
+use super::modern::{ClusterView, Refusal};
 use crate::broker::coordinator::{Now, Record};
 
 /// A command at work on a group: what it decides is taken over at once, and goes to the log.
