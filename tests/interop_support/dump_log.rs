@@ -24,6 +24,7 @@ pub fn check_data_directory(data: &Path) -> String {
     let mut ordinary = Vec::new();
     let mut offsets = Vec::new();
     let mut transactions = Vec::new();
+    let mut share_states = Vec::new();
     let mut metadata = Vec::new();
     for directory in folders(data) {
         let name = directory.file_name().unwrap().to_string_lossy().into_owned();
@@ -31,6 +32,7 @@ pub fn check_data_directory(data: &Path) -> String {
             "__cluster_metadata-0" => &mut metadata,
             name if name.starts_with("__consumer_offsets-") => &mut offsets,
             name if name.starts_with("__transaction_state-") => &mut transactions,
+            name if name.starts_with("__share_group_state-") => &mut share_states,
             _ => &mut ordinary,
         };
         list.extend(files(&directory));
@@ -41,6 +43,7 @@ pub fn check_data_directory(data: &Path) -> String {
         (ordinary, &["--deep-iteration"][..]),
         (offsets, &["--offsets-decoder"]),
         (transactions, &["--transaction-log-decoder"]),
+        (share_states, &["--share-group-state-decoder"]),
         (metadata, &["--cluster-metadata-decoder"]),
     ] {
         if !files.is_empty() {
