@@ -345,6 +345,8 @@ impl Log {
                 last_offset: transaction.last_offset,
                 last_stable_offset: self.view().transactions.stable_offset_after(transaction),
             };
+            // Order: before the entry, so that no reader who sees its marker leaves it out.
+            self.view_mut().has_aborted = true;
             txn_index::append(&self.place, segment.base_offset(), &entry)?;
         }
         Ok(())

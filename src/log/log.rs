@@ -126,6 +126,8 @@ pub(super) struct View {
     pub(super) log_end_offset: Offset,
     pub(super) recovery_point: Offset,
     pub(super) transactions: Transactions,
+    /// Whether there may be an index of aborted transactions. Most logs never get one, and need not look for it at every read.
+    pub(super) has_aborted: bool,
 }
 
 #[derive(Debug)]

@@ -323,6 +323,9 @@ impl Log {
         self.check_usable()?;
         let (segments, first) = {
             let view = self.view();
+            if !view.has_aborted {
+                return Ok(Vec::new());
+            }
             (view.segments.clone(), view.floor(range.start).unwrap_or(0))
         };
         let mut found = Vec::new();

@@ -207,6 +207,9 @@ impl Loader<'_> {
         let high_watermark = self.options.high_watermark.unwrap_or(start).clamp(start, end);
         let (producers, mut transactions) = self.load_producers(&segments, &mut names, start, end)?;
         transactions.high_watermark_moved(high_watermark);
+        let is_index = |name: &str| name.ends_with(extension::TXN_INDEX);
+        // Found in the directory, or made while the log was replayed.
+        let has_aborted = names.indexes.iter().any(|(_, name)| is_index(name));
         // What was opened to look at it may rest for a long time.
         for segment in &segments.all {
             segment.close_files()?;
@@ -218,6 +221,7 @@ impl Loader<'_> {
             log_end_offset: end,
             recovery_point,
             transactions,
+            has_aborted,
         };
         Ok(Loaded { view, epochs, producers, snapshots: names.snapshots, directory_changed, report: self.report })
     }
@@ -466,6 +470,7 @@ impl Loader<'_> {
                 let aborted = replayed.aborted.get(&base).map(Vec::as_slice).unwrap_or_default();
                 if !aborted.is_empty() || names.indexes.contains(&(base, file_name(base, extension::TXN_INDEX))) {
                     txn_index::rewrite(self.place, base, aborted)?;
+                    names.indexes.push((base, file_name(base, extension::TXN_INDEX)));
                 }
             }
         } else if replayed.from.0 < end.0 {

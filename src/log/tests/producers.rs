@@ -137,6 +137,28 @@ fn transactions_hold_the_last_stable_offset() {
 }
 
 #[test]
+fn aborted_transactions_are_told_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(dir.path(), &LogConfig::default());
+    let aborted = |log: &Log| {
+        let found = log.aborted_transactions(Offset(0)..log.log_end_offset()).unwrap();
+        found.iter().map(|one| (one.producer_id.0, one.first_offset.0, one.last_offset.0)).collect::<Vec<_>>()
+    };
+    append(&log, &transactional(7, 0, 0)).unwrap();
+    assert_eq!(aborted(&log), []);
+    append_in(&log, &marker(7, 0, false, 0), &coordinator(NOW)).unwrap();
+    assert_eq!(aborted(&log), [(7, 0, 1)]);
+    let (log, _) = reopen_clean(&log, dir.path());
+    assert_eq!(aborted(&log), [(7, 0, 1)]);
+    // Made anew from the log, where it is gone.
+    std::fs::remove_file(log.dir().join("00000000000000000000.txnindex")).unwrap();
+    append(&log, &batch(NOW, &[b"more"])).unwrap();
+    let options = crate::log::LogOptions { recovery_point: Some(Offset(0)), ..options(dir.path(), &log.config()) };
+    let (log, _) = Log::open(options).unwrap();
+    assert_eq!(aborted(&log), [(7, 0, 1)]);
+}
+
+#[test]
 fn producers_survive_a_clean_restart_and_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     let config = LogConfig { segment_bytes: 400, ..LogConfig::default() };
