@@ -8,6 +8,7 @@
 )]
 
 mod client_support;
+mod support;
 
 use std::time::Duration;
 

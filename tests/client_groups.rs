@@ -8,6 +8,7 @@
 )]
 
 mod client_support;
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

@@ -10,6 +10,7 @@
 mod client_support;
 #[path = "client_scenarios/share_groups.rs"]
 mod scenarios;
+mod support;
 
 use client_support::{cluster, serves};
 use kafka_rs::protocol::ApiKey;

@@ -8,8 +8,7 @@ use kafka_rs::client::admin::{NewTopic, NewTopicLayout};
 use kafka_rs::client::{Admin, ClientOptions};
 use kafka_rs::types::Uuid;
 
-#[path = "../support/mod.rs"]
-mod support;
+use crate::support;
 
 /// So that what is measured in seconds takes milliseconds.
 const HASTE: &[&str] = &[

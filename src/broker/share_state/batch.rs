@@ -89,7 +89,9 @@ mod tests {
     /// The cases of Kafka's own test of its combiner.
     #[test]
     fn overlaps_are_combined_as_kafka_does() {
-        let cases: &[(&str, &[StateBatch], &[StateBatch], i64, &[StateBatch])] = &[
+        // What it is about, what is known, what comes, the start offset, what is known then.
+        type Case<'a> = (&'a str, &'a [StateBatch], &'a [StateBatch], i64, &'a [StateBatch]);
+        let cases: &[Case<'_>] = &[
             ("nothing", &[], &[], -1, &[]),
             ("one", &[], &[batch(100, 110, 0, 1)], -1, &[batch(100, 110, 0, 1)]),
             ("the same", &[batch(100, 110, 0, 1)], &[batch(100, 110, 0, 1)], -1, &[batch(100, 110, 0, 1)]),

@@ -70,12 +70,13 @@ fn sizes(group: &Group) -> Vec<usize> {
 }
 
 fn held(group: &Group) -> BTreeSet<(String, Uuid, i32)> {
-    let of = |(id, member): (&String, &(Option<String>, BTreeSet<Uuid>, Arc<Assignment>))| {
-        let id = id.clone();
-        let each = member.2.iter().flat_map(|(t, ps)| ps.iter().map(|p| (*t, *p)).collect::<Vec<_>>());
-        each.map(|(t, p)| (id.clone(), t, p)).collect::<Vec<_>>()
-    };
-    group.iter().flat_map(of).collect()
+    let mut held = BTreeSet::new();
+    for (id, (_, _, assignment)) in group {
+        for (topic, partitions) in assignment.iter() {
+            held.extend(partitions.iter().map(|partition| (id.clone(), *topic, *partition)));
+        }
+    }
+    held
 }
 
 fn partitions(group: &Group, member: &str, n: u8) -> Vec<i32> {

@@ -52,7 +52,7 @@ impl Fixture {
     fn check_replay(&self) {
         let mut replayed = ShareGroup::new("g");
         for record in &self.log {
-            let read = read_kind(record, |kind, key, value| read_change(kind, key, value)).unwrap();
+            let read = read_kind(record, read_change).unwrap();
             let (group, change) = read.expect("a record of a share group");
             assert_eq!(group, "g");
             replayed.apply(change);

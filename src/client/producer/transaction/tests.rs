@@ -253,11 +253,9 @@ proptest! {
                     }
                     Err(_) => {}
                 },
-                Move::Raise => {
-                    if state.epoch_to_raise().is_some() {
-                        epoch += 1;
-                        state.initialized(identity(epoch), coordinator);
-                    }
+                Move::Raise if state.epoch_to_raise().is_some() => {
+                    epoch += 1;
+                    state.initialized(identity(epoch), coordinator);
                 }
                 _ => {}
             }

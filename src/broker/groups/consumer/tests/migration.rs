@@ -20,11 +20,7 @@ pub(super) fn subscription(topics: &[&str], owned: &str) -> Bytes {
         let (topic, number) = partition.split_at(1);
         by_topic.entry(topic).or_default().push(number.parse().unwrap());
     }
-    let owned = by_topic.into_iter().map(|(topic, partitions)| TopicPartition {
-        topic: topic.to_owned(),
-        partitions,
-        ..Default::default()
-    });
+    let owned = by_topic.into_iter().map(|(topic, partitions)| TopicPartition { topic: topic.to_owned(), partitions });
     let message = ConsumerProtocolSubscription {
         topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
         owned_partitions: owned.collect(),
@@ -156,7 +152,6 @@ impl World {
             assigned_partitions: vec![crate::protocol::messages::consumer_protocol_assignment::TopicPartition {
                 topic: "a".into(),
                 partitions: vec![0, 1, 2],
-                ..Default::default()
             }],
             ..Default::default()
         };
