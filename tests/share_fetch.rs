@@ -205,6 +205,9 @@ fn a_fetch_waits_for_appends_releases_and_locks_that_run_out() {
     let started = Instant::now();
     assert_eq!(a.wait(300), []);
     assert!(started.elapsed() >= Duration::from_millis(300));
+    let at_once = ShareFetchRequest { max_wait_ms: 20_000, min_bytes: 0, ..a.request(&[]) };
+    assert_eq!(acquired(&a.call(&at_once)), [], "who asks for nothing does not wait");
+    assert!(started.elapsed() < Duration::from_secs(15));
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| a.wait(20_000));
         produce(&mut wire, "t", 4);
@@ -213,12 +216,12 @@ fn a_fetch_waits_for_appends_releases_and_locks_that_run_out() {
     assert_eq!(b.fetch(&[]), []);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| b.wait(20_000));
-        assert_eq!(a.acknowledge(2, &[(1, 1, RELEASE)], false).1, [ErrorCode::None]);
+        assert_eq!(a.acknowledge(3, &[(1, 1, RELEASE)], false).1, [ErrorCode::None]);
         assert_eq!(waiting.join().unwrap(), [(1, 1, 2)], "what a has released");
     });
     assert_eq!(b.acknowledge(2, &[(1, 1, ACCEPT)], false).1, [ErrorCode::None]);
     assert_eq!(b.wait(20_000), [(0, 0, 2), (2, 3, 2)], "a had them for too long");
-    let late = a.acknowledge(3, &[(0, 0, ACCEPT)], false).1;
+    let late = a.acknowledge(4, &[(0, 0, ACCEPT)], false).1;
     assert_eq!(late, [ErrorCode::InvalidRecordState]);
     // b's connection breaks.
     let mut c = Member::new(&broker, "c", id);

@@ -83,7 +83,7 @@ async fn answer_all(stream: TcpStream, peer: Peer, broker: &Arc<Broker>, mut sto
 }
 
 /// Requests that may wait long for something other than themselves. Their handlers change nothing after their first wait, so they
-/// may be dropped.
+/// may be dropped; what ShareFetch acknowledges is a task of its own, and what it takes it takes at its very end.
 fn waits(start: &RequestStart) -> bool {
     matches!(start.api, ApiKey::Fetch | ApiKey::ShareFetch | ApiKey::JoinGroup | ApiKey::SyncGroup)
 }

@@ -49,7 +49,7 @@ impl ShareGroups {
                 let is_late = tokio::time::Instant::now() >= deadline;
                 let (bytes, can_read) = readable(&targets, &settings);
                 let has_enough = bytes > 0 && bytes >= wanted.min_bytes;
-                let must_answer = is_late || !targets.failed.is_empty() || !can_read;
+                let must_answer = is_late || wanted.min_bytes == 0 || !targets.failed.is_empty() || !can_read;
                 let mut look_again = false;
                 if must_answer || has_enough {
                     let max_bytes =
@@ -113,7 +113,9 @@ impl ShareGroups {
             }
             taken.push((*partition, result));
         }
-        self.ring_timers();
+        if left < wanted.max_records {
+            self.locked_until(now().steady + settings.rules.record_lock_duration);
+        }
         taken
     }
 }

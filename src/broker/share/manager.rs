@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{Notify, OnceCell};
 use tokio::task::JoinSet;
@@ -32,6 +33,8 @@ pub(in crate::broker) struct ShareGroups {
     sessions: Mutex<ShareSessions>,
     /// Rung when a lock may run out earlier than was known.
     timers: Notify,
+    /// When the timers wake by themselves; `None` while they look, and while there is no lock.
+    wakes_at: Mutex<Option<Instant>>,
 }
 
 impl ShareGroups {
@@ -50,6 +53,7 @@ impl ShareGroups {
             partitions: Mutex::default(),
             sessions: Mutex::new(ShareSessions::new(slots)),
             timers: Notify::new(),
+            wakes_at: Mutex::default(),
         }
     }
 
@@ -108,9 +112,15 @@ impl ShareGroups {
         self.slots().get(&key).and_then(|slot| slot.get().cloned()).filter(|loaded| loaded.is_valid())
     }
 
-    /// Locks may run out earlier than was known.
-    pub(super) fn ring_timers(&self) {
-        self.timers.notify_one();
+    /// Locks were given that run out at this time. They all last equally long in a group, so that this is hardly ever news.
+    pub(super) fn locked_until(&self, at: Instant) {
+        if self.wakes_at().is_none_or(|wakes_at| at < wakes_at) {
+            self.timers.notify_one();
+        }
+    }
+
+    fn wakes_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.wakes_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // ---- What members say
@@ -182,6 +192,8 @@ impl ShareGroups {
         let mut expiring: JoinSet<SharePartitionKey> = JoinSet::new();
         let mut busy: HashSet<SharePartitionKey> = HashSet::new();
         loop {
+            // Order: whoever gives a lock while this looks rings.
+            *self.wakes_at() = None;
             let time = now().steady;
             let loaded: Vec<_> = self.slots().values().filter_map(|slot| slot.get().cloned()).collect();
             let mut next = None;
@@ -197,6 +209,7 @@ impl ShareGroups {
                     expiring.spawn(async move { this.expire(&partition).await });
                 }
             }
+            *self.wakes_at() = next;
             tokio::select! {
                 () = self.timers.notified() => {}
                 Some(done) = expiring.join_next() => match done {
@@ -223,7 +236,7 @@ impl ShareGroups {
     }
 }
 
-async fn sleep_until(at: Option<std::time::Instant>) {
+async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,

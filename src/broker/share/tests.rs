@@ -346,7 +346,7 @@ struct Model {
 /// Method: random members acquire, acknowledge, leave and time out; persisting fails at random; a map by offset says what is right.
 #[test]
 fn random_members_agree_with_a_plain_model() {
-    for _ in 0..12 {
+    for _ in 0..8 {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
         run(&mut fastrand::Rng::with_seed(seed));
