@@ -53,7 +53,12 @@ impl Shard {
     ) -> Result<Beat, Refusal> {
         let id = request.group_id.as_str();
         let view = Arc::clone(&self.view);
-        let not_found = self.not_a_streams_group(id);
+        // Kafka words it in two ways.
+        let not_found = if self.groups.contains_key(id) || is_leave(request) {
+            self.not_a_streams_group(id)
+        } else {
+            Refusal::new(ErrorCode::GroupIdNotFound, format!("Streams group {id} not found."))
+        };
         if let Some(topology) = &request.topology
             && topology_record(id, topology).value.is_some_and(|value| value.len() > self.config.max_record_bytes)
         {
@@ -101,12 +106,8 @@ impl Shard {
     }
 
     fn not_a_streams_group(&self, id: &str) -> Refusal {
-        let message = if self.groups.contains_key(id) {
-            format!("Group {id} is not a streams group.")
-        } else {
-            format!("Streams group {id} not found.")
-        };
-        Refusal::new(ErrorCode::GroupIdNotFound, message)
+        let what = if self.groups.contains_key(id) { "is not a streams group" } else { "not found" };
+        Refusal::new(ErrorCode::GroupIdNotFound, format!("Group {id} {what}."))
     }
 
     /// One group, for StreamsGroupDescribe.

@@ -103,7 +103,7 @@ fn strangers_are_refused() {
     let mut world = World::new();
     refused(&mut world, &beating("m1", 1, ""), ErrorCode::GroupIdNotFound, "Streams group g not found.");
     let leaving = StreamsGroupHeartbeatRequest { member_epoch: -1, ..from("m1") };
-    refused(&mut world, &leaving, ErrorCode::GroupIdNotFound, "Streams group g not found.");
+    refused(&mut world, &leaving, ErrorCode::GroupIdNotFound, "Group g not found.");
     let mut world = World::settled();
     let words = "Member m2 is not a member of group g.";
     refused(&mut world, &beating("m2", 1, ""), ErrorCode::UnknownMemberId, words);
