@@ -87,11 +87,11 @@ routes! {
     WriteShareGroupState 0..=1 => api::share_state::write;
     DeleteShareGroupState 0..=0 => api::share_state::delete;
     ReadShareGroupStateSummary 0..=1 => api::share_state::summary;
+    StreamsGroupHeartbeat 0..=0 => api::streams_groups::heartbeat;
+    StreamsGroupDescribe 0..=0 => api::streams_groups::describe;
     DescribeShareGroupOffsets 0..=1 => api::share_offsets::describe;
     AlterShareGroupOffsets 0..=0 => api::share_offsets::alter;
     DeleteShareGroupOffsets 0..=0 => api::share_offsets::delete;
-    StreamsGroupHeartbeat 0..=0 => api::streams_groups::heartbeat;
-    StreamsGroupDescribe 0..=0 => api::streams_groups::describe;
 }
 
 /// Answers one request.
