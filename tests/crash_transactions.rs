@@ -18,8 +18,8 @@ use support::Broker;
 use wire::{Wire, batch_of};
 
 const PARTITIONS: i32 = 2;
-const RECORDS: usize = 3000;
-const ROUNDS: usize = 12;
+const RECORDS: usize = 5000;
+const ROUNDS: usize = 20;
 const GROUP: &str = "copy";
 const LONG: Duration = Duration::from_secs(30);
 const SETTINGS: &[&str] = &["offsets.topic.num.partitions=2", "transaction.state.log.num.partitions=2"];

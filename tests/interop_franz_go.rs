@@ -52,3 +52,8 @@ fn groups() {
 fn transactions() {
     pass("TestTxnEtl", "none");
 }
+
+#[test]
+fn share_groups() {
+    pass("Share", "none");
+}

@@ -137,6 +137,35 @@ fn other_clients_copy_exactly_once_and_their_traces_are_kafkas() {
     });
 }
 
+/// What groups and transactions leave behind, as the formatters of Kafka's console consumer show it.
+#[test]
+fn kafkas_formatters_show_the_coordinators_topics() {
+    need!(Library::Java.missing());
+    let cluster = Cluster::start();
+    let mut driver = Driver::start(Library::Java, cluster.address());
+    let (input, output, group, id) =
+        (cluster.name("in"), cluster.name("out"), cluster.name("copy"), cluster.name("id"));
+    driver.create_topic(&input, 1, json!({}));
+    driver.create_topic(&output, 1, json!({}));
+    let records = records(&input, 1, &named("n", 20));
+    driver.produce(json!({"op": "produce", "acks": "all", "records": records}));
+    driver.call(json!({"op": "transact", "id": "a", "transactional_id": id}));
+    let copy = json!({
+        "op": "copy", "id": "a", "group": group, "from": input, "to": output, "count": 20, "batch": 10, "abort_every": 5,
+    });
+    assert_eq!(driver.call(copy), 20);
+    for (topic, formatter, traces) in [
+        ("__consumer_offsets", "OffsetsMessageFormatter", [group.as_str(), "\"offset\":20"]),
+        ("__consumer_offsets", "GroupMetadataMessageFormatter", [group.as_str(), "\"protocolType\":\"consumer\""]),
+        ("__transaction_state", "TransactionLogMessageFormatter", [id.as_str(), "\"producerId\":"]),
+    ] {
+        let formatter = format!("org.apache.kafka.tools.consumer.{formatter}");
+        let arguments = ["--topic", topic, "--from-beginning", "--timeout-ms", "5000", "--formatter", &formatter];
+        let printed = Tools::Scripts(Home::Kafka).run("console-consumer", cluster.address(), &arguments).succeed();
+        printed.says(&traces);
+    }
+}
+
 /// An open transaction is found, described and ended by `kafka-transactions.sh`; and one that takes too long by the broker.
 #[test]
 fn kafkas_tool_manages_our_transactions() {
