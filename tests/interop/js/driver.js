@@ -30,6 +30,14 @@ const kafka = new Kafka({
 
 class Unsupported extends Error {}
 
+/** Producers with a transactional id, and the transaction that each has open. */
+const transactional = new Map()
+
+const endTransaction = async (held, how) => {
+  if (how === 'commit') await held.open.commit()
+  else if (how === 'abort') await held.open.abort()
+}
+
 const encode = (bytes) => {
   if (bytes === null || bytes === undefined) return null
   if (bytes.length > 1024) return `sha256:${createHash('sha256').update(bytes).digest('hex')}:${bytes.length}`
@@ -153,6 +161,34 @@ const codes = async (names, call) => {
 }
 
 const handlers = {
+  async transact({ id, transactional_id, timeout_ms = 60000 }) {
+    const producer = kafka.producer({
+      transactionalId: transactional_id, transactionTimeout: timeout_ms, idempotent: true, maxInFlightRequests: 1,
+      createPartitioner: Partitioners.DefaultPartitioner, retry: { initialRetryTime: 50, retries: 3 },
+    })
+    await producer.connect()
+    transactional.set(id, { producer, open: null })
+    return null
+  },
+
+  async transaction({ id, records, end }) {
+    const held = transactional.get(id)
+    held.open = await held.producer.transaction()
+    const results = []
+    for (const record of records) {
+      const message = { value: decode(record.v), partition: record.p }
+      const [sent] = await held.open.send({ topic: record.t, messages: [message], acks: -1 })
+      results.push({ p: sent.partition, o: Number(sent.baseOffset) })
+    }
+    await endTransaction(held, end)
+    return results
+  },
+
+  async end_transaction({ id, end }) {
+    await endTransaction(transactional.get(id), end)
+    return null
+  },
+
   async produce({ codec = 'none', acks = 'all', idempotent = false, records }) {
     const producer = kafka.producer({
       idempotent, createPartitioner: Partitioners.DefaultPartitioner, allowAutoTopicCreation: true,
