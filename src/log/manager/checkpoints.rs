@@ -1,0 +1,55 @@
+//! The checkpoint files of the directories: what a start needs to know about each log without reading it.
+
+use std::sync::atomic::Ordering;
+
+use super::{LogManager, ManagerError, io_error, lock};
+use crate::log::Log;
+use crate::log::checkpoint::{self, Offsets};
+use crate::types::Offset;
+
+impl LogManager {
+    /// Notes how far each log is known to be on disk.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn checkpoint_recovery_points(&self) -> Result<(), ManagerError> {
+        self.checkpoint(checkpoint::RECOVERY_POINTS, |log| Some(log.recovery_point()))
+    }
+
+    /// Notes the high watermarks.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn checkpoint_high_watermarks(&self) -> Result<(), ManagerError> {
+        self.checkpoint(checkpoint::HIGH_WATERMARKS, |log| Some(log.high_watermark()))
+    }
+
+    /// Notes where logs begin, of those that have lost their beginning.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn checkpoint_log_start_offsets(&self) -> Result<(), ManagerError> {
+        self.checkpoint(checkpoint::LOG_START_OFFSETS, |log| {
+            Some(log.log_start_offset()).filter(|start| *start > Offset::ZERO)
+        })
+    }
+
+    fn checkpoint(&self, name: &'static str, offset: impl Fn(&Log) -> Option<Offset>) -> Result<(), ManagerError> {
+        let mut offsets = vec![Offsets::new(); self.directories.len()];
+        for (partition, hosted) in self.logs().iter() {
+            if let (Some(offsets), Some(offset)) = (offsets.get_mut(hosted.directory), offset(&hosted.log)) {
+                offsets.insert(partition.clone(), offset);
+            }
+        }
+        for (directory, offsets) in self.directories.iter().zip(offsets) {
+            let mut written = lock(&directory.written);
+            if directory.failed.load(Ordering::Acquire) || written.get(name) == Some(&offsets) {
+                continue;
+            }
+            let path = directory.locked.path().join(name);
+            checkpoint::write(&path, &offsets).map_err(io_error("write", &path))?;
+            written.insert(name, offsets);
+        }
+        Ok(())
+    }
+}
