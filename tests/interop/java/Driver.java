@@ -261,7 +261,14 @@ public final class Driver {
             consumer.assign(partitions);
             consumer.seekToBeginning(partitions);
             long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(r.get("timeout_ms").asLong());
-            while (records.size() < r.get("count").asInt() && System.nanoTime() < deadline) {
+            Map<TopicPartition, Long> ends = r.has("count") ? Map.of() : consumer.endOffsets(partitions);
+            while (System.nanoTime() < deadline) {
+                boolean done = r.has("count")
+                    ? records.size() >= r.get("count").asInt()
+                    : partitions.stream().allMatch(p -> consumer.position(p) >= ends.get(p));
+                if (done) {
+                    break;
+                }
                 for (ConsumerRecord<byte[], byte[]> one : consumer.poll(Duration.ofMillis(100))) {
                     records.add(toRecord(one));
                 }
