@@ -19,10 +19,10 @@ use kafka_rs::client::ClientOptions;
 use serde_json::{Value, json};
 use support::wait_for;
 
-/// librdkafka and Java's clients of before and after KIP-890, and kafkajs, which is older than both.
-const TRANSACTIONAL: &[Library] = &[Library::Confluent, Library::Java, Library::Java39, Library::Kafkajs];
-/// Those whose drivers can copy.
-const COPYING: &[Library] = &[Library::Confluent, Library::Java, Library::Java39];
+/// librdkafka and Java's clients of before and after KIP-890; aiokafka and kafkajs, which are older than both and than KIP-447: they name
+/// the group alone when they send offsets.
+const TRANSACTIONAL: &[Library] =
+    &[Library::Confluent, Library::Java, Library::Java39, Library::Aiokafka, Library::Kafkajs];
 const INVALID_PRODUCER_EPOCH: i64 = 47;
 const INVALID_TXN_STATE: i64 = 48;
 const PRODUCER_FENCED: i64 = 90;
@@ -100,32 +100,27 @@ fn other_producers_commit_abort_and_are_fenced() {
         driver.call(json!({"op": "transact", "id": "b", "transactional_id": id}));
         let last = named("last", 3);
         run(&mut driver, "b", &last, "commit");
-        let code = driver.call_for_error(json!({"op": "end_transaction", "id": "a", "end": "commit"}));
-        assert!([INVALID_PRODUCER_EPOCH, PRODUCER_FENCED, LOCAL_FENCED].contains(&code), "{code}");
+        assert_fenced(&mut driver, "a");
         assert_eq!(read(&mut driver, &topic, "read_committed", 38), set(&[&kept, &more, &last]));
     });
 }
 
+fn assert_fenced(driver: &mut Driver, name: &str) {
+    let code = driver.call_for_error(json!({"op": "end_transaction", "id": name, "end": "commit"}));
+    assert!([INVALID_PRODUCER_EPOCH, PRODUCER_FENCED, LOCAL_FENCED].contains(&code), "{code}");
+}
+
+/// Goal: each record is copied once, although some transactions are aborted, and although the first copier stops in the middle of one and
+/// another takes its id over.
 #[test]
 fn other_clients_copy_exactly_once_and_their_traces_are_kafkas() {
-    for_each_library(COPYING, |library| {
+    for_each_library(TRANSACTIONAL, |library| {
         let cluster = Cluster::start();
         let mut driver = Driver::start(library, cluster.address());
-        let (input, output) = (cluster.name("in"), cluster.name("out"));
-        let group = cluster.name("copy");
-        driver.create_topic(&input, 2, json!({}));
-        driver.create_topic(&output, 2, json!({}));
-        let values = named("n", 200);
-        driver.produce(json!({"op": "produce", "acks": "all", "records": records(&input, 2, &values)}));
-        driver.call(json!({"op": "transact", "id": "a", "transactional_id": cluster.name("id")}));
-        let copied = driver.call(json!({
-            "op": "copy", "id": "a", "group": group, "from": input, "to": output, "count": 200, "batch": 17,
-            "abort_every": 3,
-        }));
-        assert_eq!(copied, 200);
-        assert_eq!(read(&mut driver, &output, "read_committed", 200), set(&[&values]));
-        let committed = driver.call(json!({"op": "committed", "group": group, "topic": input}));
-        assert_eq!(committed, json!({"0": 100, "1": 100}));
+        copy_exactly_once(&cluster, &mut driver, "classic");
+        if [Library::Confluent, Library::Java].contains(&library) {
+            copy_exactly_once(&cluster, &mut driver, "consumer");
+        }
         drop(driver);
         let Some(stopped) = cluster.stop() else { return };
         if Home::Kafka.missing().is_none() {
@@ -137,6 +132,31 @@ fn other_clients_copy_exactly_once_and_their_traces_are_kafkas() {
             }
         }
     });
+}
+
+/// The reader's group is of the given protocol.
+fn copy_exactly_once(cluster: &Cluster, driver: &mut Driver, protocol: &str) {
+    let name = |base: &str| cluster.name(&format!("{base}-{protocol}"));
+    let (input, output, group, id) = (name("in"), name("out"), name("copy"), name("id"));
+    driver.create_topic(&input, 2, json!({}));
+    driver.create_topic(&output, 2, json!({}));
+    let values = named("n", 200);
+    driver.produce(json!({"op": "produce", "acks": "all", "records": records(&input, 2, &values)}));
+    let copy = |driver: &mut Driver, by: &str, leave_open: bool| {
+        driver.call(json!({"op": "transact", "id": by, "transactional_id": id}));
+        let copied = driver.call(json!({
+            "op": "copy", "id": by, "group": group, "from": input, "to": output, "count": 200, "batch": 17,
+            "abort_every": 3, "protocol": protocol, "leave_open": leave_open,
+        }));
+        copied.as_u64().unwrap()
+    };
+    let left_open = copy(driver, "a", true);
+    assert!((1..200).contains(&left_open), "{left_open}");
+    assert_eq!(copy(driver, "b", false), 200);
+    assert_fenced(driver, "a");
+    assert_eq!(read(driver, &output, "read_committed", 200), set(&[&values]));
+    let committed = driver.call(json!({"op": "committed", "group": group, "topic": input}));
+    assert_eq!(committed, json!({"0": 100, "1": 100}));
 }
 
 /// What groups and transactions leave behind, as the formatters of Kafka's console consumer show it.

@@ -214,6 +214,7 @@ public final class Driver {
         config.put("enable.auto.commit", false);
         config.put("isolation.level", "read_committed");
         config.put("max.poll.records", r.get("batch").asInt());
+        config.put("group.protocol", r.path("protocol").asText("classic"));
         int done = 0;
         try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
             consumer.subscribe(List.of(text(r, "from")));
@@ -233,6 +234,10 @@ public final class Driver {
                     producer.send(new ProducerRecord<>(text(r, "to"), one.partition(), null, one.value()));
                 }
                 producer.sendOffsetsToTransaction(ends, consumer.groupMetadata());
+                if (r.path("leave_open").asBoolean()) {
+                    producer.flush();
+                    return polled.count();
+                }
                 if (rounds++ % r.get("abort_every").asInt() == 0) {
                     producer.abortTransaction();
                     starts.forEach(consumer::seek);

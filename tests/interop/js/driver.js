@@ -189,6 +189,53 @@ const handlers = {
     return null
   },
 
+  async copy({ id, group, from, to, count, batch: size, abort_every: abortEvery, leave_open: leaveOpen }) {
+    const held = transactional.get(id)
+    const consumer = kafka.consumer({ groupId: group, maxWaitTimeInMs: 100, readUncommitted: false })
+    let done = 0
+    let rounds = 0
+    let finish
+    const finished = new Promise((resolve, reject) => { finish = { resolve, reject } })
+    const copyOnce = async (partition, messages) => {
+      held.open = await held.producer.transaction()
+      await held.open.send({ topic: to, messages: messages.map(({ value }) => ({ value, partition })), acks: -1 })
+      const offset = String(BigInt(messages[messages.length - 1].offset) + 1n)
+      await held.open.sendOffsets({ consumerGroupId: group, topics: [{ topic: from, partitions: [{ partition, offset }] }] })
+      if (leaveOpen) return true
+      rounds += 1
+      const isKept = rounds % abortEvery !== 0
+      await endTransaction(held, isKept ? 'commit' : 'abort')
+      return isKept
+    }
+    await consumer.connect()
+    await consumer.subscribe({ topics: [from], fromBeginning: true })
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      eachBatch: async ({ batch, heartbeat, resolveOffset }) => {
+        try {
+          for (let start = 0; start < batch.messages.length && done < (leaveOpen ? 1 : count);) {
+            const messages = batch.messages.slice(start, start + size)
+            if (!(await copyOnce(batch.partition, messages))) continue
+            start += messages.length
+            done += messages.length
+            resolveOffset(messages[messages.length - 1].offset)
+            await heartbeat()
+          }
+        } catch (error) {
+          finish.reject(error)
+        }
+        if (done >= (leaveOpen ? 1 : count)) finish.resolve()
+      },
+    })
+    try {
+      await Promise.race([finished, sleep(30000)])
+    } finally {
+      await consumer.disconnect()
+    }
+    return done
+  },
+
   async produce({ codec = 'none', acks = 'all', idempotent = false, records }) {
     const producer = kafka.producer({
       idempotent, createPartitioner: Partitioners.DefaultPartitioner, allowAutoTopicCreation: true,

@@ -24,6 +24,8 @@ ASSIGNORS = {
 
 
 def code_of(error):
+    if isinstance(error, aiokafka.errors.ProducerFenced):
+        return 90  # The library's own exception, without Kafka's code.
     return getattr(error, "errno", -1)
 
 
@@ -95,10 +97,11 @@ class Driver:
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.connected = None
         self.members = {}
+        self.transactional = {}
 
     def __getattribute__(self, name):
         attribute = object.__getattribute__(self, name)
-        if asyncio.iscoroutinefunction(attribute) and name != "admin":
+        if asyncio.iscoroutinefunction(attribute) and name not in ("admin", "end"):
             return lambda *args: asyncio.run_coroutine_threadsafe(attribute(*args), self.loop).result()
         return attribute
 
@@ -107,6 +110,79 @@ class Driver:
             self.connected = AIOKafkaAdminClient(bootstrap_servers=BOOTSTRAP)
             await self.connected.start()
         return self.connected
+
+    async def transact(self, request):
+        """A producer with a transactional id, ready to begin."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=BOOTSTRAP,
+            transactional_id=request["transactional_id"],
+            transaction_timeout_ms=request.get("timeout_ms", 60000),
+            linger_ms=5,
+        )
+        await asyncio.wait_for(producer.start(), TIMEOUT)
+        self.transactional[request["id"]] = producer
+
+    async def transaction(self, request):
+        producer = self.transactional[request["id"]]
+        await producer.begin_transaction()
+        sending = [
+            await producer.send(item["t"], value=decode(item["v"]), partition=item["p"]) for item in request["records"]
+        ]
+        results = []
+        for future in sending:
+            try:
+                sent = await asyncio.wait_for(future, TIMEOUT)
+                results.append({"p": sent.partition, "o": sent.offset})
+            except (aiokafka.errors.KafkaError, asyncio.TimeoutError) as error:
+                results.append(error_of(error, code_of))
+        await self.end(producer, request["end"])
+        return results
+
+    async def end_transaction(self, request):
+        await self.end(self.transactional[request["id"]], request["end"])
+
+    async def end(self, producer, how):
+        if how == "commit":
+            await producer.commit_transaction()
+        elif how == "abort":
+            await producer.abort_transaction()
+
+    async def copy(self, request):
+        producer = self.transactional[request["id"]]
+        consumer = AIOKafkaConsumer(
+            request["from"],
+            bootstrap_servers=BOOTSTRAP,
+            group_id=request["group"],
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+        )
+        await consumer.start()
+        done, rounds = 0, 0
+        deadline = time.monotonic() + TIMEOUT
+        while done < request["count"] and time.monotonic() < deadline:
+            polled = await consumer.getmany(timeout_ms=500, max_records=request["batch"])
+            messages = [m for batch in polled.values() for m in batch]
+            if not messages:
+                continue
+            rounds += 1
+            await producer.begin_transaction()
+            for message in messages:
+                await producer.send(request["to"], value=message.value, partition=message.partition)
+            ends = {partition: batch[-1].offset + 1 for partition, batch in polled.items() if batch}
+            await producer.send_offsets_to_transaction(ends, request["group"])
+            if request.get("leave_open"):
+                done += len(messages)
+                break
+            if rounds % request["abort_every"] == 0:
+                await producer.abort_transaction()
+                for partition, batch in polled.items():
+                    consumer.seek(partition, batch[0].offset)
+            else:
+                await producer.commit_transaction()
+                done += len(messages)
+        await consumer.stop()
+        return done
 
     async def produce(self, request):
         codec, acks = request.get("codec", "none"), request.get("acks", "all")

@@ -164,6 +164,7 @@ class Driver:
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
+                "group.protocol": request.get("protocol", "classic"),
             }
         )
         consumer.subscribe([request["from"]])
@@ -178,6 +179,9 @@ class Driver:
             for message in messages:
                 producer.produce(request["to"], value=message.value(), partition=message.partition())
             producer.send_offsets_to_transaction(ends(messages), consumer.consumer_group_metadata(), TIMEOUT)
+            if request.get("leave_open"):
+                done += len(messages)
+                break
             if rounds % request["abort_every"] == 0:
                 producer.abort_transaction(TIMEOUT)
                 first = {}
