@@ -1,7 +1,8 @@
 //! What groups cost: how fast many are loaded and what they take, what heartbeats take, how long a commit takes. Prints figures, asserts nothing.
 //!
-//! `cargo bench --bench groups` (builds with optimisations). `KAFKA_RS_BENCH_BOOTSTRAP=host:port` measures another broker, as far as
-//! that can be seen from outside; `KAFKA_RS_BENCH_PID` its process.
+//! `cargo bench --bench groups` (builds with optimisations). `KAFKA_RS_BENCH_BOOTSTRAP=host:port` measures another broker;
+//! `KAFKA_RS_BENCH_PID_FILE` says which process it is, `KAFKA_RS_BENCH_STOP` and `KAFKA_RS_BENCH_START` are commands that restart it at the
+//! same address on the same directory. What is not said is not measured.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -11,76 +12,119 @@
 
 mod support;
 
+use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use kafka_rs::protocol::ErrorCode;
-use kafka_rs::protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_rs::protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_rs::protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
-use kafka_rs::protocol::messages::{
-    FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, OffsetCommitRequest, OffsetFetchRequest,
-    SyncGroupRequest,
-};
+use kafka_rs::protocol::messages::{FindCoordinatorRequest, OffsetCommitRequest, OffsetFetchRequest};
+use support::members::{Member, classic_members, consumer_members};
 use support::wire::Wire;
-use support::{cpu_seconds_of, report, resident_kb, start, stop};
+use support::{cpu_seconds_of, report, resident_kb_of, start, stop};
 
 const GROUPS: usize = 10_000;
 const PARTITIONS: i32 = 10;
-const MEMBERS: usize = 1_000;
+const GROUPS_WITH_MEMBERS: usize = 100;
 const MEMBERS_OF_A_GROUP: usize = 10;
-/// The default of Kafka's clients.
+/// The default of Kafka's clients. Members of the newer protocol are told theirs by the broker.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
+const HEARTBEAT_ROUNDS: u32 = 3;
+const COMMITS: usize = 2_000;
 const TOPIC: &str = "bench";
 
 fn main() {
-    if let Ok(address) = std::env::var("KAFKA_RS_BENCH_BOOTSTRAP") {
-        let pid = std::env::var("KAFKA_RS_BENCH_PID").ok().map(|pid| pid.parse().unwrap());
-        prepare(&address);
-        commits(&address);
-        heartbeats(&address, pid);
-        return;
+    match std::env::var("KAFKA_RS_BENCH_BOOTSTRAP") {
+        Ok(address) => measure_another(&address),
+        Err(_) => measure_ours(),
     }
+}
+
+fn measure_ours() {
     let data = tempfile::tempdir().unwrap();
-    let dir = data.path().join("groups");
-    let (broker, _) = start(&dir);
-    prepare(&broker.address);
-    commits(&broker.address);
-    heartbeats(&broker.address, Some(broker.pid()));
+    let (broker, _) = start(&data.path().join("groups"));
+    measure_at_rest(&broker.address, Some(broker.pid()));
     stop(broker);
 
     let dir = data.path().join("many");
     let (broker, _) = start(&dir);
     prepare(&broker.address);
-    std::thread::sleep(Duration::from_millis(500));
-    let empty = resident_kb(&broker);
-    let mut wire = Wire::connect(&broker.address);
+    commit_many(&broker.address, Some(broker.pid()));
+    stop(broker);
+    let begin = Instant::now();
+    let (broker, _) = start(&dir);
+    fetch_many(&broker.address, begin);
+    tell_memory("after it", Some(broker.pid()));
+    stop(broker);
+}
+
+fn measure_another(address: &str) {
+    let pid = || {
+        let file = std::env::var("KAFKA_RS_BENCH_PID_FILE").ok()?;
+        Some(std::fs::read_to_string(file).unwrap().trim().parse().unwrap())
+    };
+    measure_at_rest(address, pid());
+    commit_many(address, pid());
+    let (Ok(stop), Ok(start)) = (std::env::var("KAFKA_RS_BENCH_STOP"), std::env::var("KAFKA_RS_BENCH_START")) else {
+        return;
+    };
+    assert!(shell(&stop).status().unwrap().success());
+    let begin = Instant::now();
+    let mut starting = shell(&start).spawn().unwrap();
+    fetch_many(address, begin);
+    assert!(starting.wait().unwrap().success());
+    tell_memory("after it", pid());
+}
+
+fn shell(command: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]);
+    shell
+}
+
+fn measure_at_rest(address: &str, pid: Option<u32>) {
+    prepare(address);
+    commits(address);
+    let members = classic_members(address, GROUPS_WITH_MEMBERS, MEMBERS_OF_A_GROUP);
+    heartbeats("classic", members, HEARTBEAT_INTERVAL, pid);
+    let (members, interval) = consumer_members(address, TOPIC, GROUPS_WITH_MEMBERS, MEMBERS_OF_A_GROUP);
+    heartbeats("consumer", members, interval, pid);
+}
+
+/// Gives many groups offsets.
+fn commit_many(address: &str, pid: Option<u32>) {
+    tell_memory("before many groups", pid);
+    let mut wire = Wire::connect(address);
     let begin = Instant::now();
     for group in 0..GROUPS {
         commit(&mut wire, &format!("many-{group}"), PARTITIONS);
     }
-    let took = begin.elapsed().as_secs_f64();
-    println!("{GROUPS} groups, {PARTITIONS} offsets each: committed in {took:.1} s, {:.1} MiB", mib(&broker, empty));
-    stop(broker);
-    let (broker, ready) = start(&dir);
-    let begin = Instant::now();
-    let mut wire = Wire::connect(&broker.address);
+    println!("{GROUPS} groups, {PARTITIONS} offsets each: committed in {:.1} s", begin.elapsed().as_secs_f64());
+    tell_memory("with them", pid);
+}
+
+/// Fetches the offsets of all of them from a broker that was started at `begin`.
+fn fetch_many(address: &str, begin: Instant) {
+    while TcpStream::connect(address).is_err() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut wire = Wire::connect(address);
     for group in 0..GROUPS {
         while !is_loaded(&mut wire, &format!("many-{group}")) {
             std::thread::sleep(Duration::from_millis(1));
         }
+        if group == 0 {
+            println!("loaded: the first group's offsets {:.2} s after the start", begin.elapsed().as_secs_f64());
+        }
     }
-    let took = begin.elapsed() + ready;
-    println!(
-        "loaded: the offsets of all {GROUPS} groups are fetched {:.0} ms after the start, {:.1} MiB",
-        took.as_secs_f64() * 1000.0,
-        mib(&broker, empty)
-    );
-    stop(broker);
+    println!("loaded: those of all {GROUPS} groups {:.2} s after the start", begin.elapsed().as_secs_f64());
 }
 
-/// More memory than before.
-fn mib(broker: &support::Running, before_kb: u64) -> f64 {
-    resident_kb(broker).saturating_sub(before_kb) as f64 / 1024.0
+fn tell_memory(when: &str, pid: Option<u32>) {
+    if let Some(pid) = pid {
+        println!("resident memory {when}: {:.1} MiB", resident_kb_of(pid) as f64 / 1024.0);
+    }
 }
 
 /// Makes the topic, and has the broker make that of the offsets.
@@ -119,107 +163,50 @@ fn is_loaded(wire: &mut Wire, group: &str) -> bool {
     let group = OffsetFetchRequestGroup { group_id: group.into(), topics: None, ..Default::default() };
     let answer = wire.call(&OffsetFetchRequest { groups: vec![group], ..Default::default() }, 8).unwrap();
     let group = &answer.groups[0];
-    if group.error_code == ErrorCode::CoordinatorLoadInProgress.code() {
-        return false;
+    match ErrorCode::from_code(group.error_code) {
+        ErrorCode::None => {}
+        ErrorCode::CoordinatorLoadInProgress | ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator => {
+            return false;
+        }
+        error => panic!("{error}"),
     }
-    assert_eq!(group.error_code, 0);
     assert_eq!(group.topics[0].partitions.len(), PARTITIONS as usize);
     true
 }
 
-/// One client, a commit of one partition at a time.
+/// One client, a commit of one partition at a time; the second time around, when a broker that compiles as it runs has done so.
 fn commits(address: &str) {
     let mut wire = Wire::connect(address);
-    let times = (0..2_000).map(|_| {
-        let begin = Instant::now();
-        assert_eq!(commit(&mut wire, "committer", 1), 0);
-        begin.elapsed()
-    });
-    report("commit of one partition", times.collect());
+    let mut round = || -> Vec<Duration> {
+        let times = (0..COMMITS).map(|_| {
+            let begin = Instant::now();
+            assert_eq!(commit(&mut wire, "committer", 1), 0);
+            begin.elapsed()
+        });
+        times.collect()
+    };
+    round();
+    report("commit of one partition", round());
 }
 
-struct Member {
-    wire: Wire,
-    group: String,
-    id: String,
-    generation: i32,
-}
-
-/// Members that heartbeat as Kafka's clients do, each on its own connection.
-fn heartbeats(address: &str, pid: Option<u32>) {
-    let mut members = stable_members(address);
-    let rounds = 3;
+/// What members cost that do nothing but heartbeat.
+fn heartbeats(kind: &str, mut members: Vec<impl Member>, interval: Duration, pid: Option<u32>) {
+    let count = members.len();
     let cpu = pid.map(cpu_seconds_of);
     let begin = Instant::now();
-    for round in 0..rounds {
+    for round in 0..HEARTBEAT_ROUNDS {
         for (n, member) in members.iter_mut().enumerate() {
-            let due = HEARTBEAT_INTERVAL * round + HEARTBEAT_INTERVAL * n as u32 / MEMBERS as u32;
+            let due = interval * round + interval * n as u32 / count as u32;
             std::thread::sleep(due.saturating_sub(begin.elapsed()));
-            let request = HeartbeatRequest {
-                group_id: member.group.clone(),
-                generation_id: member.generation,
-                member_id: member.id.clone(),
-                ..Default::default()
-            };
-            assert_eq!(member.wire.call(&request, 4).unwrap().error_code, 0);
+            member.beat();
         }
     }
     let took = begin.elapsed().as_secs_f64();
     let cpu = cpu.zip(pid).map_or_else(String::new, |(before, pid)| {
         format!(": {:.1} % of a processor", (cpu_seconds_of(pid) - before) / took * 100.0)
     });
-    println!("{MEMBERS} members that heartbeat every {} s{cpu}", HEARTBEAT_INTERVAL.as_secs());
-}
-
-/// Groups whose members have joined and synced.
-fn stable_members(address: &str) -> Vec<Member> {
-    let mut members: Vec<Member> = (0..MEMBERS)
-        .map(|n| Member {
-            wire: Wire::connect(address),
-            group: format!("beating-{}", n / MEMBERS_OF_A_GROUP),
-            id: String::new(),
-            generation: -1,
-        })
-        .collect();
-    for member in &mut members {
-        let answer = member.wire.call(&joining(&member.group, ""), 9).unwrap();
-        assert_eq!(answer.error_code, ErrorCode::MemberIdRequired.code());
-        member.id = answer.member_id;
-    }
-    // All joins wait for the rebalance, so none is read before all are sent.
-    for member in &mut members {
-        member.wire.send(&joining(&member.group, &member.id), 9).unwrap();
-    }
-    for member in &mut members {
-        let frame = member.wire.receive_frame().unwrap();
-        let answer = kafka_rs::protocol::frame::read_response::<JoinGroupRequest>(&frame, 9).unwrap();
-        assert_eq!(answer.error_code, 0);
-        member.generation = answer.generation_id;
-        let request = SyncGroupRequest {
-            group_id: member.group.clone(),
-            generation_id: answer.generation_id,
-            member_id: member.id.clone(),
-            ..Default::default()
-        };
-        member.wire.send(&request, 5).unwrap();
-    }
-    for member in &mut members {
-        let frame = member.wire.receive_frame().unwrap();
-        let answer = kafka_rs::protocol::frame::read_response::<SyncGroupRequest>(&frame, 5).unwrap();
-        assert_eq!(answer.error_code, 0);
-    }
-    members
-}
-
-fn joining(group: &str, member: &str) -> JoinGroupRequest {
-    let protocol = JoinGroupRequestProtocol { name: "range".into(), ..Default::default() };
-    JoinGroupRequest {
-        group_id: group.into(),
-        session_timeout_ms: 45_000,
-        rebalance_timeout_ms: 60_000,
-        member_id: member.into(),
-        protocol_type: "consumer".into(),
-        protocols: vec![protocol],
-        ..Default::default()
-    }
+    println!(
+        "{count} members of {GROUPS_WITH_MEMBERS} {kind} groups that heartbeat every {} s{cpu}",
+        interval.as_secs_f64()
+    );
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each benchmark compiles this module for itself and uses its own part of it")]
 #![allow(unreachable_pub, reason = "a module of a binary has no outside")]
 
+pub mod members;
 #[path = "../../tests/support/wire.rs"]
 pub mod wire;
 
@@ -54,7 +55,12 @@ pub fn stop(mut running: Running) {
 
 /// Its resident memory.
 pub fn resident_kb(running: &Running) -> u64 {
-    let statm = fs::read_to_string(format!("/proc/{}/statm", running.child.id())).unwrap();
+    resident_kb_of(running.pid())
+}
+
+/// The resident memory of a process.
+pub fn resident_kb_of(pid: u32) -> u64 {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4
 }
 
