@@ -98,7 +98,7 @@ fn states_outlive_the_broker() {
     let mut wire = Wire::connect(broker.address());
     wire.create_topic("t", 1, &[]);
     let id = topic_id(&mut wire, "t");
-    assert_eq!(initialize(&mut wire, id, 0), ErrorCode::CoordinatorNotAvailable, "the topic comes with its first use");
+    assert_eq!(initialize(&mut wire, id, 0), ErrorCode::NotCoordinator, "the topic comes with its first use");
     let key = format!("{GROUP}:{id}:0");
     assert_eq!(find(&mut wire, "no key", 6), ErrorCode::InvalidRequest);
     assert_eq!(find(&mut wire, &key, 5), ErrorCode::InvalidRequest);

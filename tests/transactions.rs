@@ -430,6 +430,12 @@ fn administrators_see_what_is_open() {
     let answer = test.wire.call(&request, 0).unwrap();
     let partitions = &answer.topics[0].partitions;
     assert_eq!(partitions.iter().map(|partition| partition.error_code).collect::<Vec<_>>(), [0, 3]);
+    let topic = TopicRequest { name: "no name!".into(), partition_indexes: vec![0], ..Default::default() };
+    let request = DescribeProducersRequest { topics: vec![topic], ..Default::default() };
+    let refused = &test.wire.call(&request, 0).unwrap().topics[0].partitions[0];
+    assert_eq!(refused.error_code, 17, "INVALID_TOPIC_EXCEPTION");
+    let words = "Topic name is invalid: 'no name!' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'";
+    assert_eq!(refused.error_message.as_deref(), Some(words));
     let found = &partitions[0].active_producers[0];
     assert_eq!((found.producer_id, found.producer_epoch), (producer.id, i32::from(producer.epoch)));
     assert_eq!((found.last_sequence, found.coordinator_epoch, found.current_txn_start_offset), (0, -1, 0));

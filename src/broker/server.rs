@@ -242,6 +242,11 @@ impl Server {
         &self.endpoints
     }
 
+    #[cfg(test)]
+    pub(super) fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
     /// Stops cleanly: no new requests, those in progress are answered, everything is flushed and marked as clean.
     pub async fn stop(mut self) {
         // Without a receiver there is nobody left to stop.

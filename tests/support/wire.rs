@@ -170,7 +170,8 @@ impl Wire {
         }
     }
 
-    fn topic_id(&mut self, topic: &str) -> kafka_rs::types::Uuid {
+    /// The id of a topic.
+    pub fn topic_id(&mut self, topic: &str) -> kafka_rs::types::Uuid {
         let wanted = kafka_rs::protocol::messages::metadata_request::MetadataRequestTopic {
             name: Some(topic.into()),
             ..Default::default()

@@ -25,3 +25,6 @@ pub(super) mod streams_groups;
 pub(super) mod topics;
 pub(super) mod transactions;
 pub(super) mod txn_offsets;
+
+#[cfg(test)]
+mod tests;

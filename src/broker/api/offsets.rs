@@ -87,9 +87,7 @@ pub(in crate::broker) async fn commit(ctx: &RequestContext, request: OffsetCommi
         version: ctx.version,
     };
     let id = request.group_id.as_str();
-    let answers = if id.is_empty() && committer.generation >= 0 {
-        Err(ErrorCode::InvalidGroupId)
-    } else if commits.is_empty() {
+    let answers = if commits.is_empty() {
         Ok(Vec::new())
     } else {
         let result = ctx.broker.groups.run(id, now, |shard| match shard.commit(id, committer, commits, now) {
@@ -298,6 +296,9 @@ fn told(committed: Option<Committed>) -> (i64, i32, String) {
 pub(in crate::broker) async fn delete(ctx: &RequestContext, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
     let now = ctx.broker.now();
     let id = request.group_id.as_str();
+    if id.is_empty() {
+        return OffsetDeleteResponse { error_code: ErrorCode::InvalidGroupId.code(), ..Default::default() };
+    }
     let partitions: Vec<(String, i32)> = request
         .topics
         .iter()

@@ -6,6 +6,7 @@
 use crate::broker::context::RequestContext;
 use crate::broker::errors::log_error;
 use crate::log::ProducerEntry;
+use crate::metadata::topic_name;
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use crate::protocol::messages::{DescribeProducersRequest, DescribeProducersResponse};
@@ -15,8 +16,13 @@ pub(in crate::broker) async fn describe(
     request: DescribeProducersRequest,
 ) -> DescribeProducersResponse {
     let topics = request.topics.into_iter().map(|topic| {
+        let invalid = topic_name::check(&topic.name).err();
         let partitions = topic.partition_indexes.iter().map(|index| {
             let answer = PartitionResponse { partition_index: *index, ..Default::default() };
+            if let Some(error) = &invalid {
+                let error_code = ErrorCode::InvalidTopicException.code();
+                return PartitionResponse { error_code, error_message: Some(error.to_string()), ..answer };
+            }
             match producers_of(ctx, &topic.name, *index) {
                 Ok(active_producers) => PartitionResponse { active_producers, ..answer },
                 Err(error) => PartitionResponse { error_code: error.code(), ..answer },

@@ -140,13 +140,10 @@ pub(in crate::broker) async fn add_offsets(
     request: AddOffsetsToTxnRequest,
 ) -> AddOffsetsToTxnResponse {
     let partition = TopicPartition::new(OFFSETS_TOPIC, ctx.broker.groups.partition_of(&request.group_id));
-    let answer = if request.group_id.is_empty() {
-        Err(ErrorCode::InvalidGroupId)
-    } else {
-        let producer = producer(request.producer_id, request.producer_epoch);
-        let transactions = &ctx.broker.transactions;
-        transactions.add_partitions(&request.transactional_id, producer, &[partition], TransactionVersion::V0).await
-    };
+    let producer = producer(request.producer_id, request.producer_epoch);
+    let transactions = &ctx.broker.transactions;
+    let version = TransactionVersion::V0;
+    let answer = transactions.add_partitions(&request.transactional_id, producer, &[partition], version).await;
     let error = in_words_of(ctx.version, answer.err().unwrap_or(ErrorCode::None));
     AddOffsetsToTxnResponse { error_code: error.code(), ..Default::default() }
 }
@@ -204,21 +201,17 @@ pub(in crate::broker) async fn list(
     request: ListTransactionsRequest,
 ) -> ListTransactionsResponse {
     let failed = |error: ErrorCode| ListTransactionsResponse { error_code: error.code(), ..Default::default() };
-    let pattern = match request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty()) {
-        // The whole id must match, as in Kafka.
-        Some(pattern) => match Regex::new(&format!("^(?:{pattern})$")) {
-            Ok(pattern) => Some(pattern),
-            Err(_) => return failed(ErrorCode::InvalidRegularExpression),
-        },
-        None => None,
-    };
+    let pattern = request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty());
+    // The whole id must match, as in Kafka.
+    let pattern = pattern.map(|pattern| Regex::new(&format!("^(?:{pattern})$"))).transpose();
+    let is_pattern = pattern.is_ok();
     let unknown_state_filters = request.state_filters.iter().filter(|name| !State::is_name(name)).cloned().collect();
     let filter = Filter {
         // Unknown ones stay: then nothing is found, as in Kafka.
         states: request.state_filters.into_iter().collect(),
         producer_ids: request.producer_id_filters.into_iter().collect(),
         longer_than_ms: request.duration_filter,
-        pattern,
+        pattern: pattern.unwrap_or_default(),
     };
     let mut transaction_states = Vec::new();
     let listed = ctx.broker.transactions.list(&filter, |id, transaction| {
@@ -230,6 +223,7 @@ pub(in crate::broker) async fn list(
         });
     });
     match listed {
+        Ok(()) if !is_pattern => failed(ErrorCode::InvalidRegularExpression),
         Ok(()) => ListTransactionsResponse { unknown_state_filters, transaction_states, ..Default::default() },
         Err(error) => failed(error),
     }

@@ -118,10 +118,6 @@ impl CoordinatorLog for FakeLog {
     fn is_leader(&self, _partition: i32) -> bool {
         !self.lost.load(Ordering::SeqCst)
     }
-
-    fn exists(&self) -> bool {
-        true
-    }
 }
 
 /// Counts per key; who waits for a key to be added to is told the count.

@@ -145,10 +145,6 @@ impl CoordinatorLog for TopicLog {
     fn is_leader(&self, partition: i32) -> bool {
         self.topics.has_partition(self.topic, partition)
     }
-
-    fn exists(&self) -> bool {
-        self.topics.by_name(self.topic).is_some()
-    }
 }
 
 fn append_records(

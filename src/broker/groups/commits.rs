@@ -240,7 +240,7 @@ impl Shard {
     pub(in crate::broker) fn delete(&mut self, id: &str, now: Now) -> (ErrorCode, Effects) {
         let mut effects = Effects::default();
         let Some(group) = self.groups.get(id) else { return (ErrorCode::GroupIdNotFound, effects) };
-        if !group.kind.is_unused() {
+        if !group.kind.is_empty() {
             return (ErrorCode::NonEmptyGroup, effects);
         }
         for (topic, partition, _) in group.offsets.all() {

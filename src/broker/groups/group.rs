@@ -87,13 +87,21 @@ impl Kind {
         }
     }
 
+    /// Whether nobody is in the group, though some may be about to be.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Classic(group) => group.is_empty(),
+            Self::Consumer(group) => group.is_empty(),
+            Self::Share(group) => group.is_empty(),
+            Self::Streams(group) => group.is_empty(),
+        }
+    }
+
     /// Whether nobody is in the group or about to be.
     pub(super) fn is_unused(&self) -> bool {
         match self {
             Self::Classic(group) => group.is_unused(),
-            Self::Consumer(group) => group.is_empty(),
-            Self::Share(group) => group.is_empty(),
-            Self::Streams(group) => group.is_empty(),
+            _ => self.is_empty(),
         }
     }
 

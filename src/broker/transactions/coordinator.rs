@@ -227,6 +227,12 @@ impl TransactionCoordinator {
         self.shards.load_all(now);
     }
 
+    /// Stays in the midst of loading, for ever.
+    #[cfg(test)]
+    pub(in crate::broker) fn stay_loading(&self) {
+        self.shards.stay_loading();
+    }
+
     /// Gives a partition up.
     pub(in crate::broker) fn resign(&self, partition: i32) {
         self.shards.resign(partition);

@@ -41,7 +41,10 @@ impl MarkerWriter {
         for (appended, partition) in appended.into_iter().zip(partitions) {
             answers.push(match appended {
                 // The group coordinator writes to its own topic, and acts on the marker.
-                Ok(None) => self.groups.end_transaction(partition.partition.get(), marker, now).await,
+                Ok(None) => {
+                    let ended = self.groups.end_transaction(partition.partition.get(), marker, now).await;
+                    ended.map_err(as_a_partitions)
+                }
                 Ok(Some(appended)) => match appended.flushed().await {
                     Ok(()) => appended.committed(deadline).await,
                     Err(error) => Err(error),
@@ -66,5 +69,15 @@ impl MarkerWriter {
             }
             code
         })
+    }
+}
+
+/// Whoever writes markers knows the errors of partitions, not those of coordinators: `NOT_COORDINATOR` would be about itself.
+fn as_a_partitions(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::CoordinatorNotAvailable | ErrorCode::CoordinatorLoadInProgress | ErrorCode::NotCoordinator => {
+            ErrorCode::NotLeaderOrFollower
+        }
+        error => error,
     }
 }

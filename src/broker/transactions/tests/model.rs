@@ -117,6 +117,7 @@ impl Cluster {
         }
         self.collect();
         self.check_stable_offsets();
+        self.world.check_replay();
     }
 
     /// Takes over what the coordinator wants done.

@@ -23,6 +23,7 @@ struct ClientSide {
 #[test]
 fn any_interleaving_keeps_the_promises() {
     for seed in 0..24 {
+        println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = World::with(|mut view| {
             view.consumer.timing.assignment_interval.default = Duration::from_millis(500);
@@ -134,6 +135,7 @@ fn any_mixture_of_protocols_keeps_the_promises() {
     let mut upgrades = 0;
     let mut downgrades = 0;
     for seed in 0..30 {
+        println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = World::new();
         let mut modern: BTreeMap<String, (i32, Held)> = BTreeMap::new();

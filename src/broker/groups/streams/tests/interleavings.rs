@@ -19,6 +19,7 @@ struct ClientSide {
 #[test]
 fn any_interleaving_keeps_the_promises() {
     for seed in 0..24 {
+        println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = World::with(&[
             ("streams.assignment.interval.ms", "500"),
