@@ -11,6 +11,7 @@ mod connection;
 mod context;
 mod controller;
 mod coordinator;
+mod coordinators;
 mod errors;
 mod fetch_session;
 mod group_views;

@@ -1,6 +1,6 @@
 //! Builds the parts of a broker in order, and stops them in reverse.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,27 +14,17 @@ use tracing::{error, info, warn};
 
 use super::context::{Broker, now};
 use super::controller::{Controller, ControllerError, ControllerOptions, Identity, write_initial_files};
-use super::coordinator::{Coordinator, TopicLog};
+use super::coordinators::{self, Coordinators};
 use super::errors::chain;
 use super::fetch_session::FetchSessions;
-use super::group_views::GroupViews;
-use super::groups::{GroupConfig, GroupCoordinator, OFFSETS_TOPIC, Shard};
 use super::listener::{BoundListener, ConnectionLimits};
 use super::maintenance;
-use super::metadata_cache::MetadataCache;
-use super::producer_ids::ProducerIds;
 use super::replicas::Replicas;
-use super::share::ShareGroups;
-use super::share_state::{Persister, SHARE_STATE_TOPIC, ShareCoordinator, ShareStateConfig, ShareStateShard};
 use super::topics::Topics;
-use super::transactions::{
-    self, CoordinatorOptions, MarkerWriter, TRANSACTION_STATE_TOPIC, TransactionConfig, TransactionCoordinator,
-};
 use crate::config::{Listener, ServerConfig};
 use crate::log::directory::{self, DirectoryContent, DirectoryError, LockedDirectory};
 use crate::log::meta_properties::MetaProperties;
 use crate::log::{Fs, ManagerError, ManagerReport};
-use crate::metadata::MetadataImage;
 use crate::net::MemoryBudget;
 use crate::types::Uuid;
 
@@ -129,49 +119,12 @@ impl Server {
         let (replicas, report) = Replicas::open(config.clone(), Arc::clone(&topics), taken, &metadata.read())?;
         let replicas = Arc::new(replicas);
         tell(&report);
-        let group_views = Arc::new(GroupViews::new(Arc::clone(&metadata), Arc::clone(&replicas)));
-        let groups = Arc::new(group_coordinator(&config, &topics, &metadata.read(), &group_views));
-        let share_coordinator = Arc::new(share_coordinator(&config, &topics, &metadata.read()));
-        let share_states = Persister::new(Arc::clone(&share_coordinator), Arc::clone(&metadata));
-        let share = (share_states.clone(), Arc::clone(&metadata), Arc::clone(&replicas), Arc::clone(&topics));
-        let share = Arc::new(ShareGroups::new(share.0, share.1, share.2, share.3));
-        let markers = MarkerWriter::new(Arc::clone(&topics), Arc::clone(&groups), config.request_timeout_ms);
-        let producer_ids = Arc::new(ProducerIds::new(Arc::clone(&controller)));
-        let transactions = Arc::new(TransactionCoordinator::new(
-            transaction_options(&config, &metadata),
-            &topics,
-            markers.clone(),
-            Arc::clone(&producer_ids),
-            Arc::clone(&metadata),
-        ));
-        // Not an `Arc` of the transactions: they hold the controller, for producer ids.
-        let coordinators = (Arc::clone(&groups), Arc::downgrade(&transactions), Arc::clone(&share_coordinator));
-        let followers = (Arc::clone(&replicas), coordinators, Arc::clone(&share), Arc::clone(&group_views));
+        let coordinators = Coordinators::new(&config, &controller, &replicas, &topics);
+        let followers = (Arc::clone(&replicas), coordinators.follower());
         controller.set_follower(Box::new(move |delta, image| {
-            let (replicas, (groups, transactions, share_states), share, group_views) = &followers;
+            let (replicas, coordinators) = &followers;
             replicas.apply(delta, image);
-            group_views.follow(delta);
-            for topic in &delta.deleted_topics {
-                for partition in topic.partitions.keys() {
-                    match topic.name.as_str() {
-                        OFFSETS_TOPIC => groups.resign(partition.get()),
-                        TRANSACTION_STATE_TOPIC => {
-                            transactions.upgrade().iter().for_each(|all| all.resign(partition.get()));
-                        }
-                        SHARE_STATE_TOPIC => share_states.resign(partition.get()),
-                        _ => {}
-                    }
-                }
-            }
-            if !delta.deleted_topics.is_empty() {
-                let names: Vec<String> = delta.deleted_topics.iter().map(|topic| topic.name.clone()).collect();
-                groups.run_on_all(now(), |shard| shard.forget_topics(&names));
-                let ids: HashSet<Uuid> = delta.deleted_topics.iter().map(|topic| topic.id).collect();
-                let list: Vec<Uuid> = ids.iter().copied().collect();
-                groups.run_on_all(now(), |shard| shard.forget_share_topics(&list, now()));
-                share.forget_topics(&ids);
-                share_states.run_on_all(now(), |shard| shard.forget_topics(&ids));
-            }
+            coordinators.apply(delta);
         }));
         controller.register_broker(&config, &advertised(&config, &endpoints), now().wall_ms)?;
 
@@ -186,49 +139,24 @@ impl Server {
             request_memory: MemoryBudget::new(config.queued_max_request_bytes.unwrap_or(DEFAULT_REQUEST_MEMORY_BYTES)),
             response_memory: MemoryBudget::new(RESPONSE_MEMORY_BYTES),
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
-            markers,
-            producer_ids,
-            transactions,
-            share,
-            share_states,
-            share_coordinator,
+            markers: coordinators.markers,
+            producer_ids: coordinators.producer_ids,
+            transactions: coordinators.transactions,
+            share: coordinators.share,
+            share_states: coordinators.share_states,
+            share_coordinator: coordinators.share_coordinator,
+            groups: coordinators.groups,
+            group_views: coordinators.group_views,
             config,
             metadata,
             controller,
             topics,
             replicas,
-            groups,
-            group_views,
         });
 
         let (stopping, stop) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let groups = Arc::clone(&broker.groups);
-        // Nobody waits for it: until it is done, groups answer that they are being loaded.
-        let transactions = Arc::clone(&broker.transactions);
-        let states = Arc::clone(&broker.share_coordinator);
-        tokio::task::spawn_blocking(move || {
-            groups.load_all(now);
-            states.load_all(now);
-            transactions.load_all();
-        });
-        let groups = Arc::clone(&broker.groups);
-        let mut stopped = stop.clone();
-        tasks.spawn(async move {
-            tokio::select! {
-                () = groups.run_timers(now) => {}
-                _ = stopped.wait_for(|stopping| *stopping) => {}
-            }
-        });
-        let share = Arc::clone(&broker.share);
-        let mut stopped = stop.clone();
-        tasks.spawn(async move {
-            tokio::select! {
-                () = share.run_timers() => {}
-                _ = stopped.wait_for(|stopping| *stopping) => {}
-            }
-        });
-        tasks.spawn(Arc::clone(&broker.transactions).run_background(stop.clone()));
+        coordinators::run(&broker, &mut tasks, &stop);
         tasks.spawn(maintenance::run(Arc::clone(&broker), stop.clone()));
         for listener in bound {
             tasks.spawn(listener.run(Arc::clone(&broker), Arc::clone(&limits), stop.clone()));
@@ -354,73 +282,6 @@ fn advertised(config: &ServerConfig, endpoints: &[Endpoint]) -> Vec<Listener> {
             listener
         })
         .collect()
-}
-
-/// The group coordinator, over the partitions that its topic has or will be made with.
-fn group_coordinator(
-    config: &ServerConfig,
-    topics: &Arc<Topics>,
-    metadata: &MetadataImage,
-    views: &Arc<GroupViews>,
-) -> GroupCoordinator {
-    let log = TopicLog::new(OFFSETS_TOPIC, Arc::clone(topics), config.offsets_commit_timeout_ms);
-    let existing = metadata.topic(OFFSETS_TOPIC).and_then(|topic| i32::try_from(topic.partitions.len()).ok());
-    let partitions = existing.unwrap_or(config.offsets_topic_num_partitions);
-    let settings = group_config(config);
-    let views = Arc::clone(views);
-    let shard = move |_| {
-        let mut shard = Shard::new(settings.clone());
-        shard.observe(&views.get());
-        shard
-    };
-    // Groups ask for no actions.
-    Coordinator::new(Arc::new(log), partitions, shard, |_, _, _| {})
-}
-
-/// The coordinator of share groups' states, over the partitions that its topic has or will be made with.
-fn share_coordinator(config: &ServerConfig, topics: &Arc<Topics>, metadata: &MetadataImage) -> ShareCoordinator {
-    let log = TopicLog::new(SHARE_STATE_TOPIC, Arc::clone(topics), config.share_coordinator_write_timeout_ms);
-    let existing = metadata.topic(SHARE_STATE_TOPIC).and_then(|topic| i32::try_from(topic.partitions.len()).ok());
-    let partitions = existing.unwrap_or(config.share_coordinator_state_topic_num_partitions);
-    let settings = ShareStateConfig {
-        updates_per_snapshot: config.share_coordinator_snapshot_update_records_per_snapshot,
-        cold_interval_ms: i64::try_from(config.share_coordinator_cold_partition_snapshot_interval_ms.as_millis())
-            .unwrap_or(i64::MAX),
-    };
-    let machine = move |partition| ShareStateShard::new(partition, settings);
-    Coordinator::new(Arc::new(log), partitions, machine, |_, _, _| {})
-}
-
-fn transaction_options(config: &ServerConfig, metadata: &MetadataCache) -> CoordinatorOptions {
-    let existing = {
-        let image = metadata.read();
-        image.topic(TRANSACTION_STATE_TOPIC).and_then(|topic| i32::try_from(topic.partitions.len()).ok())
-    };
-    CoordinatorOptions {
-        config: TransactionConfig {
-            max_timeout: config.transaction_max_timeout_ms,
-            id_expiration: config.transactional_id_expiration_ms,
-            timeout_check_interval: config.transaction_abort_timed_out_transaction_cleanup_interval_ms,
-            max_record_bytes: usize::try_from(config.topic_defaults.max_message_bytes).unwrap_or_default(),
-            level: transactions::level(metadata),
-        },
-        partitions: existing.unwrap_or(config.transaction_state_log_num_partitions),
-        commit_timeout: config.request_timeout_ms,
-        retry_backoff: config.add_partitions_to_txn_retry_backoff_ms,
-        patience: config.add_partitions_to_txn_retry_backoff_max_ms,
-    }
-}
-
-fn group_config(config: &ServerConfig) -> GroupConfig {
-    GroupConfig {
-        min_session_timeout: config.group_min_session_timeout_ms,
-        max_session_timeout: config.group_max_session_timeout_ms,
-        initial_rebalance_delay: config.group_initial_rebalance_delay_ms,
-        max_size: config.group_max_size,
-        offset_metadata_max_bytes: config.offset_metadata_max_bytes,
-        offsets_retention: config.offsets_retention_minutes,
-        max_record_bytes: usize::try_from(config.topic_defaults.max_message_bytes).unwrap_or_default(),
-    }
 }
 
 fn listen_error(listener: &Listener, source: io::Error) -> BrokerError {
