@@ -187,6 +187,22 @@ impl MetadataImage {
         &self.configs
     }
 
+    /// The topics with segments in remote storage (KIP-405).
+    pub fn tiered_topics(&self) -> impl Iterator<Item = &str> {
+        let tiered = |configs: &BTreeMap<String, String>| {
+            configs.get("remote.storage.enable").is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
+        };
+        let topics = self.configs.iter().filter(|(resource, _)| resource.kind == ConfigResourceType::TOPIC);
+        topics.filter(move |(_, configs)| tiered(configs)).map(|(resource, _)| resource.name.as_str())
+    }
+
+    /// Whether ZooKeeper still had a say in the cluster (KIP-866).
+    #[must_use]
+    pub fn is_in_zookeeper_migration(&self) -> bool {
+        // The states that are neither "never" (0) nor "completed" (3).
+        matches!(self.zk_migration_state, Some(1 | 2))
+    }
+
     /// The quotas of clients.
     #[must_use]
     pub fn client_quotas(&self) -> &BTreeMap<QuotaEntity, BTreeMap<String, f64>> {

@@ -8,7 +8,7 @@
 
 use crate::broker::context::RequestContext;
 use crate::broker::router::SERVED;
-use crate::metadata::features::FEATURES;
+use crate::metadata::features::{FEATURES, KRAFT_VERSION};
 use crate::protocol::messages::api_versions_response::{
     ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
@@ -22,7 +22,11 @@ pub(in crate::broker) async fn handle(ctx: &RequestContext, request: ApiVersions
         return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
     }
     let on_listener = SERVED.iter().filter(|(api, _)| ctx.is_served_here(*api));
+    let kraft_version = ctx.broker.controller.kraft_version();
     let image = ctx.broker.metadata.read();
+    // Its level stands in the quorum's own records, not in the image, and counts from 1 on.
+    let finalized = (kraft_version > 0).then_some((KRAFT_VERSION, kraft_version));
+    let features = image.features().iter().map(|(name, level)| (name.as_str(), *level)).chain(finalized);
     ApiVersionsResponse {
         api_keys: on_listener.map(|(api, versions)| advertised(*api, *versions)).collect(),
         supported_features: FEATURES
@@ -37,13 +41,11 @@ pub(in crate::broker) async fn handle(ctx: &RequestContext, request: ApiVersions
             })
             .collect(),
         finalized_features_epoch: image.position().offset.get(),
-        finalized_features: image
-            .features()
-            .iter()
+        finalized_features: features
             .map(|(name, level)| FinalizedFeatureKey {
-                name: name.clone(),
-                max_version_level: *level,
-                min_version_level: *level,
+                name: name.to_owned(),
+                max_version_level: level,
+                min_version_level: level,
                 ..Default::default()
             })
             .collect(),

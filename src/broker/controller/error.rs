@@ -67,6 +67,24 @@ pub(in crate::broker) enum ControllerError {
         /// The id in `meta.properties`.
         found: Uuid,
     },
+    /// Topics whose older records are not here but in remote storage.
+    #[error(
+        "{}: remote.storage.enable=true is not supported yet, and is set for {topics:?}; set it to false with \
+         remote.log.delete.on.disable=true, or delete them, with Apache Kafka first",
+        dir.display()
+    )]
+    TieredTopics {
+        /// The directory of the metadata log.
+        dir: PathBuf,
+        /// Their names.
+        topics: Vec<String>,
+    },
+    /// The cluster was on its way from ZooKeeper, which may know more than the log.
+    #[error("{} is of a cluster in migration from ZooKeeper; complete it with Apache Kafka 3.9 first", dir.display())]
+    ZooKeeperMigration {
+        /// The directory of the metadata log.
+        dir: PathBuf,
+    },
     /// Records that the controller made can't be written.
     #[error("metadata records can't be written")]
     Write(#[from] WriteError),

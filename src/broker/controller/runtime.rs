@@ -87,6 +87,8 @@ pub(in crate::broker) struct Controller {
     /// The settings that the node was started with.
     config: ServerConfig,
     cache: Arc<MetadataCache>,
+    /// The level of `kraft.version`, which nothing changes while the node runs.
+    kraft_version: i16,
     follower: OnceLock<Follower>,
     writer: Mutex<Writer>,
 }
@@ -116,6 +118,7 @@ impl Controller {
         let dir = config.metadata_log_dir.join(DIRECTORY);
         let state = read_quorum_state(&dir)?;
         check_voters(&dir, &identity, &loaded, state.as_ref())?;
+        check_supported(&dir, &loaded.image)?;
         let last_epoch = state.map_or(LeaderEpoch(0), |state| state.leader_epoch).max(loaded.last_epoch);
         let epoch = LeaderEpoch(last_epoch.get() + 1);
         let voters = (loaded.quorum.kraft_version == 0).then(|| vec![identity.node_id]);
@@ -130,10 +133,12 @@ impl Controller {
         state.write(&dir)?;
         let Loaded { image, quorum, open_transaction, .. } = loaded;
         let fresh = image.metadata_version().is_none();
+        let kraft_version = quorum.kraft_version;
         let cache = Arc::new(MetadataCache::new(image));
         let writer = Writer { log, quorum, epoch, broker_epoch: None, stopped: false };
-        let controller =
-            Self { identity, config: config.clone(), cache, follower: OnceLock::new(), writer: Mutex::new(writer) };
+        let (config_of_node, follower) = (config.clone(), OnceLock::new());
+        let writer = Mutex::new(writer);
+        let controller = Self { identity, config: config_of_node, cache, kraft_version, follower, writer };
         let mut writer = controller.writer();
         controller.begin_epoch(&mut writer, config, now_ms)?;
         if open_transaction {
@@ -162,6 +167,11 @@ impl Controller {
         }
     }
 
+    /// The level of `kraft.version`.
+    pub(in crate::broker) fn kraft_version(&self) -> i16 {
+        self.kraft_version
+    }
+
     pub(super) fn node_id(&self) -> NodeId {
         self.identity.node_id
     }
@@ -173,7 +183,7 @@ impl Controller {
     /// Where the quorum stands.
     pub(in crate::broker) fn quorum(&self) -> Quorum {
         let writer = self.writer();
-        let dynamic = writer.quorum.kraft_version > 0;
+        let dynamic = self.kraft_version > 0;
         Quorum {
             leader: self.identity.node_id,
             directory_id: if dynamic { self.identity.metadata_directory_id } else { Uuid::ZERO },
@@ -412,6 +422,18 @@ fn check_voters(
         }
         voters => Err(other(voters.iter().map(|voter| voter.voter_id).collect())),
     }
+}
+
+/// Refuses what this release can't keep as it is.
+fn check_supported(dir: &std::path::Path, image: &MetadataImage) -> Result<(), ControllerError> {
+    let topics: Vec<String> = image.tiered_topics().map(str::to_owned).collect();
+    if !topics.is_empty() {
+        return Err(ControllerError::TieredTopics { dir: dir.to_owned(), topics });
+    }
+    if image.is_in_zookeeper_migration() {
+        return Err(ControllerError::ZooKeeperMigration { dir: dir.to_owned() });
+    }
+    Ok(())
 }
 
 /// Writes what formatting puts beside `meta.properties` into the directories of a new broker: the records that its cluster

@@ -1,6 +1,7 @@
 //! The controller on real files: first start, restarts, kills, snapshots, damage, and directories that Kafka wrote.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,9 +14,12 @@ use super::runtime::Plan;
 use super::*;
 use crate::config::ServerConfig;
 use crate::log::{Fault, Faults, Fs, Operation};
-use crate::metadata::{MetadataImage, MetadataRecord, bootstrap};
-use crate::protocol::messages::{ConfigRecord, PartitionRecord, TopicRecord};
-use crate::types::{LeaderEpoch, NodeId, PartitionId, Uuid};
+use crate::metadata::{MetadataImage, MetadataRecord, MetadataVersion, bootstrap};
+use crate::protocol::messages::{
+    ConfigRecord, FeatureLevelRecord, PartitionRecord, TopicRecord, ZkMigrationStateRecord,
+};
+use crate::record::{BatchBuilder, BatchOptions, NewRecord};
+use crate::types::{LeaderEpoch, NodeId, Offset, PartitionId, Uuid};
 use std::sync::Arc;
 
 pub(super) const NOW: i64 = 1_800_000_000_000;
@@ -390,6 +394,67 @@ fn the_directory_of_another_quorum_is_refused() {
     fs::write(node.file("quorum-state"), state).unwrap();
     let error = node.try_open(Fs::default()).unwrap_err();
     assert!(error.to_string().contains("voters [1, 2]"), "{error}");
+}
+
+/// Every file of a directory with its content, without the empty snapshots of producers that opening a log leaves.
+fn content(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(content(&path));
+        } else if path.extension().is_none_or(|extension| extension != "snapshot") {
+            found.push((path.clone(), fs::read(path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A batch of one record that is `value`.
+fn batch_of(value: &[u8], base_offset: Offset) -> Vec<u8> {
+    let options = BatchOptions { base_offset, partition_leader_epoch: LeaderEpoch(1), ..BatchOptions::default() };
+    let mut builder = BatchBuilder::new(options);
+    builder.append(&NewRecord { timestamp: NOW, key: None, value: Some(value), headers: &[] }).unwrap();
+    builder.build().unwrap().to_vec()
+}
+
+/// Goal: what this release does not know or can't keep is refused by its name, and nothing is changed.
+#[test]
+fn what_can_not_be_kept_is_refused_and_left_as_it_is() {
+    let level = MetadataVersion::LATEST;
+    let written = |record: MetadataRecord| record.write(level).unwrap().to_vec();
+    let tiered = ConfigRecord {
+        resource_type: 2,
+        resource_name: "tiered".to_owned(),
+        name: "remote.storage.enable".to_owned(),
+        value: Some("true".to_owned()),
+        ..Default::default()
+    };
+    let newer = FeatureLevelRecord { name: "metadata.version".to_owned(), feature_level: 31, ..Default::default() };
+    let migrating = ZkMigrationStateRecord { zk_migration_state: 2, ..Default::default() };
+    for (value, expected) in [
+        (written(tiered.into()), "remote.storage.enable=true is not supported yet, and is set for [\"tiered\"]"),
+        (written(newer.into()), "metadata.version 31 is not one of 7 to 30"),
+        (written(migrating.into()), "in migration from ZooKeeper"),
+        // The frame's version, a kind, its version.
+        (vec![1, 99, 0], "metadata record of unknown kind 99"),
+        (vec![1, 2, 77], "TopicRecord"),
+    ] {
+        let node = Node::new(&[]);
+        let controller = node.start();
+        let end = controller.quorum().end_offset;
+        controller.close().unwrap();
+        drop(controller);
+        let mut log = fs::OpenOptions::new().append(true).open(node.file(LOG)).unwrap();
+        log.write_all(&batch_of(&value, end)).unwrap();
+        drop(log);
+        let before = content(node.dir.path());
+        let error = node.try_open(Fs::default()).unwrap_err();
+        assert!(chain(&error).contains(expected), "{}", chain(&error));
+        let after = content(node.dir.path());
+        assert_eq!(before, after, "{expected}");
+    }
 }
 
 const EIO: i32 = 5;
