@@ -143,10 +143,15 @@ impl Library {
 }
 
 fn java(home: Home) -> Command {
+    java_program(home, "Driver")
+}
+
+/// A program of `tests/interop/java`, still without arguments.
+pub(super) fn java_program(home: Home, class: &str) -> Command {
     let libs = home.path().join("libs/*");
     let mut command = Command::new("java");
     // Start-up counts here, not throughput.
     command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-Dlog4j2.level=WARN", "-cp"]);
-    command.arg(format!("{}:{}", installed(home.folder()).display(), libs.display())).arg("Driver");
+    command.arg(format!("{}:{}", installed(home.folder()).display(), libs.display())).arg(class);
     command
 }

@@ -14,6 +14,7 @@
 )]
 
 mod apache;
+mod both_ways;
 mod driver;
 mod dump_log;
 mod groups;
@@ -21,9 +22,10 @@ mod library;
 mod records;
 mod tools;
 
-pub use apache::ApacheKafka;
+pub use apache::{ApacheKafka, KafkaProcess, Node, Quorum, copy_directory};
+pub use both_ways::{BothWays, Facts};
 pub use driver::{Driver, Failure};
-pub use dump_log::{assert_complains, check_data_directory};
+pub use dump_log::{assert_complains, check_data_directory, check_indexes};
 pub use groups::{Group, PARTITIONS, SETTLED_WITHIN};
 pub use library::Library;
 pub use records::{Record, Sent, an_hour_ago, assert_delivered};

@@ -43,16 +43,30 @@ impl Broker {
         Self::launch(&[], &overrides)
     }
 
+    /// Starts a broker on a `server.properties` just as it is.
+    pub fn start_from(settings: &Path) -> Self {
+        Self::spawn(|command| {
+            command.arg(settings);
+        })
+    }
+
     fn launch(arguments: &[&str], overrides: &[&str]) -> Self {
+        Self::spawn(|command| {
+            command.args(arguments).args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"]);
+            for setting in overrides {
+                command.args(["--override", setting]);
+            }
+        })
+    }
+
+    fn spawn(arguments: impl FnOnce(&mut Command)) -> Self {
         let files = TempDir::with_prefix("kafka-rs-test-").unwrap();
         let ready = files.path().join("ready");
         let output = File::create(files.path().join("output")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-rs"));
-        command.arg("server-start").args(arguments).arg("--ready-file").arg(&ready);
-        command.args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"]);
-        for setting in overrides {
-            command.args(["--override", setting]);
-        }
+        command.arg("server-start");
+        arguments(&mut command);
+        command.arg("--ready-file").arg(&ready);
         // Here too, so that a broker that is killed leaves nothing behind.
         command.env("TMPDIR", files.path());
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);

@@ -1,0 +1,214 @@
+//! Apache Kafka and our broker take turns on the same `server.properties` and directories; a client that outlives them all
+//! finds everything each time, and goes on where it was.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod interop_support;
+#[path = "support/old_formats.rs"]
+mod old_formats;
+mod support;
+
+use interop_support::{BothWays, Facts, Home, KafkaProcess, Node, Quorum, Tools, check_data_directory, check_indexes};
+use support::Broker;
+
+/// Kept for Kafka by our broker, which does not use them: told by Kafka alone.
+const KAFKAS_ALONE: &[&str] = &["scram", "quota", "config CLIENT_METRICS", "acl"];
+/// What of that nobody can change while our broker runs.
+const UNCHANGED_BY_OURS: &[&str] = &["scram", "quota"];
+
+/// With these Kafka lets everybody do everything, and takes access control entries.
+const WITH_AUTHORIZER: &[&str] =
+    &["authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS"];
+
+/// How a server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Clean,
+    Killed,
+}
+
+impl End {
+    fn kafka(self, kafka: KafkaProcess) {
+        match self {
+            Self::Clean => kafka.stop(),
+            Self::Killed => kafka.kill(),
+        }
+    }
+
+    fn ours(self, broker: Broker) {
+        match self {
+            Self::Clean => {
+                let output = broker.output();
+                assert_eq!(broker.stop().code(), Some(143), "{output}");
+            }
+            Self::Killed => broker.kill(),
+        }
+    }
+}
+
+/// Three times from Kafka to our broker and back. In each turn there is work that goes on with what the turns before began:
+/// an idempotent producer's sequence, a transaction that begins with one server and is committed with the next, one that is left open and
+/// aborted by its successor, groups of all kinds, topics that grow and go, configs that change.
+fn take_turns(home: Home, quorum: Quorum, end: End) {
+    // Small enough that both servers write snapshots of the metadata, and drop segments and snapshots.
+    let node = Node::format(
+        home,
+        quorum,
+        &["metadata.log.max.record.bytes.between.snapshots=6000", "metadata.max.retention.bytes=20000"],
+    );
+    let kafka = node.kafka(WITH_AUTHORIZER);
+    let mut client = BothWays::start(&node.address(), home);
+    client.work(0);
+    client.add_acls();
+    let acls = client.facts().about(&["acl"]);
+    assert_eq!(acls.0.len(), 3);
+    end.kafka(kafka);
+    let mut kafka = node.kafka(&[]);
+    let mut facts = client.facts();
+    for turn in 1..=3 {
+        end.kafka(kafka);
+        let when = |what: &str| format!("{home:?} {quorum:?} {end:?}, turn {turn}: {what}");
+
+        let broker = node.ours();
+        let mut found = client.facts();
+        facts.besides(KAFKAS_ALONE).assert_same(&found, &when("Kafka to ours"));
+        client.work(2 * turn - 1);
+        found = client.facts();
+        end.ours(broker);
+        if end == End::Clean {
+            check_data_directory(&node.data());
+            check_indexes(&node.data());
+        }
+
+        kafka = node.kafka(if turn == 3 { WITH_AUTHORIZER } else { &[] });
+        let back = client.facts();
+        found.assert_same(&back.besides(KAFKAS_ALONE), &when("ours to Kafka"));
+        facts.about(UNCHANGED_BY_OURS).assert_same(&back.about(UNCHANGED_BY_OURS), &when("what ours does not use"));
+        assert_eq!(back.count(&["config CLIENT_METRICS", "interval.ms"]), 2 * turn, "{}", when("client metrics"));
+        if turn == 3 {
+            acls.assert_same(&back.about(&["acl"]), &when("access control entries"));
+        }
+        client.work(2 * turn);
+        facts = client.facts();
+    }
+    check_work_of_seven_rounds(&facts, home);
+    if end == End::Clean {
+        kafka.stop();
+        check_data_directory(&node.data());
+    }
+}
+
+/// What the client did over all turns, whoever ran.
+fn check_work_of_seven_rounds(facts: &Facts, home: Home) {
+    let records = |isolation: &str, topic: &str, key: &str| {
+        facts.count(&[&format!("record {isolation} {topic}-"), &format!(" {key} ")])
+    };
+    // Ten a round in each transaction; of the one that crosses, those of both rounds; the last is still open.
+    assert_eq!(records("read_committed", "transactions", "committed"), 7 * 10);
+    assert_eq!(records("read_committed", "transactions", "across"), 6 * 20);
+    assert_eq!(records("read_committed", "transactions", "aborted"), 0);
+    assert_eq!(records("read_committed", "transactions", "open"), 0);
+    assert_eq!(records("read_uncommitted", "transactions", "open"), 7 * 10);
+    // One producer, never replaced: its epoch is its first, its sequence has no gap.
+    assert_eq!(
+        facts.count(&["producer idempotent-0 ", " epoch 0 sequence 349 "]),
+        1,
+        "{:?}",
+        facts.about(&["producer"])
+    );
+    assert_eq!(facts.count(&["offsets idempotent-0 read_committed 0 350"]), 1);
+    for group in if home == Home::Kafka { &["classic", "consumer"][..] } else { &["classic"] } {
+        let group = format!("group offset {group}-group codecs-0 OffsetAndMetadata{{offset=210,");
+        assert_eq!(facts.count(&[&group]), 1, "{:?}", facts.about(&["group"]));
+    }
+    assert_eq!(facts.count(&["group offset simple-group", "set in round 6"]), 1);
+    assert_eq!(facts.count(&["topic gone-"]), 1);
+    assert_eq!(facts.count(&["topic round-"]), 7);
+    assert_eq!(facts.count(&["topic growing ", "partitions 7"]), 1);
+}
+
+#[test]
+fn stopped_kafka_43_goes_both_ways() {
+    need!(Home::Kafka.missing());
+    take_turns(Home::Kafka, Quorum::Static, End::Clean);
+}
+
+#[test]
+fn killed_kafka_43_with_voters_in_the_log_goes_both_ways() {
+    need!(Home::Kafka.missing());
+    take_turns(Home::Kafka, Quorum::Dynamic, End::Killed);
+}
+
+#[test]
+fn stopped_kafka_39_with_voters_in_the_log_goes_both_ways() {
+    need!(Home::Kafka39.missing());
+    take_turns(Home::Kafka39, Quorum::Dynamic, End::Clean);
+}
+
+#[test]
+fn killed_kafka_39_goes_both_ways() {
+    need!(Home::Kafka39.missing());
+    take_turns(Home::Kafka39, Quorum::Static, End::Killed);
+}
+
+/// Goal: a segment with the formats of before Kafka 0.11 is sound in the eyes of Kafka's own tool, and both servers hand out the
+/// same records of it, before and after the other has had it.
+#[test]
+fn old_formats_are_read_alike() {
+    need!(Home::Kafka.missing());
+    let node = Node::format(Home::Kafka, Quorum::Static, &["log.retention.ms=-1"]);
+    let (tools, address) = (Tools::Scripts(Home::Kafka), node.address());
+    let kafka = node.kafka(&[]);
+    tools.run("topics", &address, &["--create", "--topic", "old"]).succeed();
+    kafka.stop();
+    old_formats::put_into(&node.data().join("old-0"));
+    let count = old_formats::RECORDS.len().to_string();
+    let read = || {
+        let properties = ["print.timestamp=true", "print.offset=true", "print.key=true"];
+        let mut arguments = vec!["--topic", "old", "--from-beginning", "--max-messages", &count];
+        arguments.extend(properties.iter().flat_map(|property| ["--formatter-property", *property]));
+        tools.run("console-consumer", &address, &arguments).succeed().stdout
+    };
+    let broker = node.ours();
+    let of_ours = read();
+    End::Clean.ours(broker);
+    let dumped = check_data_directory(&node.data());
+    for words in [["magic: 0", "compresscodec: gzip"], ["magic: 1", "compresscodec: gzip"], ["magic: 2", "count: 2"]] {
+        assert!(dumped.lines().any(|line| words.iter().all(|word| line.contains(word))), "{words:?} in {dumped}");
+    }
+    let kafka = node.kafka(&[]);
+    let of_kafka = read();
+    kafka.stop();
+    assert_eq!(of_ours, of_kafka);
+    assert_eq!(of_ours.lines().count(), old_formats::RECORDS.len());
+    for (line, (key, value, timestamp)) in of_ours.lines().zip(old_formats::RECORDS) {
+        let (key, value) = (key.unwrap_or("null"), value.unwrap_or("null"));
+        assert!(line.ends_with(&format!("\t{key}\t{value}")), "{line}");
+        assert!(*timestamp < 0 || line.contains(&timestamp.to_string()), "{line}");
+    }
+}
+
+/// Goal: Kafka's tools that ask the controller itself get their answers on the CONTROLLER listener of the file.
+#[test]
+fn the_controller_listener_answers_kafkas_tools() {
+    need!(Home::Kafka.missing());
+    for quorum in [Quorum::Static, Quorum::Dynamic] {
+        let node = Node::format(Home::Kafka, quorum, &[]);
+        let broker = node.ours();
+        let endpoint = format!("CONTROLLER://{}", node.controller_address());
+        let status = node.ask_controller("metadata-quorum", &["describe", "--status"]).succeed();
+        status.says(&["LeaderId:", "1"]).says(&["CurrentVoters:", &endpoint]).says(&["CurrentObservers:", "[]"]);
+        node.ask_controller("metadata-quorum", &["describe", "--replication"]).succeed().says(&["1", "Leader"]);
+        let level = if quorum == Quorum::Dynamic { "FinalizedVersionLevel: 1" } else { "FinalizedVersionLevel: 0" };
+        let features = node.ask_controller("features", &["describe"]).succeed();
+        features.says(&["kraft.version", level]).says(&["metadata.version", "FinalizedVersionLevel: 4.3-IV0"]);
+        let endpoints = node.ask_controller("cluster", &["list-endpoints"]).succeed();
+        endpoints.says(&["127.0.0.1", "controller"]);
+        node.ask_controller("cluster", &["cluster-id"]).succeed().says(&["5L6g3nShT-eMCtK--X86sw"]);
+        let brokers = ["--entity-type", "brokers", "--entity-name", "1"];
+        let alter = [&brokers[..], &["--alter", "--add-config", "log.cleaner.threads=2"]].concat();
+        node.ask_controller("configs", &alter).succeed();
+        let describe = [&brokers[..], &["--describe"]].concat();
+        node.ask_controller("configs", &describe).succeed().says(&["log.cleaner.threads=2", "DYNAMIC_BROKER_CONFIG"]);
+        End::Clean.ours(broker);
+    }
+}
