@@ -7,11 +7,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use tracing::error;
 
-use super::errors::{chain, log_error, read_error};
+use super::errors::{chain, read_error};
+use super::flusher::{FlushKind, FlushTurns, Flusher};
 use super::wait::{Awaited, WaitList, Waiter};
 use crate::config::TopicConfig;
 use crate::log::{
-    AbortedTransaction, AppendContext, AppendError, AppendOrigin, LeaderBatch, Log, LogOffsets, ReadLimits,
+    AbortedTransaction, AppendContext, AppendError, AppendOrigin, LeaderBatch, Log, LogError, LogOffsets, ReadLimits,
     Verification, VerificationGuard, VerificationWanted,
 };
 use crate::protocol::ErrorCode;
@@ -88,13 +89,7 @@ impl Appended {
         self.epoch
     }
 
-    /// Whether they must be on the disk before they are acknowledged (`flush.messages`, `flush.ms`).
-    pub(super) fn flush_is_due(&self) -> bool {
-        self.flush_is_due
-    }
-
-    /// Returns when the records are on the disk, if `flush.messages` or `flush.ms` ask for that. Appends that come meanwhile are
-    /// flushed together by the next one.
+    /// Returns when the records are on the disk, if `flush.messages` asks for that. The flush is on its way since the append.
     ///
     /// # Errors
     /// The disk failed; nothing of this log is acknowledged any more.
@@ -126,6 +121,8 @@ pub(super) struct Partition {
     replicas: AtomicUsize,
     config: RwLock<Arc<TopicConfig>>,
     waiting: WaitList,
+    flusher: Arc<Flusher>,
+    flush_turns: FlushTurns,
 }
 
 impl Awaited for Partition {
@@ -135,7 +132,7 @@ impl Awaited for Partition {
 }
 
 impl Partition {
-    pub(super) fn new(name: TopicPartition, log: Arc<Log>, config: Arc<TopicConfig>) -> Self {
+    pub(super) fn new(name: TopicPartition, log: Arc<Log>, config: Arc<TopicConfig>, flusher: Arc<Flusher>) -> Self {
         Self {
             name,
             log,
@@ -144,6 +141,8 @@ impl Partition {
             replicas: AtomicUsize::new(1),
             config: RwLock::new(config),
             waiting: WaitList::default(),
+            flusher,
+            flush_turns: FlushTurns::default(),
         }
     }
 
@@ -171,11 +170,15 @@ impl Partition {
     }
 
     /// Begins to lead in this epoch, with these replicas.
-    pub(super) fn lead(&self, epoch: LeaderEpoch, in_sync: usize, replicas: usize) {
+    pub(super) fn lead(self: &Arc<Self>, epoch: LeaderEpoch, in_sync: usize, replicas: usize) {
         self.in_sync.store(in_sync, Ordering::Release);
         self.replicas.store(replicas, Ordering::Release);
         if self.leader_epoch.swap(epoch.get(), Ordering::AcqRel) != epoch.get() {
             self.log.begin_leader_epoch(epoch);
+        }
+        // What a crash left in the system's memory.
+        if self.log.commit_waits_for_flush() {
+            self.flusher.submit(self, FlushKind::DueRecords);
         }
         self.advance_high_watermark();
     }
@@ -264,20 +267,46 @@ impl Partition {
         self.append_batches(&[batch.into()], &self.append_context(AppendOrigin::Coordinator, now_ms))
     }
 
-    /// Returns when all before `end` is on the disk. Appends that come meanwhile are flushed together by the next one.
+    /// Returns when all before `end` is on the disk; the flusher has been asked for that.
     ///
     /// # Errors
     /// The disk failed; nothing of this log is acknowledged any more.
-    pub(super) async fn flushed(self: &Arc<Self>, end: Offset) -> Result<(), ErrorCode> {
-        let partition = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || partition.log.flush_up_to(end)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                error!(partition = %self.name, error = chain(&error), "flush failed");
-                Err(log_error(&error))
+    async fn flushed(self: &Arc<Self>, end: Offset) -> Result<(), ErrorCode> {
+        let waiter = Waiter::register([Arc::clone(self)]);
+        loop {
+            if self.log.has_failed() {
+                return Err(ErrorCode::KafkaStorageError);
             }
-            Err(_) => Err(ErrorCode::KafkaStorageError),
+            if self.log.flushed_end() >= end {
+                return Ok(());
+            }
+            waiter.woken().await;
         }
+    }
+
+    /// Does what the flusher's turn is for, and tells who waits for it. Blocks.
+    pub(super) fn flush(&self, kind: FlushKind) {
+        let flushed = match kind {
+            FlushKind::DueRecords => self.log.flush(),
+            FlushKind::CompletedSegments => self.log.flush_completed_segments(),
+        };
+        if let Err(error) = flushed {
+            // A log that has failed before said so then; one that was closed meanwhile is flushed.
+            if !matches!(error, LogError::Failed { .. } | LogError::Closed { .. }) {
+                error!(partition = %self.name, error = chain(&error), "flush failed");
+            }
+            self.waiting.wake_all();
+            return;
+        }
+        if !self.advance_high_watermark() {
+            // With `acks=1` some wait for the flush alone.
+            self.waiting.wake_all();
+        }
+    }
+
+    /// Where this partition stands with the flusher.
+    pub(super) fn flush_turns(&self) -> &FlushTurns {
+        &self.flush_turns
     }
 
     /// Whether all in-sync replicas have what is before `end`, as far as this broker still leads in `epoch`.
@@ -288,7 +317,7 @@ impl Partition {
     /// Returns when they do.
     ///
     /// # Errors
-    /// `NOT_LEADER_OR_FOLLOWER` if this broker no longer leads in `epoch`; `REQUEST_TIMED_OUT` if they don't in time, while the records stay
+    /// `KAFKA_STORAGE_ERROR` if the disk failed; `NOT_LEADER_OR_FOLLOWER` if this broker no longer leads in `epoch`; `REQUEST_TIMED_OUT` if they don't in time, while the records stay
     /// in the log.
     pub(super) async fn committed(
         self: &Arc<Self>,
@@ -303,6 +332,9 @@ impl Partition {
             }
             if self.leader_epoch() != epoch {
                 return Err(ErrorCode::NotLeaderOrFollower);
+            }
+            if self.log.has_failed() {
+                return Err(ErrorCode::KafkaStorageError);
             }
             if tokio::time::timeout_at(deadline.into(), waiter.woken()).await.is_err() {
                 return Err(ErrorCode::RequestTimedOut);
@@ -319,12 +351,19 @@ impl Partition {
         batches: &[LeaderBatch<'_>],
         context: &AppendContext,
     ) -> Result<Appended, AppendError> {
-        let info = self.log.append_as_leader(batches, context)?;
-        if let Some(offset) = info.rolled_at {
-            self.flush_in_background(offset);
+        let info = self.log.append_as_leader(batches, context).inspect_err(|_| {
+            if self.log.has_failed() {
+                self.waiting.wake_all();
+            }
+        })?;
+        // Order: the flush is asked for before anybody waits for it. As far as it is due the high watermark moves after it.
+        if info.flush_is_due {
+            self.flusher.submit(self, FlushKind::DueRecords);
+        }
+        if info.rolled_at.is_some() {
+            self.flusher.submit(self, FlushKind::CompletedSegments);
         }
         self.advance_high_watermark();
-        self.waiting.wake_all();
         Ok(Appended {
             partition: Arc::clone(self),
             first_offset: info.first_offset,
@@ -336,28 +375,20 @@ impl Partition {
         })
     }
 
-    /// Makes a completed segment durable. A failure is remembered by the log: nothing is acknowledged after it.
-    fn flush_in_background(self: &Arc<Self>, offset: Offset) {
-        let partition = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = partition.log.flush_up_to(offset) {
-                error!(partition = %partition.name, error = chain(&error), "a completed segment can't be flushed");
-            }
-        });
-    }
-
     /// Wakes requests that wait for this partition: it is gone.
     pub(super) fn wake_waiting(&self) {
         self.waiting.wake_all();
     }
 
-    /// Raises the high watermark to what all in-sync replicas have. With this broker alone in sync that is the log's end.
-    fn advance_high_watermark(&self) {
-        if self.in_sync.load(Ordering::Acquire) == 1
-            && self.log.advance_high_watermark(self.log.log_end_offset()).is_some()
-        {
+    /// Raises the high watermark to what all in-sync replicas have, and wakes who waits for that; says whether it moved. With this broker
+    /// alone in sync that is the log's end, or where its records wait for a flush.
+    fn advance_high_watermark(&self) -> bool {
+        let moved = self.in_sync.load(Ordering::Acquire) == 1
+            && self.log.advance_high_watermark(self.log.log_end_offset()).is_some();
+        if moved {
             self.waiting.wake_all();
         }
+        moved
     }
 
     /// Reads from `from` on, at most `max_bytes`, but one whole batch at least if that is asked for.

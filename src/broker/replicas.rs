@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use super::context::now;
 use super::errors::chain;
+use super::flusher::Flusher;
 use super::idle_settings;
 use super::log_config::log_config;
 use super::partition::Partition;
@@ -25,6 +26,7 @@ pub(super) struct Replicas {
     node_id: NodeId,
     topics: Arc<Topics>,
     logs: LogManager,
+    flusher: Arc<Flusher>,
     /// With what was set at run time.
     config: RwLock<Arc<ServerConfig>>,
     /// One change of the metadata at a time.
@@ -76,6 +78,7 @@ impl Replicas {
             node_id: config.node_id,
             topics,
             logs,
+            flusher: Arc::default(),
             config: RwLock::new(Arc::new(config)),
             applying: Mutex::new(()),
         };
@@ -184,7 +187,8 @@ impl Replicas {
                 let directory = own.and_then(|own| found.directories.get(own)).copied();
                 match self.logs.get_or_create(&name, topic.id, directory, log_config, now().wall_ms) {
                     Ok(log) => {
-                        let partition = Arc::new(Partition::new(name, log, Arc::clone(config)));
+                        let partition =
+                            Arc::new(Partition::new(name, log, Arc::clone(config), Arc::clone(&self.flusher)));
                         self.topics.insert(&topic.name, topic.id, index.get(), Arc::clone(&partition));
                         partition
                     }

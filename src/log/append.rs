@@ -87,9 +87,9 @@ pub struct AppendInfo {
     pub log_start_offset: Offset,
     /// The batch was in the log already, at these offsets; nothing was written.
     pub was_duplicate: bool,
-    /// A segment was completed: [`Log::flush_up_to`] this offset, in the background.
+    /// A segment was completed: to be made durable with [`Log::flush_completed_segments`], in the background.
     pub rolled_at: Option<Offset>,
-    /// `flush.messages` or `flush.ms` ask for [`Log::flush_up_to`] the end before the append is acknowledged.
+    /// `flush.messages` asks for [`Log::flush_up_to`] the end before the append is acknowledged; the high watermark waits for it.
     pub flush_is_due: bool,
 }
 
@@ -132,7 +132,10 @@ impl Log {
                 .iter()
                 .find_map(|batch| writer.producers.duplicate_of(batch.batch.header()).map(|known| (batch, known)));
             if let Some((batch, known)) = known {
-                return Ok(duplicate(batch, &known, offsets.log_start_offset));
+                // The flush that the first one waits for may still be on its way.
+                let flush_is_due = self.view().committable_end() <= known.last_offset;
+                let known = duplicate(batch, &known, offsets.log_start_offset);
+                return Ok(AppendInfo { flush_is_due, ..known });
             }
         }
         let mut next = offsets.log_end_offset;
@@ -248,17 +251,20 @@ impl Log {
         self.index_aborted(&segment, &staged).map_err(|error| self.fail(error))?;
         self.note_epochs(prepared);
 
+        let records = last_offset.0.saturating_sub(first_offset.0).saturating_add(1);
+        let flush_is_due = self.note_unflushed(writer, records, config.flush_messages, context.now_ms);
         let log_start_offset = {
             let mut view = self.view_mut();
+            // Order: with the end, so that nobody commits up to it in between.
+            if flush_is_due {
+                view.due(first_offset, last_offset.plus(1));
+            }
             view.transactions.apply(&staged.transactions);
             view.log_end_offset = last_offset.plus(1);
             segment.publish(size);
             view.log_start_offset
         };
         writer.producers.commit(staged);
-        writer.unflushed_records =
-            writer.unflushed_records.saturating_add(last_offset.0.saturating_sub(first_offset.0).saturating_add(1));
-        let since = *writer.unflushed_since_ms.get_or_insert(context.now_ms);
         Ok(AppendInfo {
             first_offset,
             last_offset,
@@ -266,8 +272,7 @@ impl Log {
             log_start_offset,
             was_duplicate: false,
             rolled_at,
-            flush_is_due: writer.unflushed_records >= config.flush_messages
-                || context.now_ms.saturating_sub(since) >= config.flush_ms,
+            flush_is_due,
         })
     }
 

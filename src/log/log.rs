@@ -4,16 +4,18 @@
 //! readers take a lock only to find a segment and a position, and read without any. The log has no clock: who calls it
 //! brings the time. It starts no thread: what is to be done later (flushing, deleting files) is told to the caller.
 //!
-//! `append.rs`, `read.rs`, `retention.rs` and `truncate.rs` are the rest of it, `recovery.rs` opens it.
+//! `append.rs`, `read.rs`, `flush.rs`, `retention.rs` and `truncate.rs` are the rest of it, `recovery.rs` opens it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::config::LogConfig;
-use super::epoch_cache::{self, EpochCache, EpochEnd, EpochEntry};
+use super::epoch_cache::{EpochCache, EpochEnd, EpochEntry};
 use super::error::LogError;
-use super::fs::{Create, Fs};
+use super::flush::{ALL_FLUSHED, DueFlush};
+use super::fs::Fs;
 use super::open_segments::OpenSegments;
 use super::place::{Place, extension, file_name};
 use super::position_cache::PositionCache;
@@ -68,7 +70,7 @@ pub struct LogOffsets {
     pub high_watermark: Offset,
     /// The offset that the next record gets.
     pub log_end_offset: Offset,
-    /// What is below is known to be on disk.
+    /// What is below is known to be on disk and need not be checked.
     pub recovery_point: Offset,
 }
 
@@ -90,7 +92,9 @@ pub struct Log {
     config: RwLock<Arc<LogConfig>>,
     /// Held while the log changes. Order: `flushing`, `writer`, `view` and the smaller ones.
     writer: Mutex<Writer>,
-    flushing: Mutex<()>,
+    pub(super) flushing: Mutex<()>,
+    /// When the first record was appended that no flush has begun for; [`ALL_FLUSHED`] if there is none. Changed by who holds `writer`.
+    pub(super) unflushed_since_ms: AtomicI64,
     view: RwLock<View>,
     epochs: Mutex<Epochs>,
     pub(super) positions: PositionCache,
@@ -107,10 +111,8 @@ pub(super) struct Writer {
     pub(super) snapshots: BTreeSet<i64>,
     /// Those of them that are not durable yet.
     pub(super) unsynced_snapshots: Vec<i64>,
-    /// Records appended since the last flush.
+    /// Records appended since the last flush began.
     pub(super) unflushed_records: i64,
-    /// When the first of them was appended.
-    pub(super) unflushed_since_ms: Option<i64>,
     /// A name in the directory is not durable yet.
     pub(super) directory_changed: bool,
     closed: bool,
@@ -124,7 +126,12 @@ pub(super) struct View {
     pub(super) log_start_offset: Offset,
     pub(super) high_watermark: Offset,
     pub(super) log_end_offset: Offset,
+    /// Records below are on the disk.
+    pub(super) flushed_end: Offset,
+    /// Invariant: not above `flushed_end`; `flush.rs` tells what else it promises.
     pub(super) recovery_point: Offset,
+    /// What has to be flushed before it may be committed.
+    pub(super) due_flush: Option<DueFlush>,
     pub(super) transactions: Transactions,
     /// Whether there may be an index of aborted transactions. Most logs never get one, and need not look for it at every read.
     pub(super) has_aborted: bool,
@@ -180,6 +187,7 @@ impl Log {
         let name = options.dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let place = Arc::new(Place::new(options.fs.clone(), options.dir.clone()));
         let loaded = recovery::load(&place, &options)?;
+        let unflushed_records = loaded.view.log_end_offset.0.saturating_sub(loaded.view.flushed_end.0);
         let log = Self {
             place,
             name,
@@ -188,12 +196,12 @@ impl Log {
                 producers: loaded.producers,
                 snapshots: loaded.snapshots,
                 unsynced_snapshots: Vec::new(),
-                unflushed_records: 0,
-                unflushed_since_ms: None,
+                unflushed_records,
                 directory_changed: loaded.directory_changed,
                 closed: false,
             }),
             flushing: Mutex::new(()),
+            unflushed_since_ms: AtomicI64::new(if unflushed_records > 0 { options.now_ms } else { ALL_FLUSHED }),
             view: RwLock::new(loaded.view),
             epochs: Mutex::new(loaded.epochs),
             positions: PositionCache::default(),
@@ -311,7 +319,7 @@ impl Log {
         self.view().last_stable_offset()
     }
 
-    /// What is below is known to be on disk; for the checkpoint.
+    /// What is below is known to be on disk and need not be checked; for the checkpoint.
     #[must_use]
     pub fn recovery_point(&self) -> Offset {
         self.view().recovery_point
@@ -337,19 +345,19 @@ impl Log {
         self.view().segments.len()
     }
 
-    /// Sets the high watermark, within log start and log end; returns what it is now.
+    /// Sets the high watermark, within log start and what may be committed; returns what it is now.
     pub fn set_high_watermark(&self, offset: Offset) -> Offset {
         let mut view = self.view_mut();
-        let offset = offset.clamp(view.log_start_offset, view.log_end_offset);
+        let offset = offset.min(view.committable_end()).max(view.log_start_offset);
         view.high_watermark = offset;
         view.transactions.high_watermark_moved(offset);
         offset
     }
 
-    /// Raises the high watermark, at most to the log end; returns it if it moved.
+    /// Raises the high watermark, at most to the log end or to where records wait for a flush; returns it if it moved.
     pub fn advance_high_watermark(&self, offset: Offset) -> Option<Offset> {
         let mut view = self.view_mut();
-        let offset = offset.min(view.log_end_offset);
+        let offset = offset.min(view.committable_end());
         if offset <= view.high_watermark {
             return None;
         }
@@ -409,102 +417,8 @@ impl Log {
         Ok(self.writer()?.producers.expire(now_ms, expiration_ms))
     }
 
-    /// Makes all that is in the log durable and raises the recovery point to the log end.
-    ///
-    /// # Errors
-    /// As [`Log::flush_up_to`].
-    pub fn flush(&self) -> Result<Offset, LogError> {
-        self.flush_up_to(self.log_end_offset())
-    }
-
-    /// Makes the log durable below `offset` at least; returns the recovery point. Callers that come while a flush runs
-    /// are served together by the next one.
-    ///
-    /// # Errors
-    /// What the disk says: the log has failed then, since what was not flushed may never be (the system forgets dirty
-    /// pages after an error).
-    pub fn flush_up_to(&self, offset: Offset) -> Result<Offset, LogError> {
-        let _turn = self.flushing();
-        let done = self.recovery_point();
-        if done < offset {
-            return self.flush_all();
-        }
-        self.check_usable()?;
-        Ok(done)
-    }
-
-    /// The turn to flush, or to change what a flush counts on.
-    pub(super) fn flushing(&self) -> MutexGuard<'_, ()> {
-        self.flushing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Flushes whatever is not durable; the caller has the turn.
-    fn flush_all(&self) -> Result<Offset, LogError> {
-        let (end, segments, snapshots, directory) = {
-            let mut writer = self.writer()?;
-            let view = self.view();
-            // All that is there, not only what was asked for: whoever waits for this turn is done with it.
-            let end = view.log_end_offset;
-            let from = view.floor(view.recovery_point).unwrap_or(0);
-            writer.unflushed_records = 0;
-            writer.unflushed_since_ms = None;
-            let segments = view.segments.get(from..).unwrap_or_default().to_vec();
-            let directory = std::mem::take(&mut writer.directory_changed);
-            (end, segments, std::mem::take(&mut writer.unsynced_snapshots), directory)
-        };
-        self.sync(&segments, &snapshots, directory).map_err(|error| self.fail(error))?;
-        // Truncating waits for its turn as well, so the end is still one.
-        self.view_mut().recovery_point = end;
-        Ok(end)
-    }
-
-    fn sync(&self, segments: &[Arc<Segment>], snapshots: &[i64], directory: bool) -> Result<(), LogError> {
-        // Order: what the recovery point promises is durable before it moves: batches, indexes, epochs, producers.
-        for segment in segments {
-            match segment.sync() {
-                // Deleted in the meantime, with its files gone.
-                Err(error) if error.is_not_found() && !self.has_segment(segment) => {}
-                other => other?,
-            }
-        }
-        for snapshot in snapshots {
-            match self.place.open(&file_name(*snapshot, extension::SNAPSHOT), Create::No) {
-                Err(error) if error.is_not_found() => {} // Deleted in the meantime.
-                file => file?.sync()?,
-            }
-        }
-        self.save_epochs(CloseMode::Sync)?;
-        if directory { self.place.fs.sync_dir(&self.place.dir()) } else { Ok(()) }
-    }
-
     pub(super) fn has_segment(&self, segment: &Arc<Segment>) -> bool {
         self.view().segments.iter().any(|other| Arc::ptr_eq(other, segment))
-    }
-
-    /// Writes the epochs if the file does not say them.
-    fn save_epochs(&self, mode: CloseMode) -> Result<(), LogError> {
-        let text = {
-            let mut epochs = self.epochs();
-            if !std::mem::take(&mut epochs.unsaved) {
-                return Ok(());
-            }
-            epochs.cache.render()
-        };
-        let path = self.place.path(epoch_cache::FILE_NAME);
-        match mode {
-            CloseMode::Sync => self.place.fs.replace(&path, text.as_bytes()),
-            CloseMode::CallerSyncs => self.place.fs.replace_unsynced(&path, text.as_bytes()),
-        }
-    }
-
-    /// Whether `flush.messages` or `flush.ms` ask for a flush now.
-    #[must_use]
-    pub fn flush_is_due(&self, now_ms: i64) -> bool {
-        let config = self.config();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = writer.unflushed_since_ms.map_or(0, |since| now_ms.saturating_sub(since));
-        writer.unflushed_records >= config.flush_messages
-            || (writer.unflushed_since_ms.is_some() && since >= config.flush_ms)
     }
 
     /// Closes files that were not used since the last call; they are opened again when needed. Returns how many segments
@@ -528,15 +442,16 @@ impl Log {
     /// # Errors
     /// What the disk says: no marker of a clean stop may be written then.
     pub fn close(&self, mode: CloseMode) -> Result<(), LogError> {
-        let _turn = self.flushing();
+        let _turn = self.flushing()?;
         if self.prepare_close()? {
             match mode {
                 CloseMode::Sync => {
-                    self.flush_all()?;
+                    self.flush_everything()?;
                 }
                 CloseMode::CallerSyncs => {
                     self.save_epochs(mode).map_err(|error| self.fail(error))?;
                     let mut view = self.view_mut();
+                    view.flushed_end = view.log_end_offset;
                     view.recovery_point = view.log_end_offset;
                 }
             }

@@ -15,6 +15,7 @@ mod append;
 mod config;
 mod epoch_cache;
 mod error;
+mod flush;
 mod fs;
 mod index_file;
 #[expect(clippy::module_inception, reason = "the log is what this module is about")]

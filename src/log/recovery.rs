@@ -200,8 +200,9 @@ impl Loader<'_> {
         epochs.unsaved |= epochs.cache.truncate_from_end(end);
         epochs.unsaved |= epochs.cache.truncate_from_start(start);
 
+        let recovered = self.options.shutdown == Shutdown::Unclean || segments.recovered_from.is_some();
         let recovery_point = match self.options.shutdown {
-            Shutdown::Clean if segments.recovered_from.is_none() => end,
+            Shutdown::Clean if !recovered => end,
             _ => self.options.recovery_point.unwrap_or(Offset::ZERO).min(end),
         };
         let high_watermark = self.options.high_watermark.unwrap_or(start).clamp(start, end);
@@ -214,15 +215,25 @@ impl Loader<'_> {
         for segment in &segments.all {
             segment.close_files()?;
         }
-        let view = View {
+        let mut view = View {
             segments: segments.all,
             log_start_offset: start,
             high_watermark,
             log_end_offset: end,
+            flushed_end: recovery_point,
             recovery_point,
+            due_flush: None,
             transactions,
             has_aborted,
         };
+        if recovered {
+            // The files of the last segment were made anew, and are not durable.
+            view.flushed_at_most(end);
+        }
+        if self.config.flush_messages < i64::MAX && recovery_point < end {
+            // Found in the system's memory: nobody has promised yet that they are on the disk.
+            view.due(recovery_point, end);
+        }
         Ok(Loaded { view, epochs, producers, snapshots: names.snapshots, directory_changed, report: self.report })
     }
 

@@ -24,6 +24,7 @@ use super::offset_index::{self, OffsetIndex, OffsetPosition};
 use super::place::{Place, extension, file_name};
 use super::scan::{BatchInfo, LOOKUP_BLOCK, ScanError, Scanner};
 use super::time_index::{self, TimeIndex, TimestampOffset};
+use super::txn_index;
 
 /// A stretch of a segment file that holds no sound batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -289,10 +290,16 @@ impl Segment {
         Ok(())
     }
 
+    /// Makes the batches durable: what recovery can't make anew.
+    pub(super) fn sync_records(&self) -> Result<(), LogError> {
+        // The slow part needs no lock: appends and reads go on meanwhile.
+        self.file()?.sync()
+    }
+
     /// Makes batches and indexes durable.
     pub(super) fn sync(&self) -> Result<(), LogError> {
-        // The slow part needs no lock: appends and reads go on meanwhile.
-        self.file()?.sync()?;
+        self.sync_records()?;
+        txn_index::sync(&self.place, self.base_offset)?;
         let mut state = self.state();
         if let Some(index) = &mut state.offset_index {
             index.file().sync()?;

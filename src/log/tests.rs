@@ -5,6 +5,7 @@ mod damage;
 mod faults;
 mod model;
 mod offsets;
+mod power_cut;
 mod producers;
 mod recovery;
 mod retention;

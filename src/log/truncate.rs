@@ -1,8 +1,10 @@
 //! Cutting the log at its new end: what a follower does with records that its leader does not have.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::error::LogError;
+use super::flush::ALL_FLUSHED;
 use super::log::{Log, Writer};
 use super::recovery;
 use super::retention::DeletedFiles;
@@ -18,7 +20,7 @@ impl Log {
     /// the disk says: the log has failed then.
     pub fn truncate_to(&self, offset: Offset, now_ms: i64) -> Result<(bool, Option<DeletedFiles>), LogError> {
         // No flush runs meanwhile: it would promise what is being cut off.
-        let _turn = self.flushing();
+        let _turn = self.flushing()?;
         let mut writer = self.writer()?;
         let offsets = self.offsets();
         if offset >= offsets.log_end_offset {
@@ -52,7 +54,7 @@ impl Log {
             // A batch is dropped whole, so the log may end before the offset that was asked for; as in Kafka it goes on
             // at that offset, with a gap.
             view.log_end_offset = offset;
-            view.recovery_point = view.recovery_point.min(offset);
+            view.flushed_at_most(offset);
             view.high_watermark = view.high_watermark.min(offset);
         }
         last.set_end_offset(offset.0);
@@ -86,7 +88,7 @@ impl Log {
     /// # Errors
     /// What the disk says: the log has failed then.
     pub fn truncate_fully_and_start_at(&self, offset: Offset, now_ms: i64) -> Result<Option<DeletedFiles>, LogError> {
-        let _turn = self.flushing();
+        let _turn = self.flushing()?;
         let mut writer = self.writer()?;
         self.start_anew(&mut writer, offset, now_ms).map_err(|error| self.fail(error))
     }
@@ -105,13 +107,15 @@ impl Log {
             view.segments = vec![segment];
             view.log_start_offset = offset;
             view.log_end_offset = offset;
+            view.flushed_end = offset;
             view.recovery_point = offset;
+            view.due_flush = None;
             view.high_watermark = offset;
             view.transactions = Default::default();
         }
         writer.producers = Default::default();
         writer.unflushed_records = 0;
-        writer.unflushed_since_ms = None;
+        self.unflushed_since_ms.store(ALL_FLUSHED, Ordering::Relaxed);
         writer.directory_changed = true;
         let mut epochs = self.epochs();
         epochs.cache.clear();

@@ -85,6 +85,14 @@ pub(super) fn append(place: &Place, base_offset: i64, entry: &AbortedTransaction
     file.write_all_at(&entry.encode(), end - end % ENTRY_BYTES as u64)
 }
 
+/// Makes the entries of the segment at `base_offset` durable, if it has any.
+pub(super) fn sync(place: &Place, base_offset: i64) -> Result<(), LogError> {
+    match place.open(&file_name(base_offset, extension::TXN_INDEX), Create::No) {
+        Err(error) if error.is_not_found() => Ok(()),
+        file => file?.sync(),
+    }
+}
+
 /// Makes the entries of the segment at `base_offset` these; no entries, no file.
 pub(super) fn rewrite(place: &Place, base_offset: i64, entries: &[AbortedTransaction]) -> Result<(), LogError> {
     let name = file_name(base_offset, extension::TXN_INDEX);

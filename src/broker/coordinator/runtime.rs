@@ -80,8 +80,6 @@ pub(in crate::broker) struct Position {
     pub(in crate::broker) end: Offset,
     /// As long as this broker leads in this epoch.
     pub(in crate::broker) epoch: LeaderEpoch,
-    /// It must be on this broker's disk too (`flush.messages`, `flush.ms`).
-    pub(in crate::broker) must_be_flushed: bool,
 }
 
 /// A future of a log.

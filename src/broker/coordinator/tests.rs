@@ -71,7 +71,7 @@ impl CoordinatorLog for FakeLog {
             self.commit();
         }
         let epoch = LeaderEpoch::new(self.epoch.load(Ordering::SeqCst) as i32);
-        Ok(Position { end: Offset::new(self.end()), epoch, must_be_flushed: false })
+        Ok(Position { end: Offset::new(self.end()), epoch })
     }
 
     fn check_producer(&self, _: i32, producer: Producer, verification: Verification) -> Result<(), ErrorCode> {
@@ -108,7 +108,7 @@ impl CoordinatorLog for FakeLog {
             });
         }
         let epoch = LeaderEpoch::new(self.epoch.load(Ordering::SeqCst) as i32);
-        Ok(Position { end: Offset::new(self.end()), epoch, must_be_flushed: false })
+        Ok(Position { end: Offset::new(self.end()), epoch })
     }
 
     fn bytes(&self, _partition: i32) -> u64 {

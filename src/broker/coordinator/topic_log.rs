@@ -79,11 +79,7 @@ impl CoordinatorLog for TopicLog {
             Entry::Records { records, producer } => append_records(&partition, records, producer, now_ms)?,
             Entry::Marker(marker) => partition.append_marker(marker, now_ms).map_err(|error| write_error(&error))?,
         };
-        Ok(Position {
-            end: appended.end_offset(),
-            epoch: appended.leader_epoch(),
-            must_be_flushed: appended.flush_is_due(),
-        })
+        Ok(Position { end: appended.end_offset(), epoch: appended.leader_epoch() })
     }
 
     fn check_producer(&self, partition: i32, producer: Producer, verification: Verification) -> Result<(), ErrorCode> {
@@ -93,18 +89,12 @@ impl CoordinatorLog for TopicLog {
     }
 
     fn is_committed(&self, partition: i32, position: Position) -> bool {
-        self.partition(partition).is_ok_and(|partition| {
-            partition.is_committed(position.end, position.epoch)
-                && (!position.must_be_flushed || partition.log().recovery_point() >= position.end)
-        })
+        self.partition(partition).is_ok_and(|partition| partition.is_committed(position.end, position.epoch))
     }
 
     fn committed(&self, partition: i32, position: Position) -> Committed<'_> {
         Box::pin(async move {
             let partition = self.partition(partition)?;
-            if position.must_be_flushed {
-                partition.flushed(position.end).await.map_err(|_| ErrorCode::NotCoordinator)?;
-            }
             let deadline = Instant::now() + self.commit_timeout;
             match partition.committed(position.end, position.epoch, deadline).await {
                 Ok(()) => Ok(()),
@@ -135,7 +125,7 @@ impl CoordinatorLog for TopicLog {
             }
             at = read.next_offset;
         }
-        Ok(Position { end, epoch, must_be_flushed: false })
+        Ok(Position { end, epoch })
     }
 
     fn bytes(&self, partition: i32) -> u64 {

@@ -93,7 +93,7 @@ mod tests {
     use crate::types::{LeaderEpoch, Offset};
 
     fn job(id: &str, partition: i32) -> Job {
-        let position = Position { end: Offset::ZERO, epoch: LeaderEpoch::new(0), must_be_flushed: false };
+        let position = Position { end: Offset::ZERO, epoch: LeaderEpoch::new(0) };
         Job { partition, action: Action::Abort(id.into()), position }
     }
 

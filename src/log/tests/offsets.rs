@@ -331,8 +331,8 @@ fn flushes_are_due_as_configured() {
     assert!(!due(&[b"a", b"b"], NOW));
     assert!(due(&[b"c"], NOW));
     log.flush().unwrap();
-    assert!(!due(&[b"d"], NOW + 5000), "counted from the first record that is not flushed");
-    assert!(!log.flush_is_due(NOW + 5999));
+    assert!(!due(&[b"d"], NOW + 5000), "`flush.ms` holds up no append");
+    assert!(!log.flush_is_due(NOW + 5999), "counted from the first record that is not flushed");
     assert!(log.flush_is_due(NOW + 6000));
     log.flush().unwrap();
     assert!(!log.flush_is_due(NOW + 99_000));
