@@ -9,6 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
+
 use super::partition::Partition;
 
 /// Flushes under way at once in one directory. A journalling file system writes the sizes of all of them with one commit: on ext4 1,000
@@ -98,12 +100,19 @@ struct Queue {
 type QueueName = (PathBuf, FlushKind);
 
 /// The flushes of a broker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Flusher {
     queues: Mutex<HashMap<QueueName, Queue>>,
+    /// Whose threads flush. Partitions are also made on threads that know no runtime.
+    runtime: Handle,
 }
 
 impl Flusher {
+    /// Flushes on threads of the runtime that this is called in.
+    pub(super) fn new() -> Self {
+        Self { queues: Mutex::default(), runtime: Handle::current() }
+    }
+
     fn queues(&self) -> MutexGuard<'_, HashMap<QueueName, Queue>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,7 +138,7 @@ impl Flusher {
         if needs_worker {
             let flusher = Arc::clone(self);
             // Nobody waits for the thread: it ends when its queue is empty, at a stop the logs are flushed anyway.
-            tokio::task::spawn_blocking(move || flusher.work(&name));
+            self.runtime.spawn_blocking(move || flusher.work(&name));
         }
     }
 
@@ -156,3 +165,6 @@ impl Flusher {
         next
     }
 }
+
+#[cfg(test)]
+mod tests;

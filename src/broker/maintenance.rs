@@ -13,8 +13,11 @@ use super::share_state::SHARE_STATE_TOPIC;
 use crate::log::{LogError, ManagerError};
 use crate::types::TopicPartition;
 
-/// How often the list of duties is looked at. The shortest interval of Kafka's defaults, that of high watermark checkpoints.
+/// The shortest interval of Kafka's defaults, that of high watermark checkpoints.
 const TICK: Duration = Duration::from_secs(5);
+
+/// No duty comes more often, whatever is configured.
+const LEAST: Duration = Duration::from_millis(100);
 
 /// How often files that nobody has used meanwhile are closed.
 const CLOSE_IDLE_FILES_EVERY: Duration = Duration::from_secs(60);
@@ -30,11 +33,10 @@ struct Duty {
 pub(super) async fn run(broker: Arc<Broker>, mut stopping: watch::Receiver<bool>) {
     let config = broker.replicas.config();
     let started = Instant::now();
-    let duty = |every: Duration, run: fn(&Broker)| Duty { every, next: started + every.max(TICK), run };
-    let first = |duty: Duty, delay: Duration| Duty { next: started + delay.max(TICK), ..duty };
+    let duty = |every: Duration, run: fn(&Broker)| Duty { every, next: started + every.max(LEAST), run };
+    let first = |duty: Duty, delay: Duration| Duty { next: started + delay.max(LEAST), ..duty };
     let mut duties = vec![
         first(duty(config.log_retention_check_interval_ms, retention), config.log_initial_task_delay_ms),
-        duty(config.log_flush_scheduler_interval_ms.min(Duration::from_secs(3600)), flush),
         duty(config.replica_high_watermark_checkpoint_interval_ms, checkpoint_high_watermarks),
         duty(config.log_flush_offset_checkpoint_interval_ms, checkpoint_recovery_points),
         duty(config.log_flush_start_offset_checkpoint_interval_ms, checkpoint_log_start_offsets),
@@ -57,7 +59,7 @@ pub(super) async fn run(broker: Arc<Broker>, mut stopping: watch::Receiver<bool>
             for duty in &mut duties {
                 if duty.next <= Instant::now() {
                     (duty.run)(&broker);
-                    duty.next = Instant::now() + duty.every.max(TICK);
+                    duty.next = Instant::now() + duty.every.max(LEAST);
                 }
             }
             duties
@@ -74,10 +76,6 @@ pub(super) async fn run(broker: Arc<Broker>, mut stopping: watch::Receiver<bool>
 
 fn retention(broker: &Broker) {
     report("retention", broker.replicas.logs().retention_pass(broker.now().wall_ms));
-}
-
-fn flush(broker: &Broker) {
-    report("flush", broker.replicas.logs().flush_pass(broker.now().wall_ms));
 }
 
 fn close_idle_files(broker: &Broker) {
@@ -140,7 +138,7 @@ fn expire_transactional_ids(broker: &Broker) {
     broker.transactions.expire_ids(broker.now());
 }
 
-fn report(what: &str, errors: Vec<(TopicPartition, LogError)>) {
+pub(super) fn report(what: &str, errors: Vec<(TopicPartition, LogError)>) {
     for (partition, error) in errors {
         // A log that has failed before said so then.
         if !matches!(error, LogError::Failed { .. } | LogError::Closed { .. }) {

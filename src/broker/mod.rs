@@ -14,6 +14,7 @@ mod coordinator;
 mod coordinators;
 mod errors;
 mod fetch_session;
+mod flush_schedule;
 mod flusher;
 mod group_views;
 mod groups;

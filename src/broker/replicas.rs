@@ -78,7 +78,7 @@ impl Replicas {
             node_id: config.node_id,
             topics,
             logs,
-            flusher: Arc::default(),
+            flusher: Arc::new(Flusher::new()),
             config: RwLock::new(Arc::new(config)),
             applying: Mutex::new(()),
         };

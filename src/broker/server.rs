@@ -18,9 +18,9 @@ use super::coordinators::{self, Coordinators};
 use super::errors::chain;
 use super::fetch_session::FetchSessions;
 use super::listener::{BoundListener, ConnectionLimits};
-use super::maintenance;
 use super::replicas::Replicas;
 use super::topics::Topics;
+use super::{flush_schedule, maintenance};
 use crate::config::{Listener, ServerConfig};
 use crate::log::directory::{self, DirectoryContent, DirectoryError, LockedDirectory};
 use crate::log::meta_properties::MetaProperties;
@@ -158,6 +158,9 @@ impl Server {
         let mut tasks = JoinSet::new();
         coordinators::run(&broker, &mut tasks, &stop);
         tasks.spawn(maintenance::run(Arc::clone(&broker), stop.clone()));
+        for directory in 0..broker.replicas.logs().directory_count() {
+            tasks.spawn(flush_schedule::run(Arc::clone(&broker), directory, stop.clone()));
+        }
         for listener in bound {
             tasks.spawn(listener.run(Arc::clone(&broker), Arc::clone(&limits), stop.clone()));
         }

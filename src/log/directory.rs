@@ -157,7 +157,7 @@ pub struct LockedDirectory {
     path: PathBuf,
     inode: (u64, u64),
     /// Closing the file gives both locks back.
-    _lock: File,
+    lock: File,
 }
 
 /// Device and inode of the directories that this process has locked.
@@ -180,7 +180,7 @@ impl LockedDirectory {
             return Err(DirectoryError::InUse { path: path.to_owned(), pid: i32::try_from(std::process::id()).ok() });
         }
         match lock_file(path) {
-            Ok(lock) => Ok(Self { path: path.to_owned(), inode, _lock: lock }),
+            Ok(lock) => Ok(Self { path: path.to_owned(), inode, lock }),
             Err(e) => {
                 forget_lock(inode);
                 Err(e)
@@ -192,6 +192,11 @@ impl LockedDirectory {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A file in it that has been open all the time: what became of the file system since then is told by it.
+    pub(super) fn file(&self) -> &File {
+        &self.lock
     }
 
     /// Whose the directory is; `None` if it is not formatted.

@@ -184,6 +184,19 @@ impl Fs {
             .map_err(|e| LogError::io("flush", dir, e))
     }
 
+    /// Makes durable all that was written to the file system of `file`, which lies in `dir`. Write-backs count that have failed since
+    /// `file` was opened, so it must have been before what is to be made durable was written.
+    pub(super) fn sync_file_system(&self, file: &File, dir: &Path) -> Result<(), LogError> {
+        self.check(Operation::Sync, dir)
+            .and_then(|_| {
+                #[cfg(target_os = "linux")]
+                return Ok(rustix::fs::syncfs(file)?);
+                #[cfg(not(target_os = "linux"))]
+                return file.sync_all();
+            })
+            .map_err(|e| LogError::io("flush", dir, e))
+    }
+
     /// Gives a file or directory another name.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<(), LogError> {
         self.check(Operation::Rename, from)

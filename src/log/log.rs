@@ -464,26 +464,40 @@ impl Log {
         Ok(())
     }
 
-    /// Writes what is only in memory; says whether there is anything to flush.
-    fn prepare_close(&self) -> Result<bool, LogError> {
-        let config = self.config();
-        let mut writer = self.writer()?;
+    /// Whether closing it has anything to flush.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.writer().is_ok_and(|writer| self.has_changed(&writer))
+    }
+
+    fn has_changed(&self, writer: &Writer) -> bool {
         let (offsets, active) = {
             let view = self.view();
             (view.offsets(), view.active().cloned())
         };
-        let changed = offsets.log_end_offset != offsets.recovery_point
+        offsets.log_end_offset != offsets.recovery_point
             || writer.directory_changed
             || !writer.unsynced_snapshots.is_empty()
             || self.epochs().unsaved
-            || active.as_ref().is_some_and(|active| active.has_loaded_indexes());
-        if changed {
-            if let Some(active) = active {
-                active.finish(&config).map_err(|error| self.fail(error))?;
-            }
-            self.take_snapshot(&mut writer, offsets.log_end_offset).map_err(|error| self.fail(error))?;
+            || active.is_some_and(|active| active.has_loaded_indexes())
+    }
+
+    /// Writes what is only in memory; says whether there is anything to flush.
+    fn prepare_close(&self) -> Result<bool, LogError> {
+        let config = self.config();
+        let mut writer = self.writer()?;
+        if !self.has_changed(&writer) {
+            return Ok(false);
         }
-        Ok(changed)
+        let (end, active) = {
+            let view = self.view();
+            (view.log_end_offset, view.active().cloned())
+        };
+        if let Some(active) = active {
+            active.finish(&config).map_err(|error| self.fail(error))?;
+        }
+        self.take_snapshot(&mut writer, end).map_err(|error| self.fail(error))?;
+        Ok(true)
     }
 
     /// Writes the producers as they are at `offset`, the log end, unless there is such a snapshot.

@@ -141,3 +141,38 @@ fn sizes_are_told() {
     let sizes = manager.sizes();
     assert!(sizes[0].total_bytes.unwrap() > 0 && sizes[0].logs[0].bytes > 60);
 }
+
+#[test]
+fn many_changed_logs_are_closed_as_cleanly_as_a_few() {
+    for count in [3, 100] {
+        let temp = tempfile::tempdir().unwrap();
+        let (manager, _) = open(temp.path());
+        for number in 0..count {
+            append(&create(&manager, &format!("t{number}"), ID), b"value");
+        }
+        assert!(manager.close(5).unwrap().is_empty());
+        drop(manager);
+        let (manager, report) = open(temp.path());
+        assert_eq!((report.logs, report.unclean.len(), report.findings.len()), (count, 0, 0));
+        for partition in manager.partitions() {
+            let log = manager.get(&partition).unwrap();
+            assert_eq!((log.log_end_offset(), log.recovery_point()), (Offset::new(1), Offset::new(1)));
+        }
+    }
+}
+
+#[test]
+fn only_logs_whose_records_have_waited_long_enough_are_flushed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (manager, _) = open(temp.path());
+    let slow = create(&manager, "slow", ID);
+    let config = Arc::new(LogConfig { flush_ms: 1000, ..Default::default() });
+    let quick = manager.get_or_create(&TopicPartition::new("quick", 0), ID, None, config, 1).unwrap();
+    [&slow, &quick].into_iter().for_each(|log| append(log, b"value"));
+    assert!(manager.flush_pass(0, 5 + 999).is_empty());
+    assert_eq!((slow.flushed_end(), quick.flushed_end()), (Offset::ZERO, Offset::ZERO));
+    assert!(manager.flush_pass(1, 5 + 1000).is_empty(), "another directory's turn");
+    assert_eq!(quick.flushed_end(), Offset::ZERO);
+    assert!(manager.flush_pass(0, 5 + 1000).is_empty());
+    assert_eq!((slow.flushed_end(), quick.flushed_end()), (Offset::ZERO, Offset::new(1)));
+}
