@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use interop_support::{Cluster, Home, Ran, Tools, check_data_directory};
+use interop_support::{Cluster, Home, Ran, Restarting, Tools, check_data_directory};
 use serde_json::Value;
 use support::wait_for;
 
@@ -21,28 +21,28 @@ const OWN: Tools = Tools::Own;
 /// Short locks, so that what a killed consumer had comes back while a test waits.
 const SETTINGS: &[&str] = &["group.share.min.record.lock.duration.ms=1000", "group.share.record.lock.duration.ms=3000"];
 
-fn script(cluster: &Cluster, tool: &str, arguments: &[&str]) -> Ran {
-    SCRIPTS.run(tool, cluster.address(), arguments)
+fn script(address: &str, tool: &str, arguments: &[&str]) -> Ran {
+    SCRIPTS.run(tool, address, arguments)
 }
 
 /// Makes a topic, and a group that reads it from its start.
-fn prepare(cluster: &Cluster, topic: &str, partitions: &str, group: &str) {
-    OWN.run("topics", cluster.address(), &["--create", "--topic", topic, "--partitions", partitions]).succeed();
+fn prepare(address: &str, topic: &str, partitions: &str, group: &str) {
+    OWN.run("topics", address, &["--create", "--topic", topic, "--partitions", partitions]).succeed();
     let set = ["--alter", "--entity-type", "groups", "--entity-name", group];
-    script(cluster, "configs", &[&set[..], &["--add-config", "share.auto.offset.reset=earliest"]].concat()).succeed();
+    script(address, "configs", &[&set[..], &["--add-config", "share.auto.offset.reset=earliest"]].concat()).succeed();
 }
 
-fn produce(cluster: &Cluster, topic: &str, keys: std::ops::Range<usize>) {
+fn produce(address: &str, topic: &str, keys: std::ops::Range<usize>) {
     let lines: String = keys.map(|n| format!("k{n}\tv{n}\n")).collect();
     let arguments = ["--topic", topic, "--reader-property", "parse.key=true"];
-    OWN.run_with_input("console-producer", cluster.address(), &arguments, &lines).succeed();
+    OWN.run_with_input("console-producer", address, &arguments, &lines).succeed();
 }
 
 /// The values that a share consumer of Kafka's prints, sorted.
-fn consume(cluster: &Cluster, topic: &str, group: &str, count: usize, more: &[&str]) -> Vec<String> {
+fn consume(address: &str, topic: &str, group: &str, count: usize, more: &[&str]) -> Vec<String> {
     let count_text = count.to_string();
     let arguments = ["--topic", topic, "--group", group, "--max-messages", &count_text, "--timeout-ms", "30000"];
-    let ran = script(cluster, "console-share-consumer", &[&arguments[..], more].concat()).succeed();
+    let ran = script(address, "console-share-consumer", &[&arguments[..], more].concat()).succeed();
     let mut values: Vec<String> = ran.stdout.lines().map(str::to_owned).collect();
     values.sort();
     assert_eq!(values.len(), count, "{}", ran.stderr);
@@ -60,10 +60,10 @@ fn kafkas_tools_read_and_administer_a_share_group() {
     need!(SCRIPTS.missing());
     let cluster = Cluster::start_with(SETTINGS);
     let (topic, group) = (cluster.name("shared"), cluster.name("sharers"));
-    let groups = |arguments: &[&str]| script(&cluster, "share-groups", arguments);
-    prepare(&cluster, &topic, "2", &group);
-    produce(&cluster, &topic, 0..100);
-    assert_eq!(consume(&cluster, &topic, &group, 100, &[]), values(0..100));
+    let groups = |arguments: &[&str]| script(cluster.address(), "share-groups", arguments);
+    prepare(cluster.address(), &topic, "2", &group);
+    produce(cluster.address(), &topic, 0..100);
+    assert_eq!(consume(cluster.address(), &topic, &group, 100, &[]), values(0..100));
     groups(&["--list", "--state"]).succeed().says(&[&group, "Empty"]);
     let lags = groups(&["--describe", "--group", &group, "--offsets"]).succeed();
     let partitions = lags.stdout.lines().filter(|line| line.contains(&topic)).count();
@@ -74,16 +74,16 @@ fn kafkas_tools_read_and_administer_a_share_group() {
     );
 
     // What is rejected is gone, what is released comes again, five times in all.
-    produce(&cluster, &topic, 100..101);
-    assert_eq!(consume(&cluster, &topic, &group, 1, &["--reject"]), values(100..101));
-    produce(&cluster, &topic, 101..102);
-    let five = consume(&cluster, &topic, &group, 5, &["--release"]);
+    produce(cluster.address(), &topic, 100..101);
+    assert_eq!(consume(cluster.address(), &topic, &group, 1, &["--reject"]), values(100..101));
+    produce(cluster.address(), &topic, 101..102);
+    let five = consume(cluster.address(), &topic, &group, 5, &["--release"]);
     assert!(five.iter().all(|value| value == "v101"), "{five:?}");
-    produce(&cluster, &topic, 102..103);
-    assert_eq!(consume(&cluster, &topic, &group, 1, &[]), values(102..103), "the others do not come again");
+    produce(cluster.address(), &topic, 102..103);
+    assert_eq!(consume(cluster.address(), &topic, &group, 1, &[]), values(102..103), "the others do not come again");
 
     groups(&["--reset-offsets", "--group", &group, "--topic", &topic, "--to-earliest", "--execute"]).succeed();
-    assert_eq!(consume(&cluster, &topic, &group, 103, &[]), values(0..103));
+    assert_eq!(consume(cluster.address(), &topic, &group, 103, &[]), values(0..103));
     groups(&["--delete-offsets", "--group", &group, "--topic", &topic]).succeed().says(&[&topic, "Successful"]);
     groups(&["--delete", "--group", &group]).succeed().says(&["successful"]);
     groups(&["--list"]).succeed().says_not(&group);
@@ -100,7 +100,7 @@ fn acknowledged(printed: &str) -> Offsets {
     let mut offsets = Offsets::new();
     // The last line of one that was killed may be cut.
     for event in printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        if event["name"] != "offsets_acknowledged" {
+        if event["name"] != "offsets_acknowledged" || event["success"] != true {
             continue;
         }
         for partition in event["partitions"].as_array().unwrap() {
@@ -120,9 +120,9 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(cluster: &Cluster, topic: &str, group: &str, output: PathBuf) -> Self {
+    fn start(address: &str, topic: &str, group: &str, output: PathBuf) -> Self {
         let mut command = SCRIPTS.command("verifiable-share-consumer");
-        command.args(["--bootstrap-server", cluster.address(), "--topic", topic, "--group-id", group]);
+        command.args(["--bootstrap-server", address, "--topic", topic, "--group-id", group]);
         command.args(["--acknowledgement-mode", "sync"]);
         let file = File::create(&output).unwrap();
         command.stdin(Stdio::null()).stdout(file).stderr(Stdio::null());
@@ -141,6 +141,16 @@ impl Drop for Worker {
     }
 }
 
+/// Waits until nothing of the three partitions is left to be acknowledged.
+fn wait_until_all_is_done(address: &str, topic: &str, group: &str) {
+    wait_for("all records to be done with", Duration::from_secs(90), || {
+        let lags = script(address, "share-groups", &["--describe", "--group", group, "--offsets"]).stdout;
+        let rows: Vec<&str> = lags.lines().filter(|line| line.contains(topic)).collect();
+        let is_done = |row: &&str| row.split_whitespace().last() == Some("0");
+        (rows.len() == 3 && rows.iter().all(is_done)).then_some(())
+    });
+}
+
 /// Goal: every record is accepted once, by one of several members, also when one of them is killed with records in its hands.
 #[test]
 fn several_consumers_share_the_records_of_a_topic() {
@@ -150,9 +160,9 @@ fn several_consumers_share_the_records_of_a_topic() {
     let files = tempfile::tempdir().unwrap();
     let cluster = Cluster::start_with(SETTINGS);
     let (topic, group) = (cluster.name("work"), cluster.name("workers"));
-    prepare(&cluster, &topic, "3", &group);
-    produce(&cluster, &topic, 0..RECORDS);
-    let worker = |name: &str| Worker::start(&cluster, &topic, &group, files.path().join(name));
+    prepare(cluster.address(), &topic, "3", &group);
+    produce(cluster.address(), &topic, 0..RECORDS);
+    let worker = |name: &str| Worker::start(cluster.address(), &topic, &group, files.path().join(name));
     let killed = worker("killed");
     wait_for("the first records", Duration::from_secs(60), || {
         killed.printed().contains("records_consumed").then_some(())
@@ -161,13 +171,7 @@ fn several_consumers_share_the_records_of_a_topic() {
     drop(killed);
     let before = acknowledged(&std::fs::read_to_string(output).unwrap());
     let workers = [worker("one"), worker("two")];
-    let lags = || script(&cluster, "share-groups", &["--describe", "--group", &group, "--offsets"]).stdout;
-    wait_for("all records to be done with", Duration::from_secs(90), || {
-        let lags = lags();
-        let rows: Vec<&str> = lags.lines().filter(|line| line.contains(&topic)).collect();
-        let is_done = |row: &&str| row.split_whitespace().last() == Some("0");
-        (rows.len() == 3 && rows.iter().all(is_done)).then_some(())
-    });
+    wait_until_all_is_done(cluster.address(), &topic, &group);
     let mut all = before.clone();
     for worker in &workers {
         for (offset, times) in acknowledged(&worker.printed()) {
@@ -178,4 +182,40 @@ fn several_consumers_share_the_records_of_a_topic() {
     assert!(twice.is_empty(), "accepted twice: {twice:?}");
     // What it had accepted and did not live to say is nobody else's.
     assert!(all.len() <= RECORDS && all.len() >= RECORDS - MOST_IN_HAND, "{} of {RECORDS}", all.len());
+}
+
+/// Goal: a broker that is killed while it is at work forgets no acknowledgement that it has answered, and no record; the members go on when
+/// it is back.
+#[test]
+fn a_killed_broker_hands_out_again_what_was_not_acknowledged_alone() {
+    need!(SCRIPTS.missing());
+    const RECORDS: usize = 30_000;
+    const KILLS: usize = 3;
+    /// Of each of two members with each kill: `max.poll.records`, acknowledged and never answered.
+    const MOST_UNANSWERED: usize = KILLS * 2 * 500;
+    let files = tempfile::tempdir().unwrap();
+    let mut broker = Restarting::start(SETTINGS);
+    let (topic, group) = ("work", "workers");
+    prepare(broker.address(), topic, "3", group);
+    produce(broker.address(), topic, 0..RECORDS);
+    let workers = ["one", "two"].map(|name| Worker::start(broker.address(), topic, group, files.path().join(name)));
+    let all = || {
+        let mut all = Offsets::new();
+        for (offset, times) in workers.iter().flat_map(|worker| acknowledged(&worker.printed())) {
+            *all.entry(offset).or_default() += times;
+        }
+        all
+    };
+    for _ in 0..KILLS {
+        let before = all().len();
+        wait_for("more acknowledgements", Duration::from_secs(60), || (all().len() > before).then_some(()));
+        broker.kill();
+        broker.start_again();
+    }
+    assert!(all().len() < RECORDS, "it was killed at work");
+    wait_until_all_is_done(broker.address(), topic, group);
+    let all = all();
+    let twice: Vec<_> = all.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.is_empty(), "accepted twice: {twice:?}");
+    assert!(all.len() <= RECORDS && all.len() >= RECORDS - MOST_UNANSWERED, "{} of {RECORDS}", all.len());
 }

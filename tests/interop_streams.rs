@@ -7,15 +7,14 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use interop_support::{Driver, Home, Library, Tools, check_data_directory, installed};
+use interop_support::{Driver, Home, Library, Restarting, Tools, check_data_directory, installed};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use support::{Broker, wait_for};
+use support::wait_for;
 use tempfile::TempDir;
 
 const PARTITIONS: usize = 3;
@@ -93,45 +92,15 @@ impl Drop for App {
     }
 }
 
-/// A broker on a port that stays, through its restarts.
-struct Restarting {
-    data: TempDir,
-    listener: String,
-    broker: Option<Broker>,
-}
-
-impl Restarting {
-    fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut this =
-            Self { data: TempDir::new().unwrap(), listener: format!("listeners=PLAINTEXT://{free}"), broker: None };
-        this.start_again();
-        this
-    }
-
-    fn start_again(&mut self) {
-        let settings = [
-            self.listener.as_str(),
-            "group.initial.rebalance.delay.ms=0",
-            "offsets.topic.num.partitions=3",
-            "group.streams.initial.rebalance.delay.ms=1000",
-            "group.streams.assignment.interval.ms=100",
-            "group.streams.min.heartbeat.interval.ms=300",
-            "group.streams.heartbeat.interval.ms=300",
-            "group.streams.min.session.timeout.ms=5000",
-            "group.streams.session.timeout.ms=6000",
-        ];
-        self.broker = Some(Broker::start_in(self.data.path(), &settings));
-    }
-
-    fn kill(&mut self) {
-        self.broker.take().unwrap().kill();
-    }
-
-    fn address(&self) -> String {
-        self.broker.as_ref().unwrap().address().to_owned()
-    }
-}
+const SETTINGS: &[&str] = &[
+    "offsets.topic.num.partitions=3",
+    "group.streams.initial.rebalance.delay.ms=1000",
+    "group.streams.assignment.interval.ms=100",
+    "group.streams.min.heartbeat.interval.ms=300",
+    "group.streams.heartbeat.interval.ms=300",
+    "group.streams.min.session.timeout.ms=5000",
+    "group.streams.session.timeout.ms=6000",
+];
 
 /// Writes `count` lines, each of which has every word once, and counts them.
 fn write_lines(driver: &mut Driver, count: usize, written: &mut i64) {
@@ -172,8 +141,8 @@ fn wait_for_counts(driver: &mut Driver, what: &str, at_least: i64) -> BTreeMap<S
 
 /// A broker with the topics of the application, and a client.
 fn cluster() -> (Restarting, Driver) {
-    let cluster = Restarting::start();
-    let mut driver = Driver::start(Library::Java, &cluster.address());
+    let cluster = Restarting::start(SETTINGS);
+    let mut driver = Driver::start(Library::Java, cluster.address());
     for topic in ["lines", "counts"] {
         driver.create_topic(topic, PARTITIONS, json!({}));
     }
@@ -184,7 +153,7 @@ fn cluster() -> (Restarting, Driver) {
 fn word_count(guarantee: &str, protocol: Protocol) -> (i64, BTreeMap<String, Vec<i64>>) {
     let (mut cluster, mut driver) = cluster();
     let state = TempDir::new().unwrap();
-    let start = |cluster: &Restarting| App::start(&cluster.address(), guarantee, state.path(), protocol);
+    let start = |cluster: &Restarting| App::start(cluster.address(), guarantee, state.path(), protocol);
     let mut written = 0;
     write_lines(&mut driver, 30, &mut written);
     let app = start(&cluster);
@@ -251,7 +220,7 @@ fn applications_share_their_tasks_and_kafkas_tools_show_them() {
     need!(Home::Kafka.missing());
     need!(Library::Java.missing());
     let (mut cluster, mut driver) = cluster();
-    let address = cluster.address();
+    let address = cluster.address().to_owned();
     let run = |tool: &str, arguments: &[&str]| Tools::Scripts(Home::Kafka).run(tool, &address, arguments);
     let groups = |arguments: &[&str]| run("streams-groups", arguments).succeed();
     let set = |setting: &str| {
@@ -292,9 +261,7 @@ fn applications_share_their_tasks_and_kafkas_tools_show_them() {
     groups(&["--delete", "--group", "word-count"]).says(&["word-count"]);
     groups(&["--list"]).says_not("word-count");
 
-    let data = cluster.data.path().to_owned();
-    cluster.broker.take().unwrap().stop();
-    let printed = check_data_directory(&data);
+    let printed = check_data_directory(cluster.stop());
     for kind in 17..=23 {
         // 18 was never used.
         let line = format!("\"type\":\"{kind}\"");

@@ -20,6 +20,7 @@ mod dump_log;
 mod groups;
 mod library;
 mod records;
+mod restarting;
 mod tools;
 
 pub use apache::{ApacheKafka, KafkaProcess, Node, Quorum, copy_directory};
@@ -29,6 +30,7 @@ pub use dump_log::{assert_complains, check_data_directory, check_indexes};
 pub use groups::{Group, PARTITIONS, SETTLED_WITHIN};
 pub use library::Library;
 pub use records::{Record, Sent, an_hour_ago, assert_delivered};
+pub use restarting::Restarting;
 pub use tools::{Home, Ran, Tools, console_consumer_records, kcat, kcat_missing, kcat_records, run};
 
 use std::path::{Path, PathBuf};
