@@ -4,7 +4,7 @@
 //! clock and spawn nothing; the runtime around them (`../coordinator`) appends the records to `__consumer_offsets` and
 //! gives the answers when the records are committed. What a coordinator knows is what replaying that log gives.
 //!
-//! Start reading at `shard.rs` (one partition of `__consumer_offsets`) and `group.rs` (a group of any kind), then `classic.rs` (groups of
+//! Start reading at `shard.rs` (one partition of `__consumer_offsets`) and `group.rs` (a group of any kind), then `classic/` (groups of
 //! the classic protocol), `consumer/` (of KIP-848), `share/` (of KIP-932) or `streams/` (of KIP-1071). Commands are in a file per kind of
 //! request: `membership.rs`, `consumers.rs`, `shares.rs`, `applications.rs` (of streams groups), `commits.rs`, `transactions.rs`.
 
