@@ -5,9 +5,9 @@
 //! Versions: ConsumerGroupHeartbeat v1 has regular expressions, and members draw their own ids; ConsumerGroupDescribe v1 tells which protocol
 //! a member speaks.
 
-use super::groups::ALL_GROUP_OPERATIONS;
+use super::groups::{ALL_GROUP_OPERATIONS, check_described, has_feature, has_protocol};
 use crate::broker::context::RequestContext;
-use crate::broker::groups::Client;
+use crate::broker::groups::{Client, Shard};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::consumer_group_describe_response::DescribedGroup;
 use crate::protocol::messages::{
@@ -15,14 +15,11 @@ use crate::protocol::messages::{
     ConsumerGroupHeartbeatResponse,
 };
 
-/// The feature that these groups come with, and its level.
+/// The feature that these groups come with.
 const GROUP_VERSION: &str = "group.version";
-const FIRST_LEVEL: i16 = 1;
 
 fn is_enabled(ctx: &RequestContext) -> bool {
-    let protocols = &ctx.broker.config.group_coordinator_rebalance_protocols;
-    protocols.iter().any(|protocol| protocol.eq_ignore_ascii_case("consumer"))
-        && ctx.broker.metadata.read().features().get(GROUP_VERSION).is_some_and(|level| *level >= FIRST_LEVEL)
+    has_protocol(ctx, "consumer") && has_feature(ctx, GROUP_VERSION)
 }
 
 pub(in crate::broker) async fn heartbeat(
@@ -55,16 +52,17 @@ pub(in crate::broker) async fn describe(
     let (view, now) = (ctx.broker.group_views.get(), ctx.broker.now());
     let mut groups = Vec::with_capacity(request.group_ids.len());
     for id in &request.group_ids {
-        if !enabled || id.is_empty() {
-            let error = if enabled { ErrorCode::InvalidGroupId } else { ErrorCode::UnsupportedVersion };
-            groups.push(refused(id, error));
-            continue;
-        }
-        let found = ctx.broker.groups.run(id, now, |shard| {
-            shard.observe(&view);
-            (shard.describe_consumer_group(id), Default::default())
-        });
-        let mut group = found.await.unwrap_or_else(|error| refused(id, error));
+        let found = match check_described(enabled, id) {
+            Ok(()) => {
+                let describe = |shard: &mut Shard| {
+                    shard.observe(&view);
+                    (shard.describe_consumer_group(id), Default::default())
+                };
+                ctx.broker.groups.run(id, now, describe).await
+            }
+            Err(error) => Err(error),
+        };
+        let mut group = found.unwrap_or_else(|error| refused(id, error));
         if request.include_authorized_operations && group.error_code == 0 {
             group.authorized_operations = ALL_GROUP_OPERATIONS;
         }

@@ -168,6 +168,26 @@ fn described(id: String, group: Described, with_operations: bool) -> DescribedGr
 /// Read, delete, describe, describe configs and alter configs, by their numbers as bits: without an authorizer everybody may do everything.
 pub(super) const ALL_GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
+/// Whether the cluster has a feature; all that come with group protocols begin with level 1.
+pub(super) fn has_feature(ctx: &RequestContext, feature: &str) -> bool {
+    ctx.broker.metadata.read().features().get(feature).is_some_and(|level| *level >= 1)
+}
+
+/// Whether this broker serves a group protocol (`group.coordinator.rebalance.protocols`).
+pub(super) fn has_protocol(ctx: &RequestContext, protocol: &str) -> bool {
+    let protocols = &ctx.broker.config.group_coordinator_rebalance_protocols;
+    protocols.iter().any(|served| served.eq_ignore_ascii_case(protocol))
+}
+
+/// Whether a group of a newer protocol can be looked for, to be described.
+pub(super) fn check_described(is_enabled: bool, id: &str) -> Result<(), ErrorCode> {
+    match id {
+        _ if !is_enabled => Err(ErrorCode::UnsupportedVersion),
+        "" => Err(ErrorCode::InvalidGroupId),
+        _ => Ok(()),
+    }
+}
+
 pub(in crate::broker) async fn list(ctx: &RequestContext, request: ListGroupsRequest) -> ListGroupsResponse {
     let wants = |filter: &[String], value: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(value))

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use super::groups::ALL_GROUP_OPERATIONS;
+use super::groups::{ALL_GROUP_OPERATIONS, check_described, has_feature};
 use crate::broker::context::{Broker, RequestContext};
-use crate::broker::groups::{Assignment, Client, Starting};
+use crate::broker::groups::{Assignment, Client, Shard, Starting};
 use crate::broker::share_state::{Initialize, SHARE_STATE_TOPIC, SharePartitionKey};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::share_group_describe_response::DescribedGroup;
@@ -17,16 +17,15 @@ use crate::protocol::messages::{
 };
 use crate::types::Uuid;
 
-/// The feature that these groups come with, and its level.
+/// The feature that these groups come with.
 const SHARE_VERSION: &str = "share.version";
-const FIRST_LEVEL: i16 = 1;
 
 /// Stands for "where the group's settings say".
 const UNKNOWN_OFFSET: i64 = -1;
 
 /// Whether there are share groups in this cluster.
 pub(in crate::broker) fn is_enabled(ctx: &RequestContext) -> bool {
-    ctx.broker.metadata.read().features().get(SHARE_VERSION).is_some_and(|level| *level >= FIRST_LEVEL)
+    has_feature(ctx, SHARE_VERSION)
 }
 
 pub(in crate::broker) async fn heartbeat(
@@ -111,16 +110,17 @@ pub(in crate::broker) async fn describe(
     let (view, now) = (ctx.broker.group_views.get(), ctx.broker.now());
     let mut groups = Vec::with_capacity(request.group_ids.len());
     for id in &request.group_ids {
-        if !enabled || id.is_empty() {
-            let error = if enabled { ErrorCode::InvalidGroupId } else { ErrorCode::UnsupportedVersion };
-            groups.push(refused(id, error));
-            continue;
-        }
-        let found = ctx.broker.groups.run(id, now, |shard| {
-            shard.observe(&view);
-            (shard.describe_share_group(id), Default::default())
-        });
-        let mut group = found.await.unwrap_or_else(|error| refused(id, error));
+        let found = match check_described(enabled, id) {
+            Ok(()) => {
+                let describe = |shard: &mut Shard| {
+                    shard.observe(&view);
+                    (shard.describe_share_group(id), Default::default())
+                };
+                ctx.broker.groups.run(id, now, describe).await
+            }
+            Err(error) => Err(error),
+        };
+        let mut group = found.unwrap_or_else(|error| refused(id, error));
         if request.include_authorized_operations && group.error_code == 0 {
             group.authorized_operations = ALL_GROUP_OPERATIONS;
         }

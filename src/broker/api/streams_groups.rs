@@ -5,7 +5,7 @@
 //! `streams.version` is 1 or more; `UNSUPPORTED_VERSION` elsewhere.
 //! Not there, as in Kafka 4.3: static members, source topics by regular expression, warm-up tasks, another topology for a group.
 
-use super::groups::ALL_GROUP_OPERATIONS;
+use super::groups::{ALL_GROUP_OPERATIONS, check_described, has_feature, has_protocol};
 use crate::broker::context::RequestContext;
 use crate::broker::groups::{Client, InternalTopic, check_streams_request};
 use crate::protocol::ErrorCode;
@@ -17,9 +17,8 @@ use crate::protocol::messages::{
     StreamsGroupHeartbeatResponse,
 };
 
-/// The feature that these groups come with, and its level.
+/// The feature that these groups come with.
 const STREAMS_VERSION: &str = "streams.version";
-const FIRST_LEVEL: i16 = 1;
 
 /// Topics that could not be made, in a message; of more only their number is told.
 const FAILURES_SHOWN: usize = 3;
@@ -28,9 +27,7 @@ const FAILURES_SHOWN: usize = 3;
 const MISSING_INTERNAL_TOPICS: i8 = 3;
 
 fn is_enabled(ctx: &RequestContext) -> bool {
-    let protocols = &ctx.broker.config.group_coordinator_rebalance_protocols;
-    protocols.iter().any(|protocol| protocol.eq_ignore_ascii_case("streams"))
-        && ctx.broker.metadata.read().features().get(STREAMS_VERSION).is_some_and(|level| *level >= FIRST_LEVEL)
+    has_protocol(ctx, "streams") && has_feature(ctx, STREAMS_VERSION)
 }
 
 pub(in crate::broker) async fn heartbeat(
@@ -116,12 +113,10 @@ pub(in crate::broker) async fn describe(
     let now = ctx.broker.now();
     let mut groups = Vec::with_capacity(request.group_ids.len());
     for id in &request.group_ids {
-        if !enabled || id.is_empty() {
-            let error = if enabled { ErrorCode::InvalidGroupId } else { ErrorCode::UnsupportedVersion };
-            groups.push(refused(id, error));
-            continue;
-        }
-        let found = ctx.broker.groups.view(id, now, |shard| shard.describe_streams_group(id)).await;
+        let found = match check_described(enabled, id) {
+            Ok(()) => ctx.broker.groups.view(id, now, |shard| shard.describe_streams_group(id)).await,
+            Err(error) => Err(error),
+        };
         let mut group = found.unwrap_or_else(|error| refused(id, error));
         if request.include_authorized_operations && group.error_code == 0 {
             group.authorized_operations = ALL_GROUP_OPERATIONS;
