@@ -41,6 +41,19 @@ pub(in crate::broker) fn read_value<M: Message>(bytes: &Bytes) -> Result<M, Deco
     M::decode(&mut r, version)
 }
 
+/// Reads a value that may be gone.
+///
+/// # Errors
+/// The bytes are not of it.
+pub(in crate::broker) fn read_if_there<M: Message>(value: Option<&Bytes>) -> Result<Option<M>, DecodeError> {
+    value.map(read_value).transpose()
+}
+
+/// A record; without a value it says that something is gone.
+pub(in crate::broker) fn record<K: Message, V: Message>(key: &K, value: Option<&V>, version: i16) -> Record {
+    Record { key: key_bytes(key), value: value.map(|value| value_bytes(value, version)) }
+}
+
 /// The bytes of a key.
 pub(in crate::broker) fn key_bytes<M: Message>(key: &M) -> Bytes {
     prefixed(M::KEY, key, 0)

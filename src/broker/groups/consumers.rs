@@ -7,7 +7,7 @@ use super::consumer::{self, ConsumerGroup, Fenced, Rebalance, Step};
 use super::effects::Effects;
 use super::group::{Group, Kind};
 use super::member::Client;
-use super::modern::{ClusterView, Refusal};
+use super::modern::{ClusterView, JOIN_EPOCH, Refusal};
 use super::offsets::Offsets;
 use super::records;
 use super::shard::Shard;
@@ -16,9 +16,6 @@ use crate::protocol::ErrorCode;
 use crate::protocol::messages::consumer_group_describe_response::DescribedGroup;
 use crate::protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use crate::types::Uuid;
-
-/// The epoch of a member that joins.
-const JOIN_EPOCH: i32 = 0;
 
 impl Shard {
     /// Takes a newer view of the cluster. Groups whose topics changed look at them at the next heartbeat.
@@ -86,8 +83,7 @@ impl Shard {
         let said = request.subscribed_topic_names.iter().flatten().map(|name| name.len() + 2).sum::<usize>()
             + request.subscribed_topic_regex.as_ref().map_or(0, String::len);
         if said > self.config.max_record_bytes {
-            let message = "The request included a message larger than the max message size the server will accept.";
-            return Err(Refusal::new(ErrorCode::UnknownServerError, message));
+            return Err(Refusal::too_large());
         }
         let id = request.group_id.as_str();
         let (new_topics_at, classic_max_size) = (self.new_topics_at, self.config.max_size);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::effects::Effects;
 use super::group::{Group, Kind};
 use super::member::Client;
-use super::modern::{Assignment, Refusal};
+use super::modern::{Assignment, JOIN_EPOCH, Refusal};
 use super::offsets::Offsets;
 use super::shard::Shard;
 use super::share::{self, ShareGroup, Starting, StateTopics, Step};
@@ -14,9 +14,6 @@ use crate::protocol::ErrorCode;
 use crate::protocol::messages::share_group_describe_response::DescribedGroup;
 use crate::protocol::messages::{ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse};
 use crate::types::Uuid;
-
-/// The epoch of a member that joins.
-const JOIN_EPOCH: i32 = 0;
 
 impl Shard {
     pub(super) fn share_group_mut(&mut self, id: &str) -> Option<&mut ShareGroup> {
@@ -64,8 +61,7 @@ impl Shard {
         share::check_request(request)?;
         let said = request.subscribed_topic_names.iter().flatten().map(|name| name.len() + 2).sum::<usize>();
         if said > self.config.max_record_bytes {
-            let message = "The request included a message larger than the max message size the server will accept.";
-            return Err(Refusal::new(ErrorCode::UnknownServerError, message));
+            return Err(Refusal::too_large());
         }
         let view = Arc::clone(&self.view);
         let id = request.group_id.as_str();

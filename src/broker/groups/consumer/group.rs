@@ -10,7 +10,6 @@ use super::records::Change;
 use super::{ClusterView, Now, Refusal};
 use crate::broker::groups::assignors::Assignor;
 use crate::broker::groups::modern::{ModernGroup, ResolvedRegex, Timers};
-use crate::protocol::ErrorCode;
 use crate::types::Uuid;
 
 /// What falls due for a member.
@@ -94,10 +93,7 @@ impl ConsumerGroup {
     }
 
     pub(super) fn member(&self, id: &str) -> Result<&ConsumerMember, Refusal> {
-        self.members.get(id).ok_or_else(|| {
-            let message = format!("Member {id} is not a member of group {}.", self.id);
-            Refusal::new(ErrorCode::UnknownMemberId, message)
-        })
+        self.members.get(id).ok_or_else(|| Refusal::unknown_member(&self.id, id))
     }
 
     /// The static member of this instance id.

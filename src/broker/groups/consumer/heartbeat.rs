@@ -10,20 +10,13 @@ use super::records::Change;
 use super::{ClusterView, Refusal, Step};
 use crate::broker::groups::assignors::Assignor;
 use crate::broker::groups::member::Client;
-use crate::broker::groups::modern::TopicPattern;
+use crate::broker::groups::modern::{JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH, TopicPattern, check_epoch};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use crate::protocol::messages::consumer_group_heartbeat_response::{self as response, Assignment};
 use crate::protocol::messages::consumer_group_member_metadata_value::ClassicMemberMetadata;
 use crate::protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use crate::types::Uuid;
-
-/// A member that joins.
-pub(super) const JOIN_EPOCH: i32 = 0;
-/// A member that leaves.
-pub(super) const LEAVE_EPOCH: i32 = -1;
-/// A static member that leaves for a while: its place stays.
-pub(super) const STATIC_LEAVE_EPOCH: i32 = -2;
 
 /// First version in which members draw their own ids.
 const FIRST_VERSION_WITH_OWN_IDS: i16 = 1;
@@ -111,35 +104,7 @@ impl ConsumerGroup {
         if has_place || self.members.len() < most || self.members.contains_key(member) {
             return Ok(());
         }
-        let message = format!("The consumer group has reached its maximum capacity of {most} members.");
-        Err(Refusal::new(ErrorCode::GroupMaxSizeReached, message))
-    }
-
-    /// Whether a member may go on from the epoch that it says it is in.
-    fn check_epoch(
-        &self,
-        member: &ConsumerMember,
-        said: i32,
-        owned: Option<&[TopicPartitions]>,
-    ) -> Result<(), Refusal> {
-        let fenced = |how: &str| {
-            let message = format!(
-                "The consumer group member has a {how} member epoch ({said}) than the one known by the group coordinator \
-                 ({}). The member must abandon all its partitions and rejoin.",
-                member.epoch
-            );
-            Err(Refusal::new(ErrorCode::FencedMemberEpoch, message))
-        };
-        if said == JOIN_EPOCH {
-            Ok(())
-        } else if said > member.epoch {
-            fenced("greater")
-        } else if said < member.epoch && (said != member.previous_epoch || !is_subset(owned, member)) {
-            // The answer that told it of its epoch may have been lost: then it may have no more than it was given before.
-            fenced("smaller")
-        } else {
-            Ok(())
-        }
+        Err(Refusal::group_is_full("consumer", most))
     }
 
     /// The member that a heartbeat is from. Nothing is changed yet.
@@ -166,7 +131,8 @@ impl ConsumerGroup {
                 found => self.check_static(found, id, instance)?,
             },
         };
-        self.check_epoch(member, epoch, owned)?;
+        // Of the epoch before it may have no more than it was given then.
+        check_epoch("consumer", epoch, (member.epoch, member.previous_epoch), || is_subset(owned, member))?;
         Ok(Some(member))
     }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::group::Due;
-use super::heartbeat::STATIC_LEAVE_EPOCH;
 use super::migration::can_become_classic;
 use super::records::Change;
 use super::{Refusal, Step};
+use crate::broker::groups::modern::STATIC_LEAVE_EPOCH;
 use crate::protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 
 /// What became of the group when members were taken out.

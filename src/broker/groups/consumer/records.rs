@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::member::{ConsumerMember, Owned};
 use crate::broker::coordinator::Record;
-use crate::broker::coordinator::records::{key_bytes, read_value, value_bytes};
+use crate::broker::coordinator::records::{key_bytes, read_if_there, record};
 use crate::broker::groups::modern::{Assignment, ResolvedRegex};
 use crate::protocol::messages::consumer_group_current_member_assignment_value::TopicPartitions;
 use crate::protocol::messages::consumer_group_target_assignment_member_value::TopicPartition;
@@ -124,28 +124,31 @@ fn topic_partitions(owned: &Owned) -> Vec<TopicPartitions> {
 
 /// The record of a change.
 pub(in crate::broker::groups) fn consumer_record(group: &str, change: &Change) -> Record {
-    fn record<K: Message, V: Message>(key: &K, value: Option<&V>) -> Record {
-        Record { key: key_bytes(key), value: value.map(|value| value_bytes(value, VERSION)) }
-    }
     let group_id = group.to_owned();
     match change {
-        Change::Epoch(value) => record(&ConsumerGroupMetadataKey { group_id }, value.as_ref()),
+        Change::Epoch(value) => record(&ConsumerGroupMetadataKey { group_id }, value.as_ref(), VERSION),
         Change::PartitionMetadata { .. } => {
             Record { key: key_bytes(&ConsumerGroupPartitionMetadataKey { group_id }), value: None }
         }
         Change::Member { id, value } => {
-            record(&ConsumerGroupMemberMetadataKey { group_id, member_id: id.clone() }, value.as_deref())
+            record(&ConsumerGroupMemberMetadataKey { group_id, member_id: id.clone() }, value.as_deref(), VERSION)
         }
-        Change::TargetEpoch(value) => record(&ConsumerGroupTargetAssignmentMetadataKey { group_id }, value.as_ref()),
+        Change::TargetEpoch(value) => {
+            record(&ConsumerGroupTargetAssignmentMetadataKey { group_id }, value.as_ref(), VERSION)
+        }
         Change::Target { id, value } => {
-            record(&ConsumerGroupTargetAssignmentMemberKey { group_id, member_id: id.clone() }, value.as_ref())
+            record(&ConsumerGroupTargetAssignmentMemberKey { group_id, member_id: id.clone() }, value.as_ref(), VERSION)
         }
-        Change::Current { id, value } => {
-            record(&ConsumerGroupCurrentMemberAssignmentKey { group_id, member_id: id.clone() }, value.as_ref())
-        }
-        Change::Regex { regex, value } => {
-            record(&ConsumerGroupRegularExpressionKey { group_id, regular_expression: regex.clone() }, value.as_ref())
-        }
+        Change::Current { id, value } => record(
+            &ConsumerGroupCurrentMemberAssignmentKey { group_id, member_id: id.clone() },
+            value.as_ref(),
+            VERSION,
+        ),
+        Change::Regex { regex, value } => record(
+            &ConsumerGroupRegularExpressionKey { group_id, regular_expression: regex.clone() },
+            value.as_ref(),
+            VERSION,
+        ),
     }
 }
 
@@ -158,12 +161,9 @@ pub(in crate::broker::groups) fn read_change(
     key: &mut Reader<'_>,
     value: Option<&Bytes>,
 ) -> Result<Option<(String, Change)>, DecodeError> {
-    fn read<V: Message>(value: Option<&Bytes>) -> Result<Option<V>, DecodeError> {
-        value.map(read_value).transpose()
-    }
     Ok(Some(match kind {
         ConsumerGroupMetadataKey::KEY => {
-            (ConsumerGroupMetadataKey::decode(key, 0)?.group_id, Change::Epoch(read(value)?))
+            (ConsumerGroupMetadataKey::decode(key, 0)?.group_id, Change::Epoch(read_if_there(value)?))
         }
         ConsumerGroupPartitionMetadataKey::KEY => {
             let change = Change::PartitionMetadata { is_there: value.is_some() };
@@ -171,22 +171,23 @@ pub(in crate::broker::groups) fn read_change(
         }
         ConsumerGroupMemberMetadataKey::KEY => {
             let key = ConsumerGroupMemberMetadataKey::decode(key, 0)?;
-            (key.group_id, Change::Member { id: key.member_id, value: read(value)?.map(Box::new) })
+            (key.group_id, Change::Member { id: key.member_id, value: read_if_there(value)?.map(Box::new) })
         }
-        ConsumerGroupTargetAssignmentMetadataKey::KEY => {
-            (ConsumerGroupTargetAssignmentMetadataKey::decode(key, 0)?.group_id, Change::TargetEpoch(read(value)?))
-        }
+        ConsumerGroupTargetAssignmentMetadataKey::KEY => (
+            ConsumerGroupTargetAssignmentMetadataKey::decode(key, 0)?.group_id,
+            Change::TargetEpoch(read_if_there(value)?),
+        ),
         ConsumerGroupTargetAssignmentMemberKey::KEY => {
             let key = ConsumerGroupTargetAssignmentMemberKey::decode(key, 0)?;
-            (key.group_id, Change::Target { id: key.member_id, value: read(value)? })
+            (key.group_id, Change::Target { id: key.member_id, value: read_if_there(value)? })
         }
         ConsumerGroupCurrentMemberAssignmentKey::KEY => {
             let key = ConsumerGroupCurrentMemberAssignmentKey::decode(key, 0)?;
-            (key.group_id, Change::Current { id: key.member_id, value: read(value)? })
+            (key.group_id, Change::Current { id: key.member_id, value: read_if_there(value)? })
         }
         ConsumerGroupRegularExpressionKey::KEY => {
             let key = ConsumerGroupRegularExpressionKey::decode(key, 0)?;
-            (key.group_id, Change::Regex { regex: key.regular_expression, value: read(value)? })
+            (key.group_id, Change::Regex { regex: key.regular_expression, value: read_if_there(value)? })
         }
         _ => return Ok(None),
     }))

@@ -12,6 +12,7 @@
 
 mod assignment;
 mod config;
+mod epochs;
 mod group;
 mod hash;
 mod refusal;
@@ -23,6 +24,7 @@ mod view;
 
 pub(in crate::broker) use assignment::Assignment;
 pub(in crate::broker) use config::MigrationPolicy;
+pub(in crate::broker) use epochs::{JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH, check_epoch};
 pub(in crate::broker) use group::ModernGroup;
 pub(in crate::broker) use refusal::Refusal;
 pub(in crate::broker) use regex::TopicPattern;

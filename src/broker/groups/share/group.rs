@@ -9,7 +9,6 @@ use super::states::StateTopics;
 use super::{ClusterView, Now, Refusal};
 use crate::broker::groups::member::Client;
 use crate::broker::groups::modern::{Assignment, ModernGroup, Timers};
-use crate::protocol::ErrorCode;
 use crate::protocol::messages::{ShareGroupCurrentMemberAssignmentValue, ShareGroupMemberMetadataValue};
 use crate::types::Uuid;
 
@@ -106,10 +105,7 @@ impl ShareGroup {
     }
 
     pub(super) fn member(&self, id: &str) -> Result<&ShareMember, Refusal> {
-        self.members.get(id).ok_or_else(|| {
-            let message = format!("Member {id} is not a member of group {}.", self.id);
-            Refusal::new(ErrorCode::UnknownMemberId, message)
-        })
+        self.members.get(id).ok_or_else(|| Refusal::unknown_member(&self.id, id))
     }
 
     /// The partitions that may be assigned: of subscribed topics, and their states have begun.

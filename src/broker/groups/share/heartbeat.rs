@@ -9,14 +9,10 @@ use super::records::Change;
 use super::states::{Starting, StepTime};
 use super::{ClusterView, Refusal, Step};
 use crate::broker::groups::member::Client;
-use crate::broker::groups::modern::Assignment;
+use crate::broker::groups::modern::{Assignment, JOIN_EPOCH, LEAVE_EPOCH, check_epoch};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::share_group_heartbeat_response::{self as response};
 use crate::protocol::messages::{ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse};
-
-/// The epoch of a member that joins, and of one that leaves.
-const JOIN_EPOCH: i32 = 0;
-const LEAVE_EPOCH: i32 = -1;
 
 pub(in crate::broker::groups) fn is_leave(request: &ShareGroupHeartbeatRequest) -> bool {
     request.member_epoch == LEAVE_EPOCH
@@ -49,25 +45,13 @@ impl ShareGroup {
         let (id, epoch) = (&request.member_id, request.member_epoch);
         let most = view.share.max_size;
         if !self.members.contains_key(id) && self.members.len() >= most {
-            let message = format!("The share group has reached its maximum capacity of {most} members.");
-            return Err(Refusal::new(ErrorCode::GroupMaxSizeReached, message));
+            return Err(Refusal::group_is_full("share", most));
         }
         if epoch == JOIN_EPOCH {
             return Ok(());
         }
         let member = self.member(id)?;
-        let how = match epoch.cmp(&member.epoch) {
-            std::cmp::Ordering::Greater => "greater",
-            // The answer that told it of its epoch may have been lost.
-            std::cmp::Ordering::Less if epoch != member.previous_epoch => "smaller",
-            _ => return Ok(()),
-        };
-        let message = format!(
-            "The share group member has a {how} member epoch ({epoch}) than the one known by the group coordinator ({}). \
-             The member must abandon all its partitions and rejoin.",
-            member.epoch
-        );
-        Err(Refusal::new(ErrorCode::FencedMemberEpoch, message))
+        check_epoch("share", epoch, (member.epoch, member.previous_epoch), || true)
     }
 }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::group::ShareMember;
 use super::states::StateTopics;
 use crate::broker::coordinator::Record;
-use crate::broker::coordinator::records::{key_bytes, read_value, value_bytes};
+use crate::broker::coordinator::records::{read_if_there, record};
 use crate::broker::groups::modern::Assignment;
 use crate::protocol::messages::share_group_current_member_assignment_value::TopicPartitions;
 use crate::protocol::messages::share_group_target_assignment_member_value::TopicPartition;
@@ -114,23 +114,22 @@ impl Change {
 
 /// The record of a change.
 pub(super) fn share_record(group: &str, change: &Change) -> Record {
-    fn record<K: Message, V: Message>(key: &K, value: Option<&V>) -> Record {
-        Record { key: key_bytes(key), value: value.map(|value| value_bytes(value, VERSION)) }
-    }
     let group_id = group.to_owned();
     match change {
-        Change::Epoch(value) => record(&ShareGroupMetadataKey { group_id }, value.as_ref()),
+        Change::Epoch(value) => record(&ShareGroupMetadataKey { group_id }, value.as_ref(), VERSION),
         Change::Member { id, value } => {
-            record(&ShareGroupMemberMetadataKey { group_id, member_id: id.clone() }, value.as_ref())
+            record(&ShareGroupMemberMetadataKey { group_id, member_id: id.clone() }, value.as_ref(), VERSION)
         }
-        Change::TargetEpoch(value) => record(&ShareGroupTargetAssignmentMetadataKey { group_id }, value.as_ref()),
+        Change::TargetEpoch(value) => {
+            record(&ShareGroupTargetAssignmentMetadataKey { group_id }, value.as_ref(), VERSION)
+        }
         Change::Target { id, value } => {
-            record(&ShareGroupTargetAssignmentMemberKey { group_id, member_id: id.clone() }, value.as_ref())
+            record(&ShareGroupTargetAssignmentMemberKey { group_id, member_id: id.clone() }, value.as_ref(), VERSION)
         }
         Change::Current { id, value } => {
-            record(&ShareGroupCurrentMemberAssignmentKey { group_id, member_id: id.clone() }, value.as_ref())
+            record(&ShareGroupCurrentMemberAssignmentKey { group_id, member_id: id.clone() }, value.as_ref(), VERSION)
         }
-        Change::States(value) => record(&ShareGroupStatePartitionMetadataKey { group_id }, value.as_ref()),
+        Change::States(value) => record(&ShareGroupStatePartitionMetadataKey { group_id }, value.as_ref(), VERSION),
     }
 }
 
@@ -143,28 +142,28 @@ pub(in crate::broker::groups) fn read_change(
     key: &mut Reader<'_>,
     value: Option<&Bytes>,
 ) -> Result<Option<(String, Change)>, DecodeError> {
-    fn read<V: Message>(value: Option<&Bytes>) -> Result<Option<V>, DecodeError> {
-        value.map(read_value).transpose()
-    }
     Ok(Some(match kind {
-        ShareGroupMetadataKey::KEY => (ShareGroupMetadataKey::decode(key, 0)?.group_id, Change::Epoch(read(value)?)),
+        ShareGroupMetadataKey::KEY => {
+            (ShareGroupMetadataKey::decode(key, 0)?.group_id, Change::Epoch(read_if_there(value)?))
+        }
         ShareGroupMemberMetadataKey::KEY => {
             let key = ShareGroupMemberMetadataKey::decode(key, 0)?;
-            (key.group_id, Change::Member { id: key.member_id, value: read(value)? })
+            (key.group_id, Change::Member { id: key.member_id, value: read_if_there(value)? })
         }
-        ShareGroupTargetAssignmentMetadataKey::KEY => {
-            (ShareGroupTargetAssignmentMetadataKey::decode(key, 0)?.group_id, Change::TargetEpoch(read(value)?))
-        }
+        ShareGroupTargetAssignmentMetadataKey::KEY => (
+            ShareGroupTargetAssignmentMetadataKey::decode(key, 0)?.group_id,
+            Change::TargetEpoch(read_if_there(value)?),
+        ),
         ShareGroupTargetAssignmentMemberKey::KEY => {
             let key = ShareGroupTargetAssignmentMemberKey::decode(key, 0)?;
-            (key.group_id, Change::Target { id: key.member_id, value: read(value)? })
+            (key.group_id, Change::Target { id: key.member_id, value: read_if_there(value)? })
         }
         ShareGroupCurrentMemberAssignmentKey::KEY => {
             let key = ShareGroupCurrentMemberAssignmentKey::decode(key, 0)?;
-            (key.group_id, Change::Current { id: key.member_id, value: read(value)? })
+            (key.group_id, Change::Current { id: key.member_id, value: read_if_there(value)? })
         }
         ShareGroupStatePartitionMetadataKey::KEY => {
-            (ShareGroupStatePartitionMetadataKey::decode(key, 0)?.group_id, Change::States(read(value)?))
+            (ShareGroupStatePartitionMetadataKey::decode(key, 0)?.group_id, Change::States(read_if_there(value)?))
         }
         _ => return Ok(None),
     }))

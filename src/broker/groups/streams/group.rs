@@ -11,7 +11,6 @@ use super::tasks::{HeldTasks, TaskSet, Tasks};
 use super::topology::Topology;
 use super::{ClusterView, Now, Refusal};
 use crate::broker::groups::modern::Timers;
-use crate::protocol::ErrorCode;
 
 /// The epoch of a group that nothing happened in yet.
 const FIRST_EPOCH: i32 = 1;
@@ -125,10 +124,7 @@ impl StreamsGroup {
     }
 
     pub(super) fn member(&self, id: &str) -> Result<&StreamsMember, Refusal> {
-        self.members.get(id).ok_or_else(|| {
-            let message = format!("Member {id} is not a member of group {}.", self.id);
-            Refusal::new(ErrorCode::UnknownMemberId, message)
-        })
+        self.members.get(id).ok_or_else(|| Refusal::unknown_member(&self.id, id))
     }
 
     /// What a member is to have in the end.

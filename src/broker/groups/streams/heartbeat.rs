@@ -13,18 +13,12 @@ use super::tasks::{ActiveTasks, TaskSet, Tasks};
 use super::topology::{Topology, topology_value};
 use super::{ClusterView, Refusal, Step};
 use crate::broker::groups::member::Client;
+use crate::broker::groups::modern::{JOIN_EPOCH, check_epoch};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::streams_group_heartbeat_response::{Status as StatusOf, TaskIds};
 use crate::protocol::messages::{
     StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse, StreamsGroupTopologyValue,
 };
-
-/// A member that joins.
-pub(in crate::broker::groups) const JOIN_EPOCH: i32 = 0;
-/// A member that leaves.
-pub(in crate::broker::groups) const LEAVE_EPOCH: i32 = -1;
-/// A static member that leaves for a while, which streams groups do not know yet.
-pub(super) const STATIC_LEAVE_EPOCH: i32 = -2;
 
 /// A heartbeat's answer, with the topics that the application still needs.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,28 +28,6 @@ pub(in crate::broker) struct Beat {
 }
 
 impl StreamsGroup {
-    /// Whether a member may go on from the epoch that it says it is in.
-    fn check_epoch(member: &StreamsMember, said: i32, owned: Option<&TaskSet>) -> Result<(), Refusal> {
-        let fenced = |how: &str| {
-            let message = format!(
-                "The streams group member has a {how} member epoch ({said}) than the one known by the group coordinator \
-                 ({}). The member must abandon all its partitions and rejoin.",
-                member.epoch
-            );
-            Err(Refusal::new(ErrorCode::FencedMemberEpoch, message))
-        };
-        if said == JOIN_EPOCH {
-            Ok(())
-        } else if said > member.epoch {
-            fenced("greater")
-        } else if said < member.epoch && (said != member.previous_epoch || !is_subset(owned, member)) {
-            // The answer that told it of its epoch may have been lost: then it may have no more than it was given before.
-            fenced("smaller")
-        } else {
-            Ok(())
-        }
-    }
-
     /// The topology that counts, and what is to be written of the one that a member brings. The first one stays: Kafka 4.3 has no way to
     /// another one but a new group.
     fn agree(
@@ -142,7 +114,9 @@ impl Step<'_> {
             check_size(self.group, self.view)?;
         } else {
             let member = self.group.member(id)?;
-            StreamsGroup::check_epoch(member, request.member_epoch, owned.as_ref())?;
+            // Of the epoch before it may have no more than it was given then.
+            let known = (member.epoch, member.previous_epoch);
+            check_epoch("streams", request.member_epoch, known, || is_subset(owned.as_ref(), member))?;
         }
         if let Some(member) = self.group.members.get(id) {
             check_known_state(member, owned.as_ref())?;
@@ -261,8 +235,7 @@ fn check_size(group: &StreamsGroup, view: &ClusterView) -> Result<(), Refusal> {
     if group.members.len() < most {
         return Ok(());
     }
-    let message = format!("The streams group has reached its maximum capacity of {most} members.");
-    Err(Refusal::new(ErrorCode::GroupMaxSizeReached, message))
+    Err(Refusal::group_is_full("streams", most))
 }
 
 fn status((status, detail): (Status, String)) -> StatusOf {

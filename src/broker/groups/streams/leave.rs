@@ -1,9 +1,9 @@
 //! Members that leave, or are shut out; and the group's end.
 
 use super::group::Due;
-use super::heartbeat::LEAVE_EPOCH;
 use super::records::Change;
 use super::{Refusal, Step};
+use crate::broker::groups::modern::LEAVE_EPOCH;
 use crate::protocol::messages::{StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse};
 
 /// Whether a heartbeat takes leave.

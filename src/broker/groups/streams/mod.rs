@@ -25,7 +25,6 @@ mod topology;
 pub(in crate::broker) use configure::InternalTopic;
 pub(super) use group::StreamsGroup;
 pub(in crate::broker) use heartbeat::Beat;
-pub(super) use heartbeat::JOIN_EPOCH;
 pub(super) use leave::is_leave;
 pub(super) use records::{Change, read_change, streams_record, topology_record};
 pub(in crate::broker) use request::check_request;

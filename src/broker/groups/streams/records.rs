@@ -8,7 +8,7 @@ use super::member::StreamsMember;
 use super::tasks::{TaskSet, Tasks};
 use super::topology::topology_value;
 use crate::broker::coordinator::Record;
-use crate::broker::coordinator::records::{key_bytes, read_value, value_bytes};
+use crate::broker::coordinator::records::{read_if_there, record};
 use crate::protocol::messages::streams_group_heartbeat_request as request;
 use crate::protocol::messages::streams_group_metadata_value::LastAssignmentConfig;
 use crate::protocol::messages::streams_group_target_assignment_member_value::TaskIds;
@@ -141,23 +141,23 @@ pub(in crate::broker::groups) fn topology_record(group: &str, topology: &request
 pub(in crate::broker::groups) fn streams_record(group: &str, change: &Change) -> Record {
     let group_id = group.to_owned();
     match change {
-        Change::Group(value) => record(&StreamsGroupMetadataKey { group_id }, value.as_ref()),
-        Change::Topology(value) => record(&StreamsGroupTopologyKey { group_id }, value.as_deref()),
-        Change::TargetEpoch(value) => record(&StreamsGroupTargetAssignmentMetadataKey { group_id }, value.as_ref()),
+        Change::Group(value) => record(&StreamsGroupMetadataKey { group_id }, value.as_ref(), VERSION),
+        Change::Topology(value) => record(&StreamsGroupTopologyKey { group_id }, value.as_deref(), VERSION),
+        Change::TargetEpoch(value) => {
+            record(&StreamsGroupTargetAssignmentMetadataKey { group_id }, value.as_ref(), VERSION)
+        }
         Change::Member { id, value } => {
-            record(&StreamsGroupMemberMetadataKey { group_id, member_id: id.clone() }, value.as_deref())
+            record(&StreamsGroupMemberMetadataKey { group_id, member_id: id.clone() }, value.as_deref(), VERSION)
         }
         Change::Target { id, value } => {
-            record(&StreamsGroupTargetAssignmentMemberKey { group_id, member_id: id.clone() }, value.as_ref())
+            record(&StreamsGroupTargetAssignmentMemberKey { group_id, member_id: id.clone() }, value.as_ref(), VERSION)
         }
-        Change::Current { id, value } => {
-            record(&StreamsGroupCurrentMemberAssignmentKey { group_id, member_id: id.clone() }, value.as_deref())
-        }
+        Change::Current { id, value } => record(
+            &StreamsGroupCurrentMemberAssignmentKey { group_id, member_id: id.clone() },
+            value.as_deref(),
+            VERSION,
+        ),
     }
-}
-
-fn record<K: Message, V: Message>(key: &K, value: Option<&V>) -> Record {
-    Record { key: key_bytes(key), value: value.map(|value| value_bytes(value, VERSION)) }
 }
 
 /// Reads a record: the group and what changed in it; `None` if it is of another kind.
@@ -172,28 +172,28 @@ pub(in crate::broker::groups) fn read_change(
     Ok(Some(match kind {
         StreamsGroupMetadataKey::KEY => {
             let key = StreamsGroupMetadataKey::decode(key, 0)?;
-            (key.group_id, Change::Group(value.map(read_value).transpose()?))
+            (key.group_id, Change::Group(read_if_there(value)?))
         }
         StreamsGroupTopologyKey::KEY => {
             let key = StreamsGroupTopologyKey::decode(key, 0)?;
-            (key.group_id, Change::Topology(value.map(read_value).transpose()?.map(Box::new)))
+            (key.group_id, Change::Topology(read_if_there(value)?.map(Box::new)))
         }
         StreamsGroupTargetAssignmentMetadataKey::KEY => {
             let key = StreamsGroupTargetAssignmentMetadataKey::decode(key, 0)?;
-            (key.group_id, Change::TargetEpoch(value.map(read_value).transpose()?))
+            (key.group_id, Change::TargetEpoch(read_if_there(value)?))
         }
         StreamsGroupMemberMetadataKey::KEY => {
             let key = StreamsGroupMemberMetadataKey::decode(key, 0)?;
-            let value = value.map(read_value).transpose()?.map(Box::new);
+            let value = read_if_there(value)?.map(Box::new);
             (key.group_id, Change::Member { id: key.member_id, value })
         }
         StreamsGroupTargetAssignmentMemberKey::KEY => {
             let key = StreamsGroupTargetAssignmentMemberKey::decode(key, 0)?;
-            (key.group_id, Change::Target { id: key.member_id, value: value.map(read_value).transpose()? })
+            (key.group_id, Change::Target { id: key.member_id, value: read_if_there(value)? })
         }
         StreamsGroupCurrentMemberAssignmentKey::KEY => {
             let key = StreamsGroupCurrentMemberAssignmentKey::decode(key, 0)?;
-            let value = value.map(read_value).transpose()?.map(Box::new);
+            let value = read_if_there(value)?.map(Box::new);
             (key.group_id, Change::Current { id: key.member_id, value })
         }
         _ => return Ok(None),

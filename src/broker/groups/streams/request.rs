@@ -1,8 +1,8 @@
 //! What is wrong with a heartbeat, whatever the state of its group.
 
 use super::Refusal;
-use super::heartbeat::{JOIN_EPOCH, STATIC_LEAVE_EPOCH};
 use super::tasks::{TaskSet, Tasks};
+use crate::broker::groups::modern::{JOIN_EPOCH, STATIC_LEAVE_EPOCH};
 use crate::broker::partition::is_internal;
 use crate::metadata::topic_name;
 use crate::protocol::ErrorCode;
