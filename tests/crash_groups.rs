@@ -172,6 +172,8 @@ fn join(wire: &mut Wire, group: &str, id: &str) -> Option<(String, i32)> {
             group_id: group.into(),
             generation_id: joined.generation_id,
             member_id: joined.member_id.clone(),
+            protocol_type: joined.protocol_type.clone(),
+            protocol_name: joined.protocol_name.clone(),
             assignments: assignments.collect(),
             ..Default::default()
         };
