@@ -190,7 +190,7 @@ fn transaction_options(config: &ServerConfig, metadata: &MetadataCache) -> Coord
             max_timeout: config.transaction_max_timeout_ms,
             id_expiration: config.transactional_id_expiration_ms,
             timeout_check_interval: config.transaction_abort_timed_out_transaction_cleanup_interval_ms,
-            max_record_bytes: usize::try_from(config.topic_defaults.max_message_bytes).unwrap_or_default(),
+            max_record_bytes: largest_record(config),
             level: transactions::level(metadata),
         },
         partitions: existing.unwrap_or(config.transaction_state_log_num_partitions),
@@ -208,11 +208,19 @@ fn group_config(config: &ServerConfig) -> GroupConfig {
         max_size: config.group_max_size,
         offset_metadata_max_bytes: config.offset_metadata_max_bytes,
         offsets_retention: config.offsets_retention_minutes,
-        max_record_bytes: usize::try_from(config.topic_defaults.max_message_bytes).unwrap_or_default(),
+        max_record_bytes: largest_record(config),
     }
 }
 
 /// How many partitions a topic has, if it is there.
 fn partitions_of(metadata: &MetadataImage, topic: &str) -> Option<i32> {
     i32::try_from(metadata.topic(topic)?.partitions.len()).ok()
+}
+
+/// The largest record that fits in a batch which the log takes (`message.max.bytes`).
+fn largest_record(config: &ServerConfig) -> usize {
+    /// The batch's header, and the lengths within the record.
+    const AROUND_BYTES: usize = 128;
+    let largest_batch = usize::try_from(config.topic_defaults.max_message_bytes).unwrap_or_default();
+    largest_batch.saturating_sub(AROUND_BYTES)
 }

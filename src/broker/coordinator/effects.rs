@@ -33,6 +33,13 @@ pub(in crate::broker) struct Record {
     pub(in crate::broker) value: Option<Bytes>,
 }
 
+impl Record {
+    /// The bytes of key and value.
+    pub(in crate::broker) fn size(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, |value| value.len())
+    }
+}
+
 /// Whose transaction records belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::broker) struct Producer {

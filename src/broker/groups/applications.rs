@@ -60,7 +60,7 @@ impl Shard {
             Refusal::new(ErrorCode::GroupIdNotFound, format!("Streams group {id} not found."))
         };
         if let Some(topology) = &request.topology
-            && topology_record(id, topology).value.is_some_and(|value| value.len() > self.config.max_record_bytes)
+            && topology_record(id, topology).size() > self.config.max_record_bytes
         {
             // It could never be written.
             return Err(Refusal::new(ErrorCode::InvalidRequest, "The topology is too large."));

@@ -68,6 +68,7 @@ impl Shard {
             client,
             needs_member_id: version >= FIRST_VERSION_WITH_GIVEN_IDS,
             can_skip_assignment: version >= 9,
+            max_record_bytes: self.config.max_record_bytes,
             token,
         };
         let Kind::Classic(group) = &mut self.group_or_new(id, now).kind else { return effects };
@@ -122,15 +123,11 @@ impl Shard {
         let mut effects = Effects::default();
         let id = request.group_id.as_str();
         let refuse = |error| (token, Reply::Sync(sync_error(error)));
-        let size: usize = request.assignments.iter().map(|a| a.assignment.len() + a.member_id.len()).sum();
+        let limit = self.config.max_record_bytes;
         match self.groups.get_mut(id).map(|group| &mut group.kind) {
             _ if id.is_empty() => effects.replies.push(refuse(ErrorCode::InvalidGroupId)),
             None | Some(Kind::Share(_) | Kind::Streams(_)) => effects.replies.push(refuse(ErrorCode::UnknownMemberId)),
-            // Kafka fails when it writes such a record; its clients join again either way.
-            Some(_) if size > self.config.max_record_bytes => {
-                effects.replies.push(refuse(ErrorCode::UnknownServerError))
-            }
-            Some(Kind::Classic(group)) => group.sync(request, token, now, &mut effects),
+            Some(Kind::Classic(group)) => group.sync(request, limit, token, now, &mut effects),
             Some(Kind::Consumer(group)) => {
                 let answer = group.classic_sync(request, &self.view, now);
                 effects.reply(token, Reply::Sync(answer.unwrap_or_else(sync_error)));

@@ -131,8 +131,7 @@ impl Shard {
         now: Now,
     ) -> Result<(), ErrorCode> {
         let record = records::transaction(id, &next, self.config.level);
-        let size = record.key.len() + record.value.as_ref().map_or(0, |value| value.len());
-        if size > self.config.max_record_bytes {
+        if record.size() > self.config.max_record_bytes {
             return Err(ErrorCode::UnknownServerError);
         }
         effects.records.push(record);

@@ -8,7 +8,6 @@ use super::{ClassicGroup, Joining, State, join_error, millis, sync_error};
 use crate::broker::coordinator::{Now, Token};
 use crate::broker::groups::effects::{Effects, Reply};
 use crate::broker::groups::member::{Client, Member, OfferedProtocol};
-use crate::broker::groups::records;
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::join_group_response::JoinGroupResponseMember;
 use crate::protocol::messages::{JoinGroupRequest, JoinGroupResponse};
@@ -26,6 +25,8 @@ pub(in crate::broker) struct Join<'a> {
     pub(in crate::broker) needs_member_id: bool,
     /// From version 9 on a static member that leads again may be told to keep the assignment.
     pub(in crate::broker) can_skip_assignment: bool,
+    /// Largest record that the log takes.
+    pub(in crate::broker) max_record_bytes: usize,
     pub(in crate::broker) token: Token,
 }
 
@@ -201,9 +202,11 @@ impl ClassicGroup {
         member.expires = now.after(member.session_timeout);
         self.members.insert(new_id.clone(), member);
         match self.state {
-            State::Stable if self.select_protocol() == self.protocol => {
+            State::Stable
+                if self.select_protocol() == self.protocol && self.record().size() <= join.max_record_bytes =>
+            {
                 // What the group does stays the same, so nobody needs to stop for it. The new id must be remembered.
-                effects.records.push(records::group_metadata(&self.id, Some(&self.to_record())));
+                effects.records.push(self.record());
                 let mut answer = self.join_answer(&new_id);
                 if is_leader && join.can_skip_assignment {
                     answer.skip_assignment = true;

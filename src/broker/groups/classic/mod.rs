@@ -25,7 +25,8 @@ use bytes::Bytes;
 pub(in crate::broker) use self::join::Join;
 use super::effects::{Effects, Reply};
 use super::member::{Client, Member, OfferedProtocol};
-use crate::broker::coordinator::Now;
+use super::records;
+use crate::broker::coordinator::{Now, Record};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::group_metadata_value::{GroupMetadataValue, MemberMetadata};
 use crate::protocol::messages::{JoinGroupResponse, SyncGroupResponse};
@@ -227,6 +228,11 @@ impl ClassicGroup {
                 .collect(),
             ..Default::default()
         }
+    }
+
+    /// The same, in the log's form.
+    fn record(&self) -> Record {
+        records::group_metadata(&self.id, Some(&self.to_record()))
     }
 
     pub(in crate::broker) fn state(&self) -> State {

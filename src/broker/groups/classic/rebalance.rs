@@ -9,7 +9,6 @@ use super::{ClassicGroup, Joining, State, sync_error};
 use crate::broker::coordinator::Now;
 use crate::broker::groups::effects::{Effects, Reply};
 use crate::broker::groups::member::Member;
-use crate::broker::groups::records;
 use crate::protocol::ErrorCode;
 
 impl ClassicGroup {
@@ -70,7 +69,7 @@ impl ClassicGroup {
             self.protocol = None;
             self.leader = None;
             self.set_state(State::Empty, now);
-            effects.records.push(records::group_metadata(&self.id, Some(&self.to_record())));
+            effects.records.push(self.record());
             return;
         }
         self.protocol = self.select_protocol();
@@ -128,7 +127,7 @@ impl ClassicGroup {
         candidates.iter().find(|name| votes.get(*name) == Some(most)).map(|name| (*name).to_owned())
     }
 
-    fn drop_assignments(&mut self, error: ErrorCode, effects: &mut Effects) {
+    pub(super) fn drop_assignments(&mut self, error: ErrorCode, effects: &mut Effects) {
         for member in self.members.values_mut() {
             member.assignment = Bytes::new();
             if let Some(token) = member.syncing.take() {

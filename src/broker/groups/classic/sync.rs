@@ -3,7 +3,6 @@
 use super::{ClassicGroup, State, join_error, sync_error};
 use crate::broker::coordinator::{Now, Token};
 use crate::broker::groups::effects::{Effects, Reply};
-use crate::broker::groups::records;
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 
@@ -12,6 +11,7 @@ impl ClassicGroup {
     pub(in crate::broker::groups) fn sync(
         &mut self,
         request: &SyncGroupRequest,
+        max_record_bytes: usize,
         token: Token,
         now: Now,
         effects: &mut Effects,
@@ -50,8 +50,14 @@ impl ClassicGroup {
                 let given = request.assignments.iter().find(|a| a.member_id == member.id);
                 member.assignment = given.map(|a| a.assignment.clone()).unwrap_or_default();
             }
+            if self.record().size() > max_record_bytes {
+                // As in Kafka: the generation comes to nothing.
+                self.drop_assignments(ErrorCode::UnknownServerError, effects);
+                self.prepare_rebalance(now, effects);
+                return;
+            }
             self.set_state(State::Stable, now);
-            effects.records.push(records::group_metadata(&self.id, Some(&self.to_record())));
+            effects.records.push(self.record());
             let ids: Vec<String> = self.members.keys().cloned().collect();
             for id in ids {
                 let answer = self.sync_answer(&id);

@@ -69,9 +69,45 @@ fn what_a_sync_is_refused_for() {
     assert_eq!(world.sync_code(syncing(&b, 1)), ErrorCode::None);
     world.join_new();
     assert_eq!(world.sync_code(syncing(&b, 1)), ErrorCode::RebalanceInProgress);
-    let large = SyncGroupRequestAssignment { assignment: vec![0; 2 << 20].into(), ..Default::default() };
-    let large = SyncGroupRequest { assignments: vec![large], ..syncing(&a, 1) };
-    assert_eq!(world.sync_code(large), ErrorCode::UnknownServerError);
+}
+
+/// Goal: a group that no record can hold fails by itself: nothing that the log would refuse is written, which would cost all groups of the
+/// partition their coordinator. Method: three members, each of a size that would do.
+#[test]
+fn a_group_that_no_record_can_hold_stays_without_a_generation() {
+    let mut world = World::new();
+    let large = |member: &str| JoinGroupRequest {
+        protocols: vec![protocol("range", &"x".repeat(400 << 10))],
+        ..joining(member)
+    };
+    let tokens: Vec<Token> = (0..3).map(|_| world.join_with(large(""), 3)).collect();
+    world.pass(Duration::from_secs(7));
+    let members: Vec<_> = tokens.into_iter().map(|token| world.joined(token).unwrap()).collect();
+    let (leaders, followers): (Vec<_>, Vec<_>) = members.iter().partition(|member| !member.members.is_empty());
+    let waiting = world.sync(&followers[0].member_id, 1, &[]);
+    assert_eq!(world.sync_code(syncing(&leaders[0].member_id, 1)), ErrorCode::UnknownServerError);
+    assert_eq!(code(world.synced(waiting).unwrap().error_code), ErrorCode::UnknownServerError);
+    assert_eq!(world.state(), "PreparingRebalance");
+    assert!(world.log.iter().all(|record| record.size() <= config().max_record_bytes));
+    // Who goes makes room.
+    assert_eq!(world.leave(&followers[1].member_id), ErrorCode::None);
+    let tokens = [&leaders[0], &followers[0]].map(|member| world.join_with(large(&member.member_id), 3));
+    let again: Vec<_> = tokens.into_iter().map(|token| world.joined(token).unwrap()).collect();
+    let leader = again.iter().find(|member| !member.members.is_empty()).unwrap();
+    assert_eq!(world.sync_code(syncing(&leader.member_id, 2)), ErrorCode::None);
+    assert_eq!(world.state(), "Stable");
+    world.check_replay("at the end");
+}
+
+#[test]
+fn a_static_member_that_no_longer_fits_does_not_take_its_place_in_silence() {
+    let mut world = World::new();
+    world.stable_static("i");
+    let large =
+        JoinGroupRequest { protocols: vec![protocol("range", &"x".repeat((1 << 20) - 60))], ..static_joining("i", "") };
+    let token = world.join_with(large, 9);
+    assert!(world.joined(token).is_some_and(|answer| answer.generation_id == 2), "it joins a generation of its own");
+    assert!(world.log.iter().all(|record| record.size() <= config().max_record_bytes));
 }
 
 #[test]
