@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::json;
 use crate::schema::{Field, Kind, Message, Range};
 
 /// The source of the generated module.
@@ -52,7 +53,7 @@ fn emit_message(out: &mut String, message: &Message) {
     out.push_str("}\n\n");
 }
 
-struct Emitter<'a> {
+pub struct Emitter<'a> {
     message: &'a Message,
 }
 
@@ -76,7 +77,7 @@ impl Emitter<'_> {
     }
 
     /// `None` if the range holds in all versions, else the condition on `v`.
-    fn condition(&self, versions: Range) -> Option<String> {
+    pub fn condition(&self, versions: Range) -> Option<String> {
         let all = self.message.versions;
         if versions.covers(all) {
             return None;
@@ -124,6 +125,9 @@ impl Emitter<'_> {
         self.read(out, &fields, flexible);
         self.write(out, name, &fields, flexible);
         out.push_str("}\n\n");
+        if json::is_printed(self.message) {
+            json::structure(self, out, name, &fields);
+        }
     }
 
     fn read(&self, out: &mut String, fields: &[&Field], flexible: bool) {
@@ -265,7 +269,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn differs_from_default(&self, field: &Field) -> String {
+    pub fn differs_from_default(&self, field: &Field) -> String {
         let name = format!("self.{}", ident(&field.name));
         let nullable = self.is_nullable(field);
         match (field.default.as_deref(), nullable) {
@@ -394,7 +398,7 @@ fn emit_all(out: &mut String, messages: &[&Message]) {
     out.push_str("];\n");
 }
 
-fn ident(name: &str) -> String {
+pub fn ident(name: &str) -> String {
     let name = snake(name);
     match name.as_str() {
         "type" | "match" | "move" | "ref" | "where" => format!("r#{name}"),

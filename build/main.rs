@@ -10,6 +10,7 @@
 )]
 
 mod emit;
+mod json;
 mod schema;
 
 use std::path::Path;

@@ -19,7 +19,7 @@ use crate::protocol::messages::{
     RemoveUserScramCredentialRecord, TopicRecord, UnfenceBrokerRecord, UnregisterBrokerRecord,
     UserScramCredentialRecord, ZkMigrationStateRecord,
 };
-use crate::protocol::{DecodeError, EncodeError, Message, Reader, Writer};
+use crate::protocol::{DecodeError, EncodeError, Json as _, Message, Reader, Writer};
 
 /// The only version of the frame.
 const FRAME_VERSION: u32 = 1;
@@ -87,6 +87,14 @@ macro_rules! kinds {
                 }
             }
 
+            /// Itself as JSON, with the fields of this version, as Kafka's tools print it.
+            #[must_use]
+            pub fn to_json(&self, version: i16) -> String {
+                match self {
+                    $(Self::$kind(message) => message.to_json(version),)*
+                }
+            }
+
             fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
                 match self {
                     $(Self::$kind(message) => message.encode(w, version),)*
@@ -138,6 +146,14 @@ impl MetadataRecord {
     /// It is of a kind or version that this release does not know, or damaged. Skipping it would lose metadata, so the
     /// caller stops.
     pub fn read(value: &Bytes) -> Result<Self, RecordError> {
+        Self::read_with_version(value).map(|(record, _)| record)
+    }
+
+    /// As [`Self::read`], with the version that the record was written in.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_with_version(value: &Bytes) -> Result<(Self, i16), RecordError> {
         let mut r = Reader::new(value);
         let frame = r.uvarint().map_err(RecordError::Frame)?;
         if frame != FRAME_VERSION {
@@ -146,9 +162,10 @@ impl MetadataRecord {
         let key = r.uvarint().map_err(RecordError::Frame)?;
         let version = r.uvarint().map_err(RecordError::Frame)?;
         // A version beyond 16 bits exists in no table either.
-        let record = Self::decode(key, &mut r, i16::try_from(version).unwrap_or(i16::MAX))?;
+        let version = i16::try_from(version).unwrap_or(i16::MAX);
+        let record = Self::decode(key, &mut r, version)?;
         match r.left() {
-            0 => Ok(record),
+            0 => Ok((record, version)),
             left => Err(RecordError::Malformed { kind: record.kind(), source: DecodeError::TrailingBytes(left) }),
         }
     }

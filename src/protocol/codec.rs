@@ -16,6 +16,7 @@ pub(super) mod prelude {
     pub(crate) use super::{
         DecodeError, EncodeError, Message, RawTaggedField, Reader, Request, Tags, VersionRange, Wire, Writer,
     };
+    pub(crate) use crate::protocol::json::{Json, JsonObject};
     pub(crate) use crate::types::Uuid;
 }
 

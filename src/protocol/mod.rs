@@ -7,11 +7,13 @@ pub mod codec;
 pub mod error_code;
 pub mod frame;
 pub mod fuzz;
+pub mod json;
 
 use bytes::Bytes;
 
 pub use codec::{DecodeError, EncodeError, Message, RawTaggedField, Reader, Request, VersionRange, Wire, Writer};
 pub use error_code::ErrorCode;
+pub use json::Json;
 pub use messages::{APIS, ApiKey};
 
 /// The messages of Kafka's tables, a module each with the structs that only it has.

@@ -4,6 +4,7 @@
 
 mod connect;
 mod console;
+pub(crate) mod coordinator_records;
 mod exit;
 pub(crate) mod java;
 mod options;
