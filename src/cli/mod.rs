@@ -16,6 +16,7 @@ mod complete;
 mod completions;
 mod console_consumer;
 mod console_producer;
+mod dump_log;
 mod links;
 mod man;
 mod server_start;
@@ -110,6 +111,7 @@ static TOOLS: &[Tool] = &[
     Tool::new::<console_producer::ConsoleProducer>("console-producer", Some("kafka-console-producer")),
     Tool::new::<console_consumer::ConsoleConsumer>("console-consumer", Some("kafka-console-consumer")),
     Tool::new::<broker_api_versions::BrokerApiVersions>("broker-api-versions", Some("kafka-broker-api-versions")),
+    Tool::new::<dump_log::DumpLog>("dump-log", Some("kafka-dump-log")),
     Tool::new::<zookeeper::Start>("zookeeper-server-start", Some("zookeeper-server-start")),
     Tool::new::<zookeeper::Stop>("zookeeper-server-stop", Some("zookeeper-server-stop")),
     Tool::new::<storage::Storage>("storage", Some("kafka-storage")),

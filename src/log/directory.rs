@@ -250,6 +250,12 @@ fn lock_file(directory: &Path) -> Result<File, DirectoryError> {
     Err(DirectoryError::InUse { path: directory.to_owned(), pid: None })
 }
 
+/// The process that runs a broker on the directory at `path`, as far as the system tells; takes no lock itself.
+#[must_use]
+pub fn user(path: &Path) -> Option<i32> {
+    File::open(path.join(LOCK_FILE)).ok().and_then(|file| lock_holder(&file))
+}
+
 /// The other process that holds a record lock on `file`.
 fn lock_holder(file: &File) -> Option<i32> {
     let wanted = rustix::process::Flock::from(rustix::process::FlockType::WriteLock);

@@ -98,6 +98,14 @@ impl Fs {
         }
     }
 
+    /// Opens a file that is only looked at, and may be on a file system that can't be written to.
+    pub(super) fn open_to_read(&self, path: &Path) -> Result<LogFile, LogError> {
+        match self.check(Operation::Open, path).and_then(|_| File::open(path)) {
+            Ok(file) => Ok(LogFile { file, path: path.to_owned(), fs: self.clone() }),
+            Err(e) => Err(LogError::io("open", path, e)),
+        }
+    }
+
     /// The names in a directory; directories among them are left out.
     pub(super) fn list(&self, dir: &Path) -> Result<Vec<String>, LogError> {
         let list = || -> io::Result<Vec<String>> {
@@ -240,6 +248,12 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
+    /// The same open file once more.
+    pub(super) fn try_clone(&self) -> Result<Self, LogError> {
+        let file = self.file.try_clone().map_err(|e| LogError::io("open", &self.path, e))?;
+        Ok(Self { file, path: self.path.clone(), fs: self.fs.clone() })
+    }
+
     /// Its size on disk.
     pub(super) fn size(&self) -> Result<u64, LogError> {
         self.file.metadata().map(|m| m.len()).map_err(|e| LogError::io("read", &self.path, e))

@@ -4,6 +4,7 @@
 //! reading in `log.rs`: [`Log`] is a partition, made of `segment.rs`, which is a file of batches with `offset_index.rs`
 //! and `time_index.rs`; `recovery.rs` opens it. `directory.rs` is what stands around partitions.
 
+pub mod check;
 pub mod checkpoint;
 pub mod directory;
 pub mod directory_name;

@@ -58,6 +58,11 @@ impl AbortedTransaction {
     }
 }
 
+/// Reads an entry; `None` for a version that is not known.
+pub(super) fn decode(bytes: &[u8; ENTRY_BYTES]) -> Option<AbortedTransaction> {
+    AbortedTransaction::decode(bytes)
+}
+
 /// Reads the entries in the content of a file; `None` if it is damaged and must be made anew from the log.
 pub(super) fn parse(bytes: &[u8], base_offset: i64) -> Option<Vec<AbortedTransaction>> {
     let (entries, rest) = bytes.as_chunks::<ENTRY_BYTES>();

@@ -134,7 +134,7 @@ impl<'a> OldEntry<'a> {
     pub fn owned_records(&self, owner: &Bytes, limit: usize) -> Result<Vec<OwnedRecord>, RecordError> {
         match self.codec()? {
             Codec::None => Ok(vec![self.record(self.offset, owner)]),
-            codec => self.records_within(codec, limit),
+            _ => self.records_within(limit),
         }
     }
 
@@ -149,16 +149,24 @@ impl<'a> OldEntry<'a> {
         }
     }
 
-    fn records_within(&self, codec: Codec, limit: usize) -> Result<Vec<OwnedRecord>, RecordError> {
+    /// The set within a compressed message, which may take `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`super::decompress`], and [`RecordError::InvalidOldMessage`], [`RecordError::UnknownCodec`].
+    pub fn decompressed_set(&self, limit: usize) -> Result<Vec<u8>, RecordError> {
         let wrong = |defect| RecordError::InvalidOldMessage { magic: self.magic, defect };
         let set = self.value.ok_or_else(|| wrong(OldMessageDefect::EmptyWrapper))?;
         // Kafka wrote the lz4 frames of magic 0 with a checksum that nobody else gets.
         let lz4 = if self.magic == 0 { Lz4Header::Unchecked } else { Lz4Header::Checked };
         let mut inner = Vec::new();
-        let mut decoder = Decoder::new(codec, set, limit, lz4)?;
+        let mut decoder = Decoder::new(self.codec()?, set, limit, lz4)?;
         while decoder.append_chunk(&mut inner)? {}
-        let inner = Bytes::from(inner);
+        Ok(inner)
+    }
 
+    fn records_within(&self, limit: usize) -> Result<Vec<OwnedRecord>, RecordError> {
+        let wrong = |defect| RecordError::InvalidOldMessage { magic: self.magic, defect };
+        let inner = Bytes::from(self.decompressed_set(limit)?);
         let mut records = Vec::new();
         let mut rest = &inner[..];
         while !rest.is_empty() {

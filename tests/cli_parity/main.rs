@@ -49,6 +49,7 @@ suites! {
     topics: "topics",
     console_producer: "console-producer",
     console_consumer: "console-consumer",
+    dump_log: "dump-log",
     storage: "storage",
     broker_api_versions: "broker-api-versions",
 }

@@ -35,9 +35,10 @@ impl Runner {
     pub fn run(suite: &Suite) {
         let settings: Vec<&str> = suite.broker.iter().map(String::as_str).collect();
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let files = TempDir::with_prefix("kafka-rs-parity-").unwrap();
         let mut runner = Self {
-            broker: Broker::start_with(&settings),
-            files: TempDir::with_prefix("kafka-rs-parity-").unwrap(),
+            broker: Broker::start_in(&files.path().join("kafka-data"), &settings),
+            files,
             nobody,
             topic_ids: BTreeMap::new(),
             failures: String::new(),
@@ -60,7 +61,8 @@ impl Runner {
             .replace("{server}", self.broker.address())
             .replace("{nobody}", &self.nobody)
             .replace("{version}", env!("CARGO_PKG_VERSION"))
-            .replace("{dir}", &self.files.path().display().to_string());
+            .replace("{dir}", &self.files.path().display().to_string())
+            .replace("{golden}", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/log/kafka-4.3.1-golden-0"));
         for (topic, id) in &self.topic_ids {
             line = line.replace(&format!("{{id of {topic}}}"), id);
         }

@@ -1,7 +1,8 @@
-//! `storage`: formats log directories, tells what is in them, makes ids. Kafka's `kafka-storage.sh`.
+//! `storage`: formats log directories, tells what is in them, checks them, makes ids. Kafka's `kafka-storage.sh`.
 //!
 //! Needs no broker: it reads the node's configuration and works on its directories.
 
+mod check;
 mod features;
 mod format;
 mod info;
@@ -29,6 +30,8 @@ pub(super) struct Storage {
 enum Command {
     /// Show the directories of a node and what is wrong with them
     Info(Info),
+    /// Look for damage in data directories, without changing anything
+    Check(check::Check),
     /// Make the directories of a node ready for a cluster
     Format(Format),
     /// Show which feature levels go with a metadata version
@@ -101,6 +104,7 @@ impl Run for Storage {
                 let config = args.config.ok_or_else(|| required("config", 'c'))?;
                 info::run(&config, out)
             }
+            Some(Command::Check(args)) => check::run(&args, out),
             Some(Command::Format(args)) => format::run(args, out),
             Some(Command::VersionMapping(args)) => {
                 features::print_mapping(args.release_version.as_deref(), out)?;

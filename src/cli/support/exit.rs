@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Success,
     /// It could not, or was called wrongly; it has said why.
     Failure,
+    /// It could not look at what it was to judge.
+    CouldNotLook,
     /// SIGHUP ended it, after a clean shutdown.
     HungUp,
     /// SIGINT ended it, after a clean shutdown.
@@ -22,11 +24,12 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    /// 0, 1, or 128 and the number of the signal: 129, 130, 143.
+    /// 0, 1, 2, or 128 and the number of the signal: 129, 130, 143.
     pub(crate) fn code(self) -> ExitCode {
         ExitCode::from(match self {
             Exit::Success => 0,
             Exit::Failure => 1,
+            Exit::CouldNotLook => 2,
             Exit::HungUp => 129,
             Exit::Interrupted => 130,
             Exit::Terminated => 143,
