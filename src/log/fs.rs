@@ -195,14 +195,7 @@ impl Fs {
     /// Makes durable all that was written to the file system of `file`, which lies in `dir`. Write-backs count that have failed since
     /// `file` was opened, so it must have been before what is to be made durable was written.
     pub(super) fn sync_file_system(&self, file: &File, dir: &Path) -> Result<(), LogError> {
-        self.check(Operation::Sync, dir)
-            .and_then(|_| {
-                #[cfg(target_os = "linux")]
-                return Ok(rustix::fs::syncfs(file)?);
-                #[cfg(not(target_os = "linux"))]
-                return file.sync_all();
-            })
-            .map_err(|e| LogError::io("flush", dir, e))
+        self.check(Operation::Sync, dir).and_then(|_| sync_file_system(file)).map_err(|e| LogError::io("flush", dir, e))
     }
 
     /// Gives a file or directory another name.
@@ -337,6 +330,16 @@ impl LogFile {
             .and_then(|_| self.file.sync_data())
             .map_err(|e| LogError::io("flush", &self.path, e))
     }
+}
+
+#[cfg(target_os = "linux")]
+fn sync_file_system(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(file)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_file_system(file: &File) -> io::Result<()> {
+    file.sync_all()
 }
 
 /// Most slices that one `pwritev` takes on Linux (`IOV_MAX`).

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -26,14 +26,17 @@ pub struct Node {
 }
 
 impl Node {
-    /// Makes and formats them as Kafka's own tool does: with a voter in the configuration, or with one in the log.
+    /// Makes and formats them as Kafka's own tool does: with a voter in the configuration, or with one in the log and two log
+    /// directories.
     pub fn format(home: Home, quorum: Quorum, more: &[&str]) -> Self {
         let directory = TempDir::with_prefix("kafka-rs-node-").unwrap();
         let [port, controller_port] = free_ports();
         let node = Self { home, port, controller_port, directory };
+        let mut log_dirs = node.data().display().to_string();
         let (voters, standalone) = match quorum {
             Quorum::Static => (format!("controller.quorum.voters=1@127.0.0.1:{controller_port}"), None),
             Quorum::Dynamic => {
+                log_dirs.push_str(&format!(",{}", node.second_data().display()));
                 (format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}"), Some("--standalone"))
             }
         };
@@ -41,14 +44,13 @@ impl Node {
             "process.roles=broker,controller\nnode.id=1\n{voters}\n\
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
              advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={log_dirs}\n\
              offsets.topic.replication.factor=1\noffsets.topic.num.partitions=5\ngroup.initial.rebalance.delay.ms=0\n\
              transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
              transaction.state.log.num.partitions=5\nshare.coordinator.state.topic.replication.factor=1\n\
              share.coordinator.state.topic.min.isr=1\nshare.coordinator.state.topic.num.partitions=5\n\
              group.consumer.min.heartbeat.interval.ms=100\ngroup.consumer.heartbeat.interval.ms=200\n\
              group.share.min.heartbeat.interval.ms=100\ngroup.share.heartbeat.interval.ms=200\n",
-            node.data().display()
         );
         for line in more {
             text.push_str(line);
@@ -62,9 +64,13 @@ impl Node {
         node
     }
 
-    /// The directory of `log.dirs`.
+    /// The first directory of `log.dirs`, which has the metadata.
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
+    }
+
+    fn second_data(&self) -> PathBuf {
+        self.directory.path().join("data-2")
     }
 
     pub fn settings(&self) -> PathBuf {
@@ -193,18 +199,4 @@ fn free_ports() -> [u16; 2] {
     };
     let listeners = [port(), port()];
     listeners.map(|listener| listener.local_addr().unwrap().port())
-}
-
-/// Copies a directory with all that is in it.
-pub fn copy_directory(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_directory(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

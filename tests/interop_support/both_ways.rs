@@ -88,6 +88,17 @@ impl BothWays {
         self.call("acls");
     }
 
+    /// Begins to write to a topic of its own, without a pause when servers go and come.
+    pub fn load(&mut self) {
+        self.call("load");
+    }
+
+    /// Ends that, after checking that each record is there once and in order; gives how many.
+    pub fn unload(&mut self) -> usize {
+        let lines = self.call("unload");
+        lines[0].strip_prefix("load ").unwrap().parse().unwrap()
+    }
+
     /// All that it sees now.
     pub fn facts(&mut self) -> Facts {
         Facts(self.call("state").into_iter().collect())

@@ -23,7 +23,7 @@ mod records;
 mod restarting;
 mod tools;
 
-pub use apache::{ApacheKafka, KafkaProcess, Node, Quorum, copy_directory};
+pub use apache::{ApacheKafka, KafkaProcess, Node, Quorum};
 pub use both_ways::{BothWays, Facts};
 pub use driver::{Driver, Failure};
 pub use dump_log::{assert_complains, check_data_directory, check_indexes};

@@ -121,12 +121,27 @@ fn records(wire: &mut Wire, topic: &MetadataResponseTopic, out: &mut Vec<String>
             out.push(format!("offsets {name}-{index} {told} {start} {end}"));
             if isolation == UNCOMMITTED || name == "transactions" {
                 let request = Reading { topic, index, isolation, start, end };
+                let records = request.all(wire);
+                if name == "cleaned" {
+                    latest(&records, out);
+                }
                 out.extend(
                     request.all(wire).into_iter().map(|record| format!("record {told} {name}-{index} {record}")),
                 );
             }
         }
     }
+}
+
+/// The newest value of each key, if it has one. A record tells offset, kind of timestamp, timestamp, key, value.
+fn latest(records: &[String], out: &mut Vec<String>) {
+    let mut latest = BTreeMap::new();
+    for record in records {
+        let words: Vec<&str> = record.split(' ').collect();
+        latest.insert(words[3], words[4]);
+    }
+    latest.retain(|_, value| *value != "null");
+    out.extend(latest.into_iter().map(|(key, value)| format!("latest cleaned-0 {key} {value}")));
 }
 
 struct Reading<'a> {

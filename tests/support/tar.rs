@@ -21,8 +21,10 @@ pub fn unpack(archive: &Path, to: &Path) {
             let bytes: Vec<u8> = header[from..from + length].iter().copied().take_while(|byte| *byte != 0).collect();
             String::from_utf8(bytes).unwrap()
         };
-        let name = field(0, 100);
-        assert!(field(345, 155).is_empty() && !name.starts_with('/') && !name.contains(".."), "{name}");
+        // Names of more than 100 bytes are in two parts.
+        let (prefix, name) = (field(345, 155), field(0, 100));
+        let name = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        assert!(!name.starts_with('/') && !name.contains(".."), "{name}");
         let size = usize::from_str_radix(field(124, 12).trim(), 8).unwrap();
         let path = to.join(&name);
         match header[156] {

@@ -9,9 +9,12 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Properties;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
@@ -22,6 +25,7 @@ import org.apache.kafka.clients.admin.GroupListing;
 import org.apache.kafka.clients.admin.ListShareGroupOffsetsSpec;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.admin.ScramCredentialInfo;
 import org.apache.kafka.clients.admin.ScramMechanism;
 import org.apache.kafka.clients.admin.TopicDescription;
@@ -51,15 +55,20 @@ import org.apache.kafka.common.quota.ClientQuotaFilter;
 import org.apache.kafka.common.resource.PatternType;
 import org.apache.kafka.common.resource.ResourcePattern;
 import org.apache.kafka.common.resource.ResourceType;
+import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
+import org.apache.kafka.streams.KafkaStreams;
+import org.apache.kafka.streams.StreamsBuilder;
 
 /**
  * Works with a cluster whose broker is now one server, now another, on the same address and directories, and tells all
  * that a client can see of it. A line in, lines out, an empty line at the end; see tests/interop/README.md.
  *
  * <p>{@code work N}: the work of round N, which goes on with the producers, transactions and groups of the rounds before.
- * {@code state}: a fact per line. {@code acls}: adds access control entries. {@code quit}.
+ * {@code state}: a fact per line. {@code acls}: adds access control entries. {@code load}: begins to write numbered records to
+ * a topic that {@code state} leaves out, and to read them in groups, until {@code unload}, which tells of every one that is not
+ * there once and in its place, and of groups that have missed one.
  */
 public final class BothWays {
     private static final String[] CODECS = {"none", "gzip", "snappy", "lz4", "zstd"};
@@ -73,6 +82,12 @@ public final class BothWays {
     /** Its transaction begins with one server and ends with the next. */
     private KafkaProducer<String, String> across;
     private final List<KafkaProducer<String, String>> abandoned = new ArrayList<>();
+    private volatile boolean loading;
+    private Thread loader;
+    private final List<Reader> readers = new ArrayList<>();
+    /** Of the records of the load, by their numbers. */
+    private final ConcurrentHashMap<Integer, Long> acknowledged = new ConcurrentHashMap<>();
+    private final ConcurrentLinkedQueue<String> refused = new ConcurrentLinkedQueue<>();
 
     private BothWays(String bootstrap, boolean shares, PrintStream out) {
         this.bootstrap = bootstrap;
@@ -95,6 +110,8 @@ public final class BothWays {
                 switch (words[0]) {
                     case "work" -> all.work(Integer.parseInt(words[1]));
                     case "acls" -> all.acls();
+                    case "load" -> all.load();
+                    case "unload" -> all.unload();
                     case "state" -> all.state();
                     default -> System.exit(0);
                 }
@@ -151,6 +168,9 @@ public final class BothWays {
         create("small-segments", 1, Map.of("segment.bytes", "1048576", "retention.bytes", "-1"));
         create("transactions", 2, Map.of("message.timestamp.type", "LogAppendTime"));
         create("idempotent", 1, Map.of());
+        create("trimmed", 1, Map.of());
+        create("cleaned", 1, Map.of("cleanup.policy", "compact", "min.cleanable.dirty.ratio", "0.01", "segment.ms",
+            "100"));
         create("growing", 1, Map.of());
         create("shared", 1, Map.of());
         create("round-" + round, 2, Map.of("max.message.bytes", Integer.toString(100_000 + round)));
@@ -186,7 +206,12 @@ public final class BothWays {
             idempotent.send(new ProducerRecord<>("compacted", 0, key, i % 7 == 6 ? null : text(round, i)));
             idempotent.send(new ProducerRecord<>("idempotent", 0, key, text(round, i))).get();
             idempotent.send(new ProducerRecord<>("shared", 0, key, text(round, i)));
+            idempotent.send(new ProducerRecord<>("trimmed", 0, key, text(round, i)));
+            idempotent.send(new ProducerRecord<>("cleaned", 0, key, i % 7 == 6 ? null : text(round, i)));
         }
+        idempotent.flush();
+        get(admin.deleteRecords(Map.of(new TopicPartition("trimmed", 0),
+            RecordsToDelete.beforeOffset(50 * round + 17))).all());
         String large = "x".repeat(60_000);
         for (int i = 0; i < 12; i++) {
             idempotent.send(new ProducerRecord<>("small-segments", 0, "large", large + round + i));
@@ -241,7 +266,7 @@ public final class BothWays {
     }
 
     private void groups(int round) throws Exception {
-        for (String protocol : shares ? new String[] {"classic", "consumer"} : new String[] {"classic"}) {
+        for (String protocol : protocols()) {
             try (KafkaConsumer<String, String> consumer = new KafkaConsumer<>(
                     consumerConfig(protocol + "-group", Map.of("group.protocol", protocol, "max.poll.records", "30")),
                     new StringDeserializer(), new StringDeserializer())) {
@@ -260,6 +285,34 @@ public final class BothWays {
             new OffsetAndMetadata(7 + round, Optional.of(0), "set in round " + round))).all());
         if (shares) {
             share(round);
+            streams(round);
+        }
+    }
+
+    /** Counts by key, with a store that begins empty and is filled from its changelog each time. */
+    private void streams(int round) throws Exception {
+        create("streamed", 1, Map.of());
+        java.nio.file.Path state = java.nio.file.Files.createTempDirectory("both-ways-streams");
+        Properties config = new Properties();
+        config.putAll(Map.of("application.id", "streams-group", "bootstrap.servers", bootstrap, "group.protocol", "streams",
+            "commit.interval.ms", "200", "state.dir", state.toString(), "default.key.serde",
+            Serdes.StringSerde.class.getName(), "default.value.serde", Serdes.StringSerde.class.getName()));
+        StreamsBuilder builder = new StreamsBuilder();
+        builder.<String, String>stream("idempotent").groupByKey().count().toStream().mapValues(Object::toString).to("streamed");
+        try (KafkaStreams streams = new KafkaStreams(builder.build(), config)) {
+            streams.start();
+            TopicPartition input = new TopicPartition("idempotent", 0);
+            for (int i = 0; ; i++) {
+                OffsetAndMetadata done = get(admin.listConsumerGroupOffsets("streams-group").partitionsToOffsetAndMetadata())
+                    .get(input);
+                if (done != null && done.offset() == 50 * (round + 1)) {
+                    break;
+                }
+                if (i == 600) {
+                    throw new IllegalStateException("the streams group is at " + done);
+                }
+                Thread.sleep(100);
+            }
         }
     }
 
@@ -327,6 +380,118 @@ public final class BothWays {
         }
     }
 
+    /** One producer that no server may refuse, whoever was killed in the middle of its batches. */
+    private void load() throws Exception {
+        create("load", 1, Map.of());
+        loading = true;
+        loader = new Thread(() -> {
+            try (KafkaProducer<String, String> producer = producer(Map.of("enable.idempotence", "true",
+                    "delivery.timeout.ms", "300000", "max.block.ms", "300000"))) {
+                for (int i = 0; loading; i++) {
+                    int number = i;
+                    producer.send(new ProducerRecord<>("load", 0, null, Integer.toString(number)), (metadata, error) -> {
+                        if (error == null) {
+                            acknowledged.put(number, metadata.offset());
+                        } else {
+                            refused.add(number + ": " + error);
+                        }
+                    });
+                    Thread.sleep(3);
+                }
+            } catch (Exception e) {
+                refused.add(e.toString());
+            }
+        });
+        loader.start();
+        for (String protocol : protocols()) {
+            Reader reader = new Reader(protocol);
+            readers.add(reader);
+            reader.start();
+        }
+    }
+
+    private String[] protocols() {
+        return shares ? new String[] {"classic", "consumer"} : new String[] {"classic"};
+    }
+
+    /** A member of a group, which reads on whatever server its coordinator is on. */
+    private final class Reader extends Thread {
+        private final String protocol;
+        private volatile int read;
+        private volatile boolean done;
+        private volatile String failure;
+
+        Reader(String protocol) {
+            this.protocol = protocol;
+        }
+
+        @Override
+        public void run() {
+            try (KafkaConsumer<String, String> consumer = new KafkaConsumer<>(consumerConfig("live-" + protocol,
+                    Map.of("group.protocol", protocol, "enable.auto.commit", "true", "auto.commit.interval.ms", "500",
+                        "reconnect.backoff.max.ms", "200")), new StringDeserializer(), new StringDeserializer())) {
+                consumer.subscribe(List.of("load"));
+                while (!done) {
+                    for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofMillis(200))) {
+                        // Again what was not committed yet is fine; a gap is not.
+                        if (record.offset() > read) {
+                            failure = protocol + " member: offset " + record.offset() + " after " + (read - 1);
+                            return;
+                        }
+                        read = Math.max(read, (int) record.offset() + 1);
+                    }
+                }
+            } catch (Exception e) {
+                failure = protocol + " member: " + e;
+            }
+        }
+
+        void check(int count) throws Exception {
+            for (int i = 0; i < 600 && read < count && failure == null; i++) {
+                Thread.sleep(100);
+            }
+            done = true;
+            join();
+            if (failure != null || read != count) {
+                out.println("failed: " + (failure != null ? failure : protocol + " member: read " + read + " of " + count));
+            }
+        }
+    }
+
+    private void unload() throws Exception {
+        loading = false;
+        loader.join();
+        refused.stream().limit(5).forEach(error -> out.println("failed: " + error));
+        TopicPartition partition = new TopicPartition("load", 0);
+        try (KafkaConsumer<String, String> consumer = new KafkaConsumer<>(consumerConfig(null, Map.of()),
+                new StringDeserializer(), new StringDeserializer())) {
+            consumer.assign(List.of(partition));
+            consumer.seekToBeginning(List.of(partition));
+            long end = consumer.endOffsets(List.of(partition)).get(partition);
+            int next = 0;
+            long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
+            while (consumer.position(partition) < end && System.nanoTime() < until) {
+                for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofMillis(200))) {
+                    Long told = acknowledged.get(next);
+                    if (!record.value().equals(Integer.toString(next)) || told == null
+                            || told >= 0 && told != record.offset()) {
+                        out.println("failed: " + record.value() + " at " + record.offset() + ", where " + next
+                            + " is expected, acknowledged at " + told);
+                        return;
+                    }
+                    next++;
+                }
+            }
+            if (next != acknowledged.size() || next != end) {
+                out.println("failed: " + next + " records up to " + end + ", " + acknowledged.size() + " acknowledged");
+            }
+            for (Reader reader : readers) {
+                reader.check(next);
+            }
+            out.println("load " + next);
+        }
+    }
+
     private interface Action {
         Object run() throws Exception;
     }
@@ -344,6 +509,7 @@ public final class BothWays {
         out.println("cluster " + get(admin.describeCluster().clusterId()));
         Set<String> names = new TreeSet<>(get(admin.listTopics(
             new org.apache.kafka.clients.admin.ListTopicsOptions().listInternal(true)).names()));
+        names.remove("load");
         Map<String, TopicDescription> topics = new TreeMap<>(get(admin.describeTopics(names).allTopicNames()));
         List<ConfigResource> resources = new ArrayList<>();
         List<TopicPartition> partitions = new ArrayList<>();
@@ -396,14 +562,20 @@ public final class BothWays {
                 data = data.stream().filter(p -> ends.get(p) > starts.get(p)).toList();
                 consumer.assign(data);
                 consumer.seekToBeginning(data);
+                Map<String, String> latest = new TreeMap<>();
                 List<TopicPartition> left = new ArrayList<>(data);
                 long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
                 while (!left.isEmpty() && System.nanoTime() < until) {
                     for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofMillis(200))) {
                         print(isolation, record);
+                        if (record.topic().equals("cleaned")) {
+                            latest.put(record.key(), record.value());
+                        }
                     }
                     left.removeIf(p -> consumer.position(p) >= ends.get(p));
                 }
+                latest.values().removeIf(value -> value == null);
+                latest.forEach((key, value) -> out.println("latest cleaned-0 " + key + " " + summary(value)));
                 left.forEach(p -> out.println("unreadable " + p + " " + isolation + " at " + consumer.position(p)));
             }
         }
@@ -414,14 +586,19 @@ public final class BothWays {
         for (Header header : record.headers()) {
             headers.append(' ').append(header.key()).append('=').append(new String(header.value(), StandardCharsets.UTF_8));
         }
-        String value = record.value() == null ? "null" : record.value().length() + "#" + record.value().hashCode();
+        String value = record.value() == null ? "null" : summary(record.value());
         out.println("record " + isolation + " " + record.topic() + "-" + record.partition() + " " + record.offset() + " "
             + record.timestampType() + " " + record.timestamp() + " " + record.key() + " " + value + headers);
+    }
+
+    private static String summary(String value) {
+        return value.length() + "#" + value.hashCode();
     }
 
     private void groupState() throws Exception {
         Map<String, GroupListing> groups = new TreeMap<>();
         get(admin.listGroups().all()).forEach(group -> groups.put(group.groupId(), group));
+        groups.keySet().removeIf(id -> id.startsWith("live-"));
         for (GroupListing group : groups.values()) {
             String type = group.type().map(Object::toString).orElse("?");
             out.println("group " + group.groupId() + " " + type + " " + group.groupState().map(Object::toString).orElse("?"));
