@@ -75,18 +75,18 @@ mod tests {
 
     #[test]
     fn topics_that_ask_for_the_same_share_a_line() {
-        let compact = Settings::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+        let unclean = Settings::from([("unclean.leader.election.enable".to_owned(), "true".to_owned())]);
         let odd = Settings::from([("no.such.key".to_owned(), "1".to_owned())]);
         let [a, b, c] = ["a", "b", "__consumer_offsets"].map(ConfigResource::topic);
         let (own, other) = (ConfigResource::broker(NodeId(1)), ConfigResource::broker(NodeId(2)));
-        let resources = [(&a, &compact), (&b, &compact), (&c, &compact), (&own, &odd), (&other, &odd)];
+        let resources = [(&a, &unclean), (&b, &unclean), (&c, &unclean), (&own, &odd), (&other, &odd)];
         let found = lines(resources.into_iter(), NodeId(1), false);
         let found: Vec<_> = found.iter().map(|((_, line), names)| (line.as_str(), names.join(","))).collect();
         assert_eq!(
             found,
             [
                 ("no.such.key is not a known setting; it is ignored", "1".to_owned()),
-                ("cleanup.policy=compact is not yet in effect", "a,b".to_owned()),
+                ("unclean.leader.election.enable is not yet in effect", "a,b".to_owned()),
             ]
         );
     }

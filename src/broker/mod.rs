@@ -7,6 +7,7 @@
 //! Start reading at `server.rs` (what is built in which order), then `connection.rs`, `router.rs` and `api/`.
 
 mod api;
+mod cleaner;
 mod connection;
 mod context;
 mod controller;

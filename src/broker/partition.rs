@@ -408,15 +408,12 @@ impl Partition {
         if from >= end || max_bytes == 0 && !at_least_one_batch {
             return Ok(PartitionRead { records: Bytes::new(), offsets, aborted: Vec::new() });
         }
-        let read = self.log.read(from, ReadLimits { end, max_bytes, at_least_one_batch }).and_then(|read| {
-            let aborted = match isolation {
-                Isolation::ReadCommitted if !read.bytes.is_empty() => {
-                    self.log.aborted_transactions(from..read.next_offset)?
-                }
-                _ => Vec::new(),
-            };
-            Ok(PartitionRead { records: read.bytes, offsets, aborted })
-        });
+        let limits = ReadLimits { end, max_bytes, at_least_one_batch };
+        let read = match isolation {
+            Isolation::ReadCommitted => self.log.read_committed(from, limits),
+            _ => self.log.read(from, limits).map(|read| (read, Vec::new())),
+        };
+        let read = read.map(|(read, aborted)| PartitionRead { records: read.bytes, offsets, aborted });
         match read {
             Ok(read) => Ok(read),
             Err(error) => {

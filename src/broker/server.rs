@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use super::cleaner::LogCleaner;
 use super::context::{Broker, now};
 use super::controller::{Controller, ControllerError, ControllerOptions, Identity, write_initial_files};
 use super::coordinators::{self, Coordinators};
@@ -84,6 +85,7 @@ pub struct Server {
     stopping: watch::Sender<bool>,
     /// Listeners, timers and maintenance.
     tasks: JoinSet<()>,
+    cleaner: Arc<LogCleaner>,
     /// Locked as long as the broker runs, if it is not one of the log directories.
     _metadata_directory: Option<LockedDirectory>,
 }
@@ -119,12 +121,17 @@ impl Server {
         let (replicas, report) = Replicas::open(config.clone(), Arc::clone(&topics), taken, &metadata.read())?;
         let replicas = Arc::new(replicas);
         tell(&report);
+        let cleaner = Arc::new(LogCleaner::start(Arc::clone(&replicas)));
         let coordinators = Coordinators::new(&config, &controller, &replicas, &topics);
         let followers = (Arc::clone(&replicas), coordinators.follower());
+        let cleaning = Arc::clone(&cleaner);
         controller.set_follower(Box::new(move |delta, image| {
             let (replicas, coordinators) = &followers;
             replicas.apply(delta, image);
             coordinators.apply(delta);
+            if !delta.changed_configs.is_empty() {
+                cleaning.wake();
+            }
         }));
         controller.register_broker(&config, &advertised(&config, &endpoints), now().wall_ms)?;
 
@@ -164,7 +171,7 @@ impl Server {
         for listener in bound {
             tasks.spawn(listener.run(Arc::clone(&broker), Arc::clone(&limits), stop.clone()));
         }
-        Ok(Self { endpoints, broker, stopping, tasks, _metadata_directory: metadata_directory })
+        Ok(Self { endpoints, broker, stopping, tasks, cleaner, _metadata_directory: metadata_directory })
     }
 
     /// Where the broker listens, in the order of the configuration.
@@ -187,9 +194,13 @@ impl Server {
                 error!(%error, "a task failed");
             }
         }
-        let broker = Arc::clone(&self.broker);
+        let (broker, cleaner) = (Arc::clone(&self.broker), Arc::clone(&self.cleaner));
+        let all = move || {
+            cleaner.stop();
+            close(&broker);
+        };
         // A panic in there was logged by its thread; there is nothing left to save.
-        let _ = tokio::task::spawn_blocking(move || close(&broker)).await;
+        let _ = tokio::task::spawn_blocking(all).await;
     }
 }
 

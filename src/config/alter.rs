@@ -123,7 +123,7 @@ pub fn alter_broker(layers: &Layers, target: BrokerTarget, changes: &[Alteration
         BrokerTarget::This => candidate.broker = settings.clone(),
     }
     let changed = settings.iter().filter(|(name, value)| current.get(*name) != Some(value));
-    check_broker(candidate, target, changed).map_err(AlterError::InvalidRequest)?;
+    check_broker(layers, candidate, target, changed).map_err(AlterError::InvalidRequest)?;
     Ok(settings)
 }
 
@@ -310,6 +310,7 @@ fn check_group(layers: &Layers, settings: &Settings) -> Result<(), ConfigError> 
 }
 
 fn check_broker<'a>(
+    before: &Layers,
     candidate: Layers,
     target: BrokerTarget,
     changed: impl Iterator<Item = (&'a String, &'a String)>,
@@ -352,8 +353,28 @@ fn check_broker<'a>(
             return Err(ConfigError::unsupported(name, value, "it is not there yet"));
         }
     }
-    ServerConfig::build(candidate)?;
-    Ok(())
+    let config = ServerConfig::build(candidate)?;
+    match changed.iter().find(|(name, _)| *name == CLEANER_THREADS) {
+        Some(_) => check_cleaner_threads(before, config.log_cleaner_threads),
+        None => Ok(()),
+    }
+}
+
+const CLEANER_THREADS: &str = "log.cleaner.threads";
+
+/// As for all of Kafka's thread pools: at most twice as many at once, at least half as many.
+fn check_cleaner_threads(before: &Layers, threads: usize) -> Result<(), ConfigError> {
+    let current = ServerConfig::build(before.clone())?.log_cleaner_threads;
+    let wrong = if threads < 1 {
+        "Log cleaner threads should be at least 1".to_owned()
+    } else if threads < current / 2 {
+        format!("Log cleaner threads cannot be reduced to less than half the current value {current}")
+    } else if threads > current * 2 {
+        format!("Log cleaner threads cannot be increased to more than double the current value {current}")
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::rule(CLEANER_THREADS, wrong))
 }
 
 /// The definition of a key that can be set for brokers at run time, also for one listener.
@@ -373,6 +394,21 @@ mod tests {
     fn layers(pairs: &[(&str, &str)]) -> Layers {
         let pairs: Vec<_> = pairs.iter().copied().chain([("log.dirs", "/d")]).collect();
         ServerConfig::from_pairs(&pairs).unwrap().layers
+    }
+
+    #[test]
+    fn cleaner_threads_grow_and_shrink_by_two_at_most() {
+        let layers = layers(&[("log.cleaner.threads", "4")]);
+        let alter = |threads: &str| {
+            let change =
+                Alteration { name: CLEANER_THREADS.to_owned(), op: AlterOp::Set, value: Some(threads.to_owned()) };
+            alter_broker(&layers, BrokerTarget::All, &[change]).map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!((alter("2"), alter("8")), (Ok(()), Ok(())));
+        let refused = |threads: &str, words: &str| assert!(alter(threads).is_err_and(|text| text.contains(words)));
+        refused("1", "cannot be reduced to less than half the current value 4");
+        refused("9", "cannot be increased to more than double the current value 4");
+        refused("0", "at least 1");
     }
 
     /// Reads `create|name|key=value|...` and `inc|kind|name|OP key=value|...` with Kafka's answers.

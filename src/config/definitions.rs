@@ -71,8 +71,6 @@ pub enum Effect {
     Honoured,
     /// What it does in Kafka, but a change at run time counts from the next start on.
     AtStart,
-    /// What it does in Kafka, but for this element of the list, which is warned about.
-    Without(&'static str),
     /// Nothing yet; setting it to something other than its default is warned about.
     Later,
     /// Setting it to something other than its default is an error, since the broker would act against it.
@@ -116,10 +114,7 @@ impl ConfigDef {
         match (self.effect, value) {
             (Effect::Later, _) => Some(WarningKind::NotYetInEffect),
             (Effect::Inert, _) => Some(WarningKind::NoCounterpart),
-            (Effect::Without(element), Value::List(list)) if list.iter().any(|one| one == element) => {
-                Some(WarningKind::ElementNotYetInEffect { element })
-            }
-            (Effect::Honoured | Effect::AtStart | Effect::Without(_) | Effect::Refused, _) => None,
+            (Effect::Honoured | Effect::AtStart | Effect::Refused, _) => None,
         }
     }
 
@@ -327,7 +322,7 @@ fn read_effect(text: &'static str) -> Option<(Effect, Option<&'static str>)> {
         "later" => Effect::Later,
         "refused" => Effect::Refused,
         "inert" => Effect::Inert,
-        _ => Effect::Without(text.strip_prefix("without ")?),
+        _ => return None,
     };
     Some((effect, done))
 }

@@ -205,11 +205,6 @@ pub enum WarningKind {
     },
     /// Kafka knows it; here it does nothing yet.
     NotYetInEffect,
-    /// Kafka knows it; one element of its list does nothing yet.
-    ElementNotYetInEffect {
-        /// The element.
-        element: &'static str,
-    },
     /// Kafka knows it; it tunes something that this program does not have.
     NoCounterpart,
     /// Known to Kafka 3.9 or to one of its plug-ins.
@@ -234,7 +229,6 @@ impl fmt::Display for Warning {
                 write!(f, " is not a known setting; it is ignored (did you mean {meant}?)")
             }
             WarningKind::NotYetInEffect => f.write_str(" is not yet in effect"),
-            WarningKind::ElementNotYetInEffect { element } => write!(f, "={element} is not yet in effect"),
             WarningKind::NoCounterpart => f.write_str(" has no effect: there is nothing here that it could tune"),
             WarningKind::Gone { advice } => write!(f, " is ignored: {advice}"),
             WarningKind::Note(text) => write!(f, ": {text}"),

@@ -114,7 +114,6 @@ mod tests {
         assert_eq!(
             texts(Scope::Topic, &settings, true),
             [
-                "cleanup.policy=compact is not yet in effect",
                 "not yet in effect: local.retention.ms, unclean.leader.election.enable",
                 "retention.bytes: it is ignored: Invalid value x for configuration retention.bytes: \
                  Not a number of type LONG",

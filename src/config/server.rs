@@ -144,6 +144,7 @@ server_config! {
     log_cleaner_backoff_ms: Duration,
     log_cleaner_dedupe_buffer_size: usize,
     log_cleaner_enable: bool,
+    log_cleaner_io_buffer_load_factor: f64,
     log_cleaner_io_buffer_size: usize,
     log_cleaner_io_max_bytes_per_second: f64,
     log_cleaner_threads: usize,

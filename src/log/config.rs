@@ -4,7 +4,7 @@
 //! `config`; this is what comes out of it.
 
 /// Settings of a log; replaced as a whole while it runs ([`super::Log::set_config`]).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogConfig {
     /// Largest size of a segment file; also the largest size of a batch.
     pub segment_bytes: u32,
@@ -26,6 +26,12 @@ pub struct LogConfig {
     pub retention_bytes: i64,
     /// How long a record of a compacted topic may stay uncompacted; bounds `segment_ms` there.
     pub max_compaction_lag_ms: i64,
+    /// How long a record of a compacted topic stays uncompacted at least.
+    pub min_compaction_lag_ms: i64,
+    /// The part of a compacted log that is dirty, from 0 to 1, above which it is cleaned.
+    pub min_cleanable_dirty_ratio: f64,
+    /// How long tombstones and markers stay after they were first compacted.
+    pub delete_retention_ms: i64,
     /// How long a deleted segment's files stay under their `.deleted` names, for readers that still need them.
     pub file_delete_delay_ms: i64,
     /// Whether a new segment file gets its full size at once.
@@ -53,6 +59,9 @@ impl Default for LogConfig {
             retention_ms: 7 * 24 * 60 * 60 * 1000,
             retention_bytes: -1,
             max_compaction_lag_ms: i64::MAX,
+            min_compaction_lag_ms: 0,
+            min_cleanable_dirty_ratio: 0.5,
+            delete_retention_ms: 24 * 60 * 60 * 1000,
             file_delete_delay_ms: 60_000,
             preallocate: false,
             max_message_bytes: 1024 * 1024 + 12,

@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::buffer::spare_capacity;
 
@@ -26,6 +27,8 @@ pub enum Operation {
     Sync,
     /// Setting the size.
     SetLen(u64),
+    /// Setting the time of the last change.
+    SetModified,
     /// Giving another name.
     Rename,
     /// Deleting.
@@ -138,7 +141,7 @@ impl Fs {
             .check(Operation::Open, path)
             .and_then(|_| fs::metadata(path))
             .map_err(|e| LogError::io("read", path, e))?;
-        let modified = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let modified_ms = modified.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
         Ok(FileMetadata { size: metadata.len(), modified_ms })
     }
@@ -321,6 +324,15 @@ impl LogFile {
             .check(Operation::SetLen(size), &self.path)
             .and_then(|_| self.file.set_len(size))
             .map_err(|e| LogError::io("set the size of", &self.path, e))
+    }
+
+    /// Sets when it was last written, in milliseconds since 1970.
+    pub(super) fn set_modified(&self, modified_ms: i64) -> Result<(), LogError> {
+        let modified = UNIX_EPOCH + Duration::from_millis(u64::try_from(modified_ms).unwrap_or_default());
+        self.fs
+            .check(Operation::SetModified, &self.path)
+            .and_then(|_| self.file.set_modified(modified))
+            .map_err(|e| LogError::io("set the time of", &self.path, e))
     }
 
     /// Makes the content durable.

@@ -69,6 +69,11 @@ impl<const N: usize> IndexFile<N> {
         Ok(self.file.insert(file))
     }
 
+    /// Opens the file if it is not open.
+    pub(super) fn open(&mut self) -> Result<(), LogError> {
+        self.file(Create::IfMissing).map(drop)
+    }
+
     /// Number of entries.
     pub(super) fn len(&self) -> usize {
         self.stored as usize + self.tail.len()

@@ -90,11 +90,13 @@ pub struct Log {
     /// `topic-number`, also when the directory is renamed.
     pub(super) name: String,
     config: RwLock<Arc<LogConfig>>,
-    /// Held while the log changes. Order: `flushing`, `writer`, `view` and the smaller ones.
+    /// Held while the log changes. Order: `flushing`, `writer`, `swapping`, `view` and the smaller ones.
     writer: Mutex<Writer>,
     pub(super) flushing: Mutex<()>,
     /// When the first record was appended that no flush has begun for; [`ALL_FLUSHED`] if there is none. Changed by who holds `writer`.
     pub(super) unflushed_since_ms: AtomicI64,
+    /// Held for writing while compaction changes which files have the segments' names.
+    pub(super) swapping: RwLock<()>,
     view: RwLock<View>,
     epochs: Mutex<Epochs>,
     pub(super) positions: PositionCache,
@@ -202,6 +204,7 @@ impl Log {
             }),
             flushing: Mutex::new(()),
             unflushed_since_ms: AtomicI64::new(if unflushed_records > 0 { options.now_ms } else { ALL_FLUSHED }),
+            swapping: RwLock::new(()),
             view: RwLock::new(loaded.view),
             epochs: Mutex::new(loaded.epochs),
             positions: PositionCache::default(),

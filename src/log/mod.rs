@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod checkpoint;
+pub mod cleaner;
 pub mod directory;
 pub mod directory_name;
 pub mod fuzz;

@@ -1,7 +1,7 @@
 //! Where a partition's files are: a directory that may be renamed while files in it are being opened.
 
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::error::LogError;
 use super::fs::{Create, Fs, LogFile};
@@ -37,12 +37,20 @@ pub(super) fn parse_file_name(name: &str) -> Option<(i64, &str)> {
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) fs: Fs,
-    dir: RwLock<PathBuf>,
+    /// Shared by the places of one directory, so that a renaming holds for all of them.
+    dir: Arc<RwLock<PathBuf>>,
+    /// What every name in it ends with.
+    suffix: &'static str,
 }
 
 impl Place {
     pub(super) fn new(fs: Fs, dir: PathBuf) -> Self {
-        Self { fs, dir: RwLock::new(dir) }
+        Self { fs, dir: Arc::new(RwLock::new(dir)), suffix: "" }
+    }
+
+    /// The same directory, in which every name gets this suffix: where compaction writes what is not part of the log yet.
+    pub(super) fn with_suffix(&self, suffix: &'static str) -> Self {
+        Self { fs: self.fs.clone(), dir: Arc::clone(&self.dir), suffix }
     }
 
     /// The directory as it is named now.
@@ -52,14 +60,18 @@ impl Place {
 
     /// Path of a file in it.
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.dir.read().unwrap_or_else(PoisonError::into_inner).join(name)
+        self.path_in(&self.dir.read().unwrap_or_else(PoisonError::into_inner), name)
+    }
+
+    fn path_in(&self, dir: &Path, name: &str) -> PathBuf {
+        if self.suffix.is_empty() { dir.join(name) } else { dir.join(format!("{name}{}", self.suffix)) }
     }
 
     /// Opens a file in it.
     pub(super) fn open(&self, name: &str, create: Create) -> Result<LogFile, LogError> {
         // The lock is held while opening: a renaming waits, so the name is right.
         let dir = self.dir.read().unwrap_or_else(PoisonError::into_inner);
-        self.fs.open(dir.join(name), create)
+        self.fs.open(self.path_in(&dir, name), create)
     }
 
     /// Renames the directory; open files stay open.
@@ -70,7 +82,7 @@ impl Place {
         Ok(())
     }
 
-    /// Renames a file in it; one that is not there is fine. Returns the new path if it was.
+    /// Renames a file in it, by its whole names; one that is not there is fine. Returns the new path if it was.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<Option<PathBuf>, LogError> {
         let dir = self.dir.read().unwrap_or_else(PoisonError::into_inner);
         let to = dir.join(to);

@@ -1,7 +1,7 @@
 //! Reading: slices of segment files as they are, and look-ups by time.
 
 use std::ops::{ControlFlow, Range};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
@@ -50,6 +50,9 @@ pub struct TimestampedOffset {
 
 /// Largest batch that is decompressed to find a record in it.
 const MAX_DECOMPRESSED_BYTES: usize = 1 << 28;
+
+/// Swaps of compacted segments come seconds apart; a read that meets as many in a row is left to the next request.
+const READS_BETWEEN_SWAPS: usize = 8;
 
 /// A place in a segment.
 struct Place {
@@ -169,9 +172,14 @@ impl Log {
     }
 
     fn next_base(&self, segment: &Segment) -> Option<Offset> {
+        self.next_base_after(segment.base_offset()).map(Offset)
+    }
+
+    /// The base offset of the first segment that begins behind `offset`.
+    pub(super) fn next_base_after(&self, offset: i64) -> Option<i64> {
         let view = self.view();
-        let after = view.segments.partition_point(|other| other.base_offset() <= segment.base_offset());
-        view.segments.get(after).map(|next| Offset(next.base_offset()))
+        let after = view.segments.partition_point(|other| other.base_offset() <= offset);
+        view.segments.get(after).map(|next| next.base_offset())
     }
 
     /// What of the bytes read at a place may be returned: whole batches with offsets in `range`, up to the first that is
@@ -315,11 +323,43 @@ impl Log {
         segment.max_timestamp(config)
     }
 
+    /// As [`Log::read`], with the aborted transactions that a reader of committed data must know of.
+    ///
+    /// # Errors
+    /// As [`Log::read`].
+    pub fn read_committed(
+        &self,
+        from: Offset,
+        limits: ReadLimits,
+    ) -> Result<(LogRead, Vec<AbortedTransaction>), ReadError> {
+        for _ in 0..READS_BETWEEN_SWAPS {
+            let generation = self.positions.generation();
+            let read = self.read(from, limits)?;
+            if read.bytes.is_empty() {
+                return Ok((read, Vec::new()));
+            }
+            let (aborted, same) = {
+                let _no_swap = self.swapping.read().unwrap_or_else(PoisonError::into_inner);
+                (self.aborted_in(from..read.next_offset)?, self.positions.generation() == generation)
+            };
+            // What compaction drops is dropped from the index too, and the records may be from before that.
+            if same {
+                return Ok((read, aborted));
+            }
+        }
+        Ok((LogRead { bytes: Bytes::new(), next_offset: from }, Vec::new()))
+    }
+
     /// The aborted transactions that a reader of committed data must know of for the records in `range`.
     ///
     /// # Errors
     /// [`ReadError::Storage`].
     pub fn aborted_transactions(&self, range: Range<Offset>) -> Result<Vec<AbortedTransaction>, ReadError> {
+        let _no_swap = self.swapping.read().unwrap_or_else(PoisonError::into_inner);
+        self.aborted_in(range)
+    }
+
+    fn aborted_in(&self, range: Range<Offset>) -> Result<Vec<AbortedTransaction>, ReadError> {
         self.check_usable()?;
         let (segments, first) = {
             let view = self.view();

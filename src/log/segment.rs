@@ -4,9 +4,10 @@
 //! are serialised by the log; readers take a file handle and a size and then need no lock, so a file may be cut,
 //! renamed or deleted under them: they find the bytes they knew of, or nothing.
 //!
-//! `lookup.rs` finds batches in it, `check.rs` checks and mends it.
+//! `lookup.rs` finds batches in it, `check.rs` checks and mends it, `cleaning.rs` is what compaction asks of it.
 
 mod check;
+mod cleaning;
 mod lookup;
 
 use std::io::{self, IoSlice};
@@ -85,6 +86,9 @@ struct State {
     file: Option<Arc<LogFile>>,
     /// The files have their `.deleted` names.
     deleted: bool,
+    /// A compacted segment has its names now: what is open stays open for the readers it has left, and no file is opened or
+    /// made by its name any more.
+    replaced: bool,
     /// Bytes of whole batches, those about to be published among them.
     end: u64,
     /// Above all offsets in the segment: base offset of the next one, or the log end offset.
@@ -113,6 +117,7 @@ impl State {
         Self {
             file: None,
             deleted: false,
+            replaced: false,
             end,
             end_offset,
             offset_index: None,
@@ -324,6 +329,9 @@ impl Segment {
     /// Closes its files; they are opened again when needed. Says whether any was open.
     pub(super) fn close_files(&self) -> Result<bool, LogError> {
         let mut state = self.state();
+        if state.replaced {
+            return Ok(false);
+        }
         let mut open = state.file.take().is_some();
         if let Some(index) = &mut state.offset_index {
             open |= index.file().close()?;
@@ -336,7 +344,10 @@ impl Segment {
 
     /// Renames the files to their `.deleted` names; returns these.
     pub(super) fn mark_deleted(&self) -> Result<Vec<PathBuf>, LogError> {
-        let mut state = self.state();
+        self.rename_deleted(&mut self.state())
+    }
+
+    fn rename_deleted(&self, state: &mut State) -> Result<Vec<PathBuf>, LogError> {
         let mut paths = Vec::new();
         for extension in [extension::LOG, extension::OFFSET_INDEX, extension::TIME_INDEX, extension::TXN_INDEX] {
             let name = file_name(self.base_offset, extension);

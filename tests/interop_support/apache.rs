@@ -174,17 +174,22 @@ pub struct ApacheKafka {
     address: String,
     // Order: the process ends before its directory goes.
     _process: KafkaProcess,
-    _node: Node,
+    node: Node,
 }
 
 impl ApacheKafka {
     pub fn start(home: Home) -> Self {
         let node = Node::format(home, Quorum::Static, &[]);
-        Self { address: node.address(), _process: node.kafka(&[]), _node: node }
+        Self { address: node.address(), _process: node.kafka(&[]), node }
     }
 
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.node.data()
     }
 }
 

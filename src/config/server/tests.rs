@@ -182,7 +182,6 @@ fn what_is_not_in_effect_is_told_in_one_line() {
                 "{file}: not yet in effect: compression.lz4.level (line 5), quota.window.num (line 4), \
                  replica.lag.time.max.ms (line 2)"
             ),
-            format!("{file}:1: log.cleanup.policy=compact is not yet in effect"),
             format!("{file}:3: num.io.threads has no effect: there is nothing here that it could tune"),
         ]
     );

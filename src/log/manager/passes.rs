@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +22,14 @@ impl LogManager {
             }
         }
         errors
+    }
+
+    /// The logs that are compacted.
+    #[must_use]
+    pub fn compacted(&self) -> Vec<(TopicPartition, Arc<Log>)> {
+        let logs = self.logs();
+        let compacted = logs.iter().filter(|(_, hosted)| hosted.log.config().cleanup_compact);
+        compacted.map(|(partition, hosted)| (partition.clone(), Arc::clone(&hosted.log))).collect()
     }
 
     /// How many directories there are.

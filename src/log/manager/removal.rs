@@ -34,6 +34,11 @@ impl LogManager {
         Ok(())
     }
 
+    /// Takes over files that [`LogManager::delete_due`] is to remove.
+    pub fn remove_later(&self, files: Vec<DeletedFiles>) {
+        lock(&self.files).extend(files);
+    }
+
     /// Removes what has waited long enough. What can't be removed is tried again the next time; the errors are given.
     pub fn delete_due(&self, now_ms: i64) -> Vec<ManagerError> {
         let mut errors = Vec::new();

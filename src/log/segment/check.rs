@@ -3,6 +3,8 @@
 //! After a crash the end of the last segment may be torn, and is cut. Anything else that is no sound batch is damage:
 //! it stays, is named, and is never served; what follows it is found again by looking for the next sound batch.
 
+use std::io;
+
 use crate::log::config::LogConfig;
 use crate::log::error::LogError;
 use crate::log::fs::LogFile;
@@ -60,6 +62,10 @@ impl Segment {
 
     /// Checks the segment because something in it or its indexes is not as it should be.
     pub(super) fn examine(&self, state: &mut State, config: &LogConfig) -> Result<(), LogError> {
+        if state.replaced {
+            // Its indexes can't be made anew: they would take the place of the new segment's.
+            return Err(LogError::io("check", &self.path(), io::ErrorKind::NotFound.into()));
+        }
         tracing::info!(segment = %self.path().display(), "checking all batches and building both indexes anew");
         let damage = self.check(state, Tail::Keep, config, |_| {})?.damage;
         finish_indexes(state)?;

@@ -125,6 +125,14 @@ fn segments_are_rolled_by_the_time_of_their_records() {
 }
 
 #[test]
+fn segments_are_rolled_earlier_by_their_jitter() {
+    let config = LogConfig { segment_ms: 1000, segment_jitter_ms: 1000, ..LogConfig::default() };
+    let jitter = config.roll_jitter_ms("topic-0", 0);
+    assert!(jitter > 0);
+    assert_eq!(rolls(&config, &[(5000, 0), (6000 - jitter, 0), (6001 - jitter, 0)]), [0, 2]);
+}
+
+#[test]
 fn segments_are_rolled_when_an_index_is_full() {
     let config = LogConfig { index_interval_bytes: 1, segment_index_bytes: 32, ..LogConfig::default() };
     // Four entries of the offset index; two of the time index and place for the last one, hence one.
