@@ -2,8 +2,6 @@
 
 use std::error::Error;
 
-use tracing::error;
-
 use crate::log::{AppendError, LogError, ReadError};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::produce_response::BatchIndexAndErrorMessage;
@@ -58,13 +56,9 @@ pub(super) fn validate_refusal(error: ValidateError, partition: &TopicPartition)
     Refusal { message: Some(chain(&error)), ..code.into() }
 }
 
-/// Why an append was refused.
-pub(super) fn append_refusal(error: AppendError, partition: &TopicPartition) -> Refusal {
-    let code = append_error(&error);
-    if code == ErrorCode::KafkaStorageError {
-        error!(%partition, error = chain(&error), "append failed");
-    }
-    Refusal { message: Some(chain(&error)), ..code.into() }
+/// Why an append was refused. What it says of the disk was told where it happened.
+pub(super) fn append_refusal(error: &AppendError) -> Refusal {
+    Refusal { message: Some(chain(error)), ..append_error(error).into() }
 }
 
 /// The code of a refused append.

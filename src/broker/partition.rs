@@ -1,6 +1,6 @@
 //! One partition as this broker leads it: its log, its leadership, who waits for it.
 
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -123,6 +123,8 @@ pub(super) struct Partition {
     waiting: WaitList,
     flusher: Arc<Flusher>,
     flush_turns: FlushTurns,
+    /// Its log directory has failed: it serves nothing until the next start.
+    offline: AtomicBool,
 }
 
 impl Awaited for Partition {
@@ -143,7 +145,23 @@ impl Partition {
             waiting: WaitList::default(),
             flusher,
             flush_turns: FlushTurns::default(),
+            offline: AtomicBool::new(false),
         }
+    }
+
+    /// Takes it out of service: its log directory has failed. Says whether it was in service.
+    pub(super) fn set_offline(&self) -> bool {
+        let was_online = !self.offline.swap(true, Ordering::AcqRel);
+        self.waiting.wake_all();
+        was_online
+    }
+
+    /// Whether it can be served.
+    ///
+    /// # Errors
+    /// `KAFKA_STORAGE_ERROR`
+    pub(super) fn check_online(&self) -> Result<(), ErrorCode> {
+        if self.offline.load(Ordering::Acquire) { Err(ErrorCode::KafkaStorageError) } else { Ok(()) }
     }
 
     pub(super) fn name(&self) -> &TopicPartition {
@@ -191,8 +209,9 @@ impl Partition {
     /// Compares the epoch that a client knows with the one that holds (KIP-320).
     ///
     /// # Errors
-    /// The client's is older, or newer than what this broker knows.
+    /// The partition is offline; the client's is older, or newer than what this broker knows.
     pub(super) fn check_leader_epoch(&self, known: LeaderEpoch) -> Result<(), ErrorCode> {
+        self.check_online()?;
         let current = self.leader_epoch();
         if known == LeaderEpoch::NONE || known == current {
             Ok(())
@@ -327,6 +346,7 @@ impl Partition {
     ) -> Result<(), ErrorCode> {
         let waiter = Waiter::register([Arc::clone(self)]);
         loop {
+            self.check_online()?;
             if self.is_committed(end, epoch) {
                 return Ok(());
             }
@@ -351,6 +371,9 @@ impl Partition {
         batches: &[LeaderBatch<'_>],
         context: &AppendContext,
     ) -> Result<Appended, AppendError> {
+        if self.check_online().is_err() {
+            return Err(LogError::Unreachable { dir: self.log.dir() }.into());
+        }
         let info = self.log.append_as_leader(batches, context).inspect_err(|_| {
             if self.log.has_failed() {
                 self.waiting.wake_all();
@@ -402,6 +425,7 @@ impl Partition {
         isolation: Isolation,
         at_least_one_batch: bool,
     ) -> Result<PartitionRead, ErrorCode> {
+        self.check_online()?;
         let offsets = self.log.offsets();
         let end = isolation.end(&offsets);
         check_range(from, &offsets)?;
@@ -431,6 +455,7 @@ impl Partition {
     /// # Errors
     /// The offset is outside of the log, or the log can't be read.
     pub(super) fn readable_bytes(&self, from: Offset, isolation: Isolation) -> Result<usize, ErrorCode> {
+        self.check_online()?;
         let offsets = self.log.offsets();
         let end = isolation.end(&offsets);
         check_range(from, &offsets)?;

@@ -1,24 +1,26 @@
 //! Follows the metadata: makes the partitions that this broker is to hold, ends those that are gone, hands on settings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tracing::{error, info, warn};
 
 use super::context::now;
+use super::controller::{Assignment, directory_of, is_real};
 use super::errors::chain;
 use super::flusher::Flusher;
 use super::idle_settings;
 use super::log_config::log_config;
+use super::moves::Moves;
 use super::partition::Partition;
 use super::topics::Topics;
 use crate::config::{ConfigError, ServerConfig, Settings, TopicConfig};
-use crate::log::directory::LockedDirectory;
-use crate::log::meta_properties::MetaProperties;
-use crate::log::{LogConfig, LogManager, ManagerError, ManagerOptions, ManagerReport};
+use crate::log::directory::TakenDirectory;
+use crate::log::{Log, LogConfig, LogError, LogManager, ManagerError, ManagerOptions, ManagerReport, Owner};
 use crate::metadata::{ConfigResource, ConfigResourceType, MetadataDelta, MetadataImage, PartitionImage, TopicImage};
-use crate::types::{NodeId, PartitionId, TopicPartition};
+use crate::types::{NodeId, PartitionId, TopicPartition, Uuid};
 
 /// The partitions of this broker, as the metadata has them.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(super) struct Replicas {
     flusher: Arc<Flusher>,
     /// With what was set at run time.
     config: RwLock<Arc<ServerConfig>>,
+    /// Logs that go to other directories.
+    moves: Moves,
     /// One change of the metadata at a time.
     applying: Mutex<()>,
 }
@@ -52,7 +56,7 @@ impl Replicas {
     pub(super) fn open(
         config: ServerConfig,
         topics: Arc<Topics>,
-        directories: Vec<(LockedDirectory, MetaProperties)>,
+        directories: Vec<TakenDirectory>,
         image: &MetadataImage,
     ) -> Result<(Self, ManagerReport), ManagerError> {
         let now_ms = now().wall_ms;
@@ -66,11 +70,20 @@ impl Replicas {
         let default = Arc::new(log_config(&base.topic_defaults, &base));
         let options = ManagerOptions {
             config: &|partition| Arc::clone(configs.get(partition.topic.as_str()).unwrap_or(&default)),
+            owner: &|partition| {
+                let topic = image.topic(&partition.topic)?;
+                let found = topic.partitions.get(&partition.partition)?;
+                let directory = directory_of(found, config.node_id).filter(|directory| is_real(*directory));
+                Some(Owner { topic_id: topic.id, directory })
+            },
             threads: base.num_recovery_threads_per_data_dir,
             now_ms,
         };
         let (logs, report) = LogManager::open(directories, &options)?;
         let is_known = |partition: &TopicPartition| image.partition(&partition.topic, partition.partition).is_some();
+        for path in &report.strays {
+            warn!(path = %path.display(), "the log of a topic that is gone; it is kept aside");
+        }
         for (partition, path) in logs.put_strays_aside(is_known)? {
             warn!(%partition, path = %path.display(), "no topic owns this log; it is kept aside");
         }
@@ -80,8 +93,12 @@ impl Replicas {
             logs,
             flusher: Arc::new(Flusher::new()),
             config: RwLock::new(Arc::new(config)),
+            moves: Moves::default(),
             applying: Mutex::new(()),
         };
+        if replicas.logs.failures().is_empty() {
+            replicas.tell_missing(image);
+        }
         replicas.load(image);
         Ok((replicas, report))
     }
@@ -89,6 +106,11 @@ impl Replicas {
     /// The broker's settings with what was set at run time.
     pub(super) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The logs that go to other directories.
+    pub(super) fn moves(&self) -> &Moves {
+        &self.moves
     }
 
     /// The logs of this broker.
@@ -183,31 +205,109 @@ impl Replicas {
                 let name = TopicPartition { topic: topic.name.clone(), partition: index };
                 let log_config = self.log_config(config);
                 // The controller has chosen the directory (KIP-858); the log of an older partition is where it is.
-                let own = found.replicas.iter().position(|id| *id == self.node_id);
-                let directory = own.and_then(|own| found.directories.get(own)).copied();
-                match self.logs.get_or_create(&name, topic.id, directory, log_config, now().wall_ms) {
+                let directory = directory_of(found, self.node_id).filter(|directory| is_real(*directory));
+                let made = match directory {
+                    // It may be in the directory that is away: another one that is empty would hide its records.
+                    None if !self.is_new(found) && self.logs.get(&name).is_none() && self.has_failures() => {
+                        Err(ManagerError::Offline { partition: name.clone(), directory: Uuid::ZERO })
+                    }
+                    _ => self.logs.get_or_create(&name, topic.id, directory, Arc::clone(&log_config), now().wall_ms),
+                };
+                let (log, is_online) = match made {
                     Ok(log) => {
-                        let partition =
-                            Arc::new(Partition::new(name, log, Arc::clone(config), Arc::clone(&self.flusher)));
-                        self.topics.insert(&topic.name, topic.id, index.get(), Arc::clone(&partition));
-                        partition
+                        // Somebody may have asked for another directory before there was anything to be moved.
+                        if let Some(actual) =
+                            self.logs.directory_of(&name).filter(|at| directory.is_some_and(|d| d != *at))
+                        {
+                            self.moves.tell(Assignment { topic_id: topic.id, partition: index, directory: actual });
+                        }
+                        (log, true)
                     }
                     Err(error) => {
-                        error!(partition = %name, error = chain(&error), "the partition can't be opened");
-                        return;
+                        // What a failed directory means is told once for all of its partitions.
+                        if !matches!(error, ManagerError::Offline { .. }) {
+                            error!(partition = %name, error = chain(&error), "the partition can't be opened");
+                        }
+                        let reason = LogError::Unreachable { dir: name.to_string().into() };
+                        (Arc::new(Log::unreachable(name.to_string().into(), log_config, reason)), false)
                     }
+                };
+                let partition = Arc::new(Partition::new(name, log, Arc::clone(config), Arc::clone(&self.flusher)));
+                if !is_online {
+                    partition.set_offline();
                 }
+                self.topics.insert(&topic.name, topic.id, index.get(), Arc::clone(&partition));
+                partition
             }
         };
-        if found.leader == self.node_id {
+        if found.leader == self.node_id && partition.check_online().is_ok() {
             partition.lead(found.leader_epoch, found.isr.len(), found.replicas.len());
         }
+    }
+
+    /// Whether a partition was made in the leadership that it is in: nothing can have been written to it before.
+    fn is_new(&self, found: &PartitionImage) -> bool {
+        found.leader == self.node_id && found.partition_epoch == 0
+    }
+
+    fn has_failures(&self) -> bool {
+        !self.logs.failures().is_empty()
+    }
+
+    /// Takes the partitions out of service whose directories have failed; gives those that were in service.
+    pub(super) fn take_offline(&self) -> Vec<TopicPartition> {
+        let all = self.topics.all();
+        let partitions = all.iter().flat_map(|topic| topic.all());
+        let failed = partitions.filter(|partition| self.logs.is_offline(partition.name()) && partition.set_offline());
+        failed.map(|partition| partition.name().clone()).collect()
+    }
+
+    /// Says which directories the metadata names that are none of this broker's.
+    fn tell_missing(&self, image: &MetadataImage) {
+        let own = self.logs.directory_ids();
+        let mut missing: BTreeMap<Uuid, usize> = BTreeMap::new();
+        for partition in image.topics().values().flat_map(|topic| topic.partitions.values()) {
+            let directory = directory_of(partition, self.node_id).filter(|directory| is_real(*directory));
+            if let Some(directory) = directory.filter(|directory| !own.contains(directory)) {
+                *missing.entry(directory).or_default() += 1;
+            }
+        }
+        for (directory_id, partitions) in missing {
+            error!(
+                %directory_id,
+                partitions,
+                "a log directory with partitions of this broker is none of log.dirs; they are offline \
+                 until it is back"
+            );
+        }
+    }
+
+    /// The replicas that are in another directory than the metadata says, or in one that it does not know.
+    pub(super) fn misplaced(&self, image: &MetadataImage) -> Vec<Assignment> {
+        let mut found = Vec::new();
+        for topic in image.topics().values() {
+            for (index, partition) in &topic.partitions {
+                let name = TopicPartition { topic: topic.name.clone(), partition: *index };
+                if let (Some(said), Some(directory)) =
+                    (directory_of(partition, self.node_id), self.logs.directory_of(&name))
+                    && said != directory
+                {
+                    found.push(Assignment { topic_id: topic.id, partition: *index, directory });
+                }
+            }
+        }
+        found
     }
 
     fn delete(&self, topic: &TopicImage) {
         let Some(removed) = self.topics.remove(topic.id) else { return };
         for partition in removed.all() {
             partition.wake_waiting();
+            if partition.check_online().is_err() {
+                // Its files can't be reached: a start that finds them again puts them aside.
+                self.logs.forget(partition.name());
+                continue;
+            }
             if let Err(error) = self.logs.delete_async(partition.name(), now().wall_ms) {
                 error!(partition = %partition.name(), error = chain(&error), "the partition's files can't be deleted");
             }
@@ -233,11 +333,20 @@ impl Replicas {
         }
     }
 
+    /// Has the directories that `cordoned.log.dirs` names take no more logs.
+    fn cordon(&self, config: &ServerConfig) {
+        let named = config.cordoned_log_dirs.as_deref().unwrap_or_default();
+        let is_named = |path: &Path| named.iter().any(|name| name == "*" || Path::new(name) == path);
+        self.logs.set_cordoned(is_named);
+        self.moves.wake();
+    }
+
     fn update_broker_config(&self, image: &MetadataImage) {
         let (config, errors) = effective(&self.config(), self.node_id, image);
         for error in errors {
             warn!("{error}");
         }
+        self.cordon(&config);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 }

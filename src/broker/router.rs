@@ -62,6 +62,7 @@ routes! {
     TxnOffsetCommit 0..=5 => api::txn_offsets::commit;
     DescribeConfigs 1..=4 => api::configs::describe;
     AlterConfigs 0..=2 => api::configs::alter;
+    AlterReplicaLogDirs 1..=2 => api::log_dirs::alter;
     DescribeLogDirs 1..=5 => api::log_dirs::describe;
     CreatePartitions 0..=3 => api::topics::create_partitions;
     DeleteGroups 0..=2 => api::groups::delete;
@@ -77,6 +78,7 @@ routes! {
     ListTransactions 0..=2 => api::transactions::list;
     ConsumerGroupHeartbeat 0..=1 => api::consumer_groups::heartbeat;
     ConsumerGroupDescribe 0..=1 => api::consumer_groups::describe;
+    AssignReplicasToDirs 0..=0 => api::log_dirs::assign;
     DescribeTopicPartitions 0..=0 => api::metadata::describe_topic_partitions;
     ShareGroupHeartbeat 1..=1 => api::share_groups::heartbeat;
     ShareGroupDescribe 1..=1 => api::share_groups::describe;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -14,20 +13,21 @@ use tracing::{error, info, warn};
 
 use super::cleaner::LogCleaner;
 use super::context::{Broker, now};
-use super::controller::{Controller, ControllerError, ControllerOptions, Identity, write_initial_files};
+use super::controller::{Controller, ControllerError, ControllerOptions, OwnDirectories};
 use super::coordinators::{self, Coordinators};
+use super::directories::{self, Directories};
+use super::disks::DiskAlarm;
 use super::errors::chain;
 use super::fetch_session::FetchSessions;
 use super::listener::{BoundListener, ConnectionLimits};
+use super::moves::Moves;
 use super::replicas::Replicas;
 use super::topics::Topics;
 use super::{flush_schedule, maintenance};
 use crate::config::{Listener, ServerConfig};
-use crate::log::directory::{self, DirectoryContent, DirectoryError, LockedDirectory};
-use crate::log::meta_properties::MetaProperties;
-use crate::log::{Fs, ManagerError, ManagerReport};
+use crate::log::directory::{DirectoryError, LockedDirectory};
+use crate::log::{Disk, DiskFailure, ManagerError, ManagerReport};
 use crate::net::MemoryBudget;
-use crate::types::Uuid;
 
 /// Memory for requests in flight when `queued.max.request.bytes` does not say.
 const DEFAULT_REQUEST_MEMORY_BYTES: usize = 512 << 20;
@@ -53,6 +53,18 @@ pub enum BrokerError {
     /// The logs can't be opened.
     #[error(transparent)]
     Logs(#[from] ManagerError),
+    /// The disk of the metadata can't be used.
+    #[error("the broker can't run without its metadata: {failure}")]
+    MetadataDisk {
+        /// What has happened to it.
+        failure: DiskFailure,
+    },
+    /// No directory for logs is left.
+    #[error("all log directories have failed: {reasons}")]
+    AllDisks {
+        /// What has happened to them.
+        reasons: String,
+    },
     /// The metadata can't be read or written.
     #[error("could not start the controller")]
     Controller {
@@ -65,6 +77,22 @@ pub enum BrokerError {
 impl From<ControllerError> for BrokerError {
     fn from(error: ControllerError) -> Self {
         Self::Controller { source: Box::new(error) }
+    }
+}
+
+impl BrokerError {
+    /// No directory for logs is left, after these failures.
+    pub(super) fn all_disks(failures: &[DiskFailure]) -> Self {
+        let reasons: Vec<String> = failures.iter().map(ToString::to_string).collect();
+        Self::AllDisks { reasons: reasons.join("; ") }
+    }
+
+    /// What the controller says, or what is behind that: the disk of the metadata.
+    fn of_disk(disk: &Disk, error: ControllerError) -> Self {
+        match disk.failure() {
+            Some(failure) => Self::MetadataDisk { failure: failure.clone() },
+            None => error.into(),
+        }
     }
 }
 
@@ -83,6 +111,8 @@ pub struct Server {
     endpoints: Vec<Endpoint>,
     broker: Arc<Broker>,
     stopping: watch::Sender<bool>,
+    /// Why the broker can't go on.
+    ended: watch::Receiver<Option<String>>,
     /// Listeners, timers and maintenance.
     tasks: JoinSet<()>,
     cleaner: Arc<LogCleaner>,
@@ -108,20 +138,20 @@ impl Server {
             bound.extend(opened);
         }
 
-        let (mut taken, identity) = take_directories(&config)?;
-        let metadata_directory = taken
-            .iter()
-            .position(|(locked, _)| !config.log_dirs.iter().any(|dir| dir == locked.path()))
-            .map(|index| taken.remove(index).0);
+        let Directories { logs: taken, metadata: metadata_directory, metadata_fs: fs, metadata_disk, identity } =
+            directories::take(&config)?;
         let cluster_id = identity.cluster_id.clone();
-        let options = ControllerOptions { config: &config, identity, fs: Fs::default(), now_ms: now().wall_ms };
-        let controller = Arc::new(Controller::open(options)?);
+        let options = ControllerOptions { config: &config, identity, fs, now_ms: now().wall_ms };
+        let controller = Controller::open(options).map_err(|error| BrokerError::of_disk(&metadata_disk, error))?;
+        let controller = Arc::new(controller);
         let metadata = Arc::clone(controller.cache());
         let topics = Arc::new(Topics::default());
         let (replicas, report) = Replicas::open(config.clone(), Arc::clone(&topics), taken, &metadata.read())?;
         let replicas = Arc::new(replicas);
         tell(&report);
         let cleaner = Arc::new(LogCleaner::start(Arc::clone(&replicas)));
+        let failures = replicas.logs().failures();
+        directories::tell_failures(&failures);
         let coordinators = Coordinators::new(&config, &controller, &replicas, &topics);
         let followers = (Arc::clone(&replicas), coordinators.follower());
         let cleaning = Arc::clone(&cleaner);
@@ -133,7 +163,14 @@ impl Server {
                 cleaning.wake();
             }
         }));
-        controller.register_broker(&config, &advertised(&config, &endpoints), now().wall_ms)?;
+        let own = OwnDirectories {
+            ids: replicas.logs().directory_ids(),
+            cordoned: replicas.logs().cordoned_ids(),
+            assignments: replicas.misplaced(&metadata.read()),
+        };
+        let listeners = advertised(&config, &endpoints);
+        let registered = controller.register_broker(&config, &listeners, &own, now().wall_ms);
+        registered.map_err(|error| BrokerError::of_disk(&metadata_disk, error))?;
 
         let dynamic = replicas.config();
         let limits = Arc::new(ConnectionLimits::new(
@@ -168,10 +205,14 @@ impl Server {
         for directory in 0..broker.replicas.logs().directory_count() {
             tasks.spawn(flush_schedule::run(Arc::clone(&broker), directory, stop.clone()));
         }
+        let known = failures.into_iter().map(|(_, failure)| failure.dir).collect();
+        let (alarm, ended) = DiskAlarm::new(&broker, metadata_disk, known);
+        tasks.spawn(alarm.run(Arc::clone(&broker), stop.clone()));
+        tasks.spawn(Moves::run(Arc::clone(&broker), stop.clone()));
         for listener in bound {
             tasks.spawn(listener.run(Arc::clone(&broker), Arc::clone(&limits), stop.clone()));
         }
-        Ok(Self { endpoints, broker, stopping, tasks, cleaner, _metadata_directory: metadata_directory })
+        Ok(Self { endpoints, broker, stopping, ended, tasks, cleaner, _metadata_directory: metadata_directory })
     }
 
     /// Where the broker listens, in the order of the configuration.
@@ -183,6 +224,16 @@ impl Server {
     #[cfg(test)]
     pub(super) fn broker(&self) -> &Arc<Broker> {
         &self.broker
+    }
+
+    /// Returns when the broker can't go on, and says why: its disks have failed. It is to be stopped then.
+    pub async fn failed(&self) -> String {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
+            Ok(Some(reason)) => reason,
+            // Nobody watches the disks any more: the broker is being stopped.
+            _ => std::future::pending().await,
+        }
     }
 
     /// Stops cleanly: no new requests, those in progress are answered, everything is flushed and marked as clean.
@@ -223,49 +274,6 @@ fn close(broker: &Broker) {
         error!(error = chain(&error), "the metadata log can't be closed");
     }
     info!("stopped");
-}
-
-/// Takes the log directories and that of the metadata; those that are new are formatted for this node.
-fn take_directories(config: &ServerConfig) -> Result<(Vec<(LockedDirectory, MetaProperties)>, Identity), BrokerError> {
-    let mut paths: Vec<PathBuf> = config.log_dirs.clone();
-    if !paths.contains(&config.metadata_log_dir) {
-        paths.push(config.metadata_log_dir.clone());
-    }
-    let now_ms = now().wall_ms;
-    let mut cluster_id = None;
-    let mut unformatted: Vec<&Path> = Vec::new();
-    for path in &paths {
-        match directory::inspect(path)? {
-            DirectoryContent::Formatted(properties) => {
-                cluster_id = cluster_id.or(properties.cluster_id);
-            }
-            DirectoryContent::Missing | DirectoryContent::Empty => unformatted.push(path),
-            DirectoryContent::Unformatted => {
-                return Err(DirectoryError::NotOurs { path: path.clone() }.into());
-            }
-        }
-    }
-    let is_new_cluster = cluster_id.is_none();
-    let cluster_id = cluster_id.unwrap_or_else(|| Uuid::random().to_string());
-    for path in unformatted {
-        directory::format(path, &MetaProperties::new(cluster_id.clone(), config.node_id), now_ms)?;
-        info!(path = %path.display(), cluster_id, "formatted");
-    }
-    let taken = directory::take(&paths, config.node_id, Some(&cluster_id), now_ms)?;
-    let directory_id = |path: &Path| {
-        let found = taken.iter().find(|(locked, _)| locked.path() == path);
-        found.and_then(|(_, properties)| properties.directory_id).unwrap_or_default()
-    };
-    let identity = Identity {
-        node_id: config.node_id,
-        cluster_id: cluster_id.clone(),
-        metadata_directory_id: directory_id(&config.metadata_log_dir),
-        log_directory_ids: config.log_dirs.iter().map(|path| directory_id(path)).collect(),
-    };
-    if is_new_cluster {
-        write_initial_files(config, &identity, now_ms)?;
-    }
-    Ok((taken, identity))
 }
 
 /// Says what was found when the logs were opened.
@@ -372,7 +380,7 @@ mod tests {
     use crate::config::CompressionType;
     use crate::metadata::ConfigResource;
     use crate::protocol::messages::{ConfigRecord, PartitionRecord, TopicRecord};
-    use crate::types::NodeId;
+    use crate::types::{NodeId, Uuid};
 
     fn config(data: &tempfile::TempDir, listeners: &str) -> ServerConfig {
         let data = data.path().to_str().unwrap();

@@ -124,7 +124,6 @@ fn refusal(key: &str) -> &'static str {
         "principal.builder.class" | "client.quota.callback.class" => "Java classes cannot be loaded; remove it",
         "delegation.token.secret.key" => "there are no delegation tokens yet; remove it",
         "transaction.two.phase.commit.enable" => "two-phase commit is not there yet; set it to false",
-        "cordoned.log.dirs" => "log directories cannot be cordoned yet; leave the directory out of log.dirs",
         _ => "remove it",
     }
 }

@@ -149,6 +149,8 @@ server_config! {
     log_cleaner_io_max_bytes_per_second: f64,
     log_cleaner_threads: usize,
     log_dir_failure_timeout_ms: Duration,
+    cordoned_log_dirs: Option<Vec<String>>,
+    num_replica_alter_log_dirs_threads: Option<usize>,
     log_flush_offset_checkpoint_interval_ms: Duration,
     log_flush_scheduler_interval_ms: Duration,
     log_flush_start_offset_checkpoint_interval_ms: Duration,
@@ -429,6 +431,13 @@ fn head(layers: &Layers, values: &Values) -> Result<Head, ConfigError> {
         .read::<Option<String>>("metadata.log.dir")?
         .filter(|directory| !directory.is_empty())
         .map_or(first, PathBuf::from);
+    let cordoned = values.read::<Option<Vec<String>>>("cordoned.log.dirs")?.unwrap_or_default();
+    let is_own = |entry: &String| *entry == "*" || log_dirs.iter().any(|own| own.as_os_str() == entry.as_str());
+    let missing: Vec<&str> = cordoned.iter().filter(|entry| !is_own(entry)).map(String::as_str).collect();
+    if !missing.is_empty() {
+        let what = "All entries in cordoned.log.dirs must be present in log.dirs or log.dir. Missing entries : ";
+        return Err(ConfigError::rule("cordoned.log.dirs", format!("{what}{}", missing.join(", "))));
+    }
     let buffer = |key: &str| match layers.get(key) {
         Some(_) => values.read::<Option<u32>>(key),
         None => Ok(None),

@@ -330,8 +330,8 @@ impl Log {
         active.finish(config)?;
         // The state at the end of the old segment, so that the new one can be recovered without it.
         let entries = writer.producers.entries().map(ProducerEntry::to_snapshot);
-        producer_snapshot::write(&self.place, base_offset.0, entries)?;
-        let segment = Arc::new(Segment::create(self.place.clone(), base_offset.0, config, now_ms)?);
+        producer_snapshot::write(&self.place(), base_offset.0, entries)?;
+        let segment = Arc::new(Segment::create(self.place(), base_offset.0, config, now_ms)?);
         writer.snapshots.insert(base_offset.0);
         writer.unsynced_snapshots.push(base_offset.0);
         writer.directory_changed = true;
@@ -352,7 +352,7 @@ impl Log {
             };
             // Order: before the entry, so that no reader who sees its marker leaves it out.
             self.view_mut().has_aborted = true;
-            txn_index::append(&self.place, segment.base_offset(), &entry)?;
+            txn_index::append(&self.place(), segment.base_offset(), &entry)?;
         }
         Ok(())
     }

@@ -8,13 +8,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::FlockOperation;
 
 use super::checkpoint::{self, TextFileError};
 use super::directory_name::DirectoryKind;
 use super::meta_properties::{self, IdentityError, MetaProperties};
+use super::{Disk, DiskFailure, Faults, Fs};
 use crate::types::{NodeId, TopicPartition, Uuid};
 
 const LOCK_FILE: &str = ".lock";
@@ -155,6 +156,8 @@ pub fn format(path: &Path, properties: &MetaProperties, now_ms: i64) -> Result<(
 #[derive(Debug)]
 pub struct LockedDirectory {
     path: PathBuf,
+    disk: Arc<Disk>,
+    fs: Fs,
     inode: (u64, u64),
     /// Closing the file gives both locks back.
     lock: File,
@@ -180,7 +183,11 @@ impl LockedDirectory {
             return Err(DirectoryError::InUse { path: path.to_owned(), pid: i32::try_from(std::process::id()).ok() });
         }
         match lock_file(path) {
-            Ok(lock) => Ok(Self { path: path.to_owned(), inode, lock }),
+            Ok(lock) => {
+                let disk = Arc::new(Disk::new(path.to_owned()));
+                let fs = Fs::default().on(Arc::clone(&disk));
+                Ok(Self { path: path.to_owned(), disk, fs, inode, lock })
+            }
             Err(e) => {
                 forget_lock(inode);
                 Err(e)
@@ -197,6 +204,25 @@ impl LockedDirectory {
     /// A file in it that has been open all the time: what became of the file system since then is told by it.
     pub(super) fn file(&self) -> &File {
         &self.lock
+    }
+
+    /// The disk that it is on.
+    #[must_use]
+    pub fn disk(&self) -> &Arc<Disk> {
+        &self.disk
+    }
+
+    /// The way to the files in it.
+    #[must_use]
+    pub fn fs(&self) -> &Fs {
+        &self.fs
+    }
+
+    /// The same on a disk whose operations `faults` may break.
+    #[must_use]
+    pub fn with_faults(mut self, faults: Arc<dyn Faults>) -> Self {
+        self.fs = Fs::with_faults(faults).on(Arc::clone(&self.disk));
+        self
     }
 
     /// Whose the directory is; `None` if it is not formatted.
@@ -263,10 +289,60 @@ fn lock_holder(file: &File) -> Option<i32> {
     (u32::try_from(holder).ok()? != std::process::id()).then_some(holder)
 }
 
+/// A log directory of this broker.
+#[derive(Debug)]
+pub enum TakenDirectory {
+    /// Nobody else uses it, and it belongs to this node.
+    Usable(LockedDirectory, MetaProperties),
+    /// Its disk does not let anybody use it.
+    Failed(DiskFailure),
+}
+
+impl TakenDirectory {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Usable(locked, _) => locked.path(),
+            Self::Failed(failure) => &failure.dir,
+        }
+    }
+
+    /// Its id, if it can be read.
+    #[must_use]
+    pub fn id(&self) -> Option<Uuid> {
+        match self {
+            Self::Usable(_, properties) => properties.directory_id,
+            Self::Failed(_) => None,
+        }
+    }
+}
+
+impl DirectoryError {
+    /// What it says of the disk that `dir` is on; the error itself if it is about something else: whoever has set up the directory
+    /// must look at that.
+    ///
+    /// # Errors
+    /// The error.
+    pub fn into_disk_failure(self, dir: &Path) -> Result<DiskFailure, Self> {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Err(Self::Io { action: "find", path: dir.to_owned(), source })
+            }
+            Self::Io { action, path, source } => Ok(DiskFailure::new(dir, action, &path, &source)),
+            Self::TextFile(TextFileError::Io { path, source }) => Ok(DiskFailure::new(dir, "read", &path, &source)),
+            Self::NotADirectory { path } => {
+                Ok(DiskFailure::new(dir, "read", &path, &io::ErrorKind::NotADirectory.into()))
+            }
+            other => Err(other),
+        }
+    }
+}
+
 /// Takes the directories of one broker: locks each, then checks that they belong to node `node_id` and together.
 ///
 /// A directory without an id of its own (Kafka before 3.7) gets one. Returns the directories in the given order with
-/// what their `meta.properties` says.
+/// what their `meta.properties` says; one that can't be read or written is no reason to refuse the others.
 ///
 /// # Errors
 /// The first directory that is in use, not formatted, or another node's or cluster's.
@@ -275,25 +351,42 @@ pub fn take(
     node_id: NodeId,
     cluster_id: Option<&str>,
     now_ms: i64,
-) -> Result<Vec<(LockedDirectory, MetaProperties)>, DirectoryError> {
-    let mut taken = Vec::with_capacity(paths.len());
-    for path in paths {
+) -> Result<Vec<TakenDirectory>, DirectoryError> {
+    let lock = |path: &Path| {
         let locked = LockedDirectory::acquire(path)?;
         let properties = locked.meta_properties()?;
-        taken.push((locked, properties));
+        Ok((locked, properties))
+    };
+    let mut locked = Vec::with_capacity(paths.len());
+    for path in paths {
+        locked.push(match lock(path) {
+            Ok(found) => Ok(found),
+            Err(error) => Err(DirectoryError::into_disk_failure(error, path)?),
+        });
     }
-    meta_properties::check(taken.iter().map(|(d, p)| (d.path(), p.as_ref())), node_id, cluster_id)?;
-    let mut checked = Vec::with_capacity(taken.len());
-    for (locked, properties) in taken {
-        let Some(mut properties) = properties else { continue };
-        if properties.directory_id.is_none() {
-            properties.directory_id = Some(Uuid::random());
-            meta_properties::write(locked.path(), &properties, now_ms)
-                .map_err(io_error("write", &locked.path().join(meta_properties::FILE_NAME)))?;
+    let readable = locked.iter().flatten();
+    meta_properties::check(readable.map(|(d, p)| (d.path(), p.as_ref())), node_id, cluster_id)?;
+    let mut taken = Vec::with_capacity(locked.len());
+    for found in locked {
+        taken.push(match found {
+            Ok((locked, Some(properties))) => identify(locked, properties, now_ms),
+            Ok((locked, None)) => return Err(DirectoryError::NotOurs { path: locked.path().to_owned() }),
+            Err(failure) => TakenDirectory::Failed(failure),
+        });
+    }
+    Ok(taken)
+}
+
+/// Gives a directory its id if it has none.
+fn identify(locked: LockedDirectory, mut properties: MetaProperties, now_ms: i64) -> TakenDirectory {
+    if properties.directory_id.is_none() {
+        properties.directory_id = Some(Uuid::random());
+        if let Err(error) = meta_properties::write(locked.path(), &properties, now_ms) {
+            let file = locked.path().join(meta_properties::FILE_NAME);
+            return TakenDirectory::Failed(DiskFailure::new(locked.path(), "write", &file, &error));
         }
-        checked.push((locked, properties));
     }
-    Ok(checked)
+    TakenDirectory::Usable(locked, properties)
 }
 
 /// The note of a broker that closed all logs of a directory: nothing needs to be recovered.
@@ -447,7 +540,7 @@ mod tests {
         let paths = [a.clone(), b.clone()];
         let taken = take(&paths, NODE, None, 0).unwrap();
         assert_eq!(taken.len(), 2);
-        assert_ne!(taken[0].1.directory_id, taken[1].1.directory_id);
+        assert_ne!(taken[0].id().unwrap(), taken[1].id().unwrap());
         drop(taken);
         assert!(take(&paths, NodeId::new(2), None, 0).is_err());
         assert!(take(&paths, NODE, Some("another"), 0).is_err());
@@ -464,9 +557,9 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         fs::write(temp.path().join("meta.properties"), "version=1\nnode.id=1\ncluster.id=c\n").unwrap();
         let paths = [temp.path().to_owned()];
-        let first = take(&paths, NODE, None, 0).unwrap()[0].1.directory_id;
+        let first = take(&paths, NODE, None, 0).unwrap()[0].id();
         assert!(first.is_some());
-        assert_eq!(take(&paths, NODE, None, 0).unwrap()[0].1.directory_id, first);
+        assert_eq!(take(&paths, NODE, None, 0).unwrap()[0].id(), first);
     }
 
     #[test]

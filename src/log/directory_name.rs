@@ -80,6 +80,12 @@ pub fn stray_name(partition: &TopicPartition) -> String {
     name_with_id(partition, STRAY)
 }
 
+/// A name for a copy of the log of `partition` that is to take its place.
+#[must_use]
+pub fn future_name(partition: &TopicPartition) -> String {
+    name_with_id(partition, FUTURE)
+}
+
 fn name_with_id(partition: &TopicPartition, suffix: &str) -> String {
     let mut end = format!("-{}.", partition.partition);
     for byte in Uuid::random().0 {

@@ -37,6 +37,12 @@ pub enum LogError {
         #[source]
         source: Arc<LogError>,
     },
+    /// The log's directory is not there, or its disk has failed.
+    #[error("the log directory of {} is not there or has failed", dir.display())]
+    Unreachable {
+        /// The partition.
+        dir: PathBuf,
+    },
     /// A bug: a change of the log was broken off in the middle.
     #[error("a change of the log {} was broken off", dir.display())]
     Panicked {

@@ -179,7 +179,7 @@ impl Log {
             self.unless_deleted(segment, segment.sync())?;
         }
         for snapshot in &work.snapshots {
-            match self.place.open(&file_name(*snapshot, extension::SNAPSHOT), Create::No) {
+            match self.place().open(&file_name(*snapshot, extension::SNAPSHOT), Create::No) {
                 Err(error) if error.is_not_found() => {} // Deleted in the meantime.
                 file => file?.sync()?,
             }
@@ -190,7 +190,7 @@ impl Log {
         if let Some(active) = &work.active {
             self.unless_deleted(active, active.sync_records())?;
         }
-        if work.directory { self.place.fs.sync_dir(&self.place.dir()) } else { Ok(()) }
+        if work.directory { self.place().fs.sync_dir(&self.place().dir()) } else { Ok(()) }
     }
 
     /// A segment that was deleted in the meantime, with its files, needs no flush.
@@ -210,10 +210,10 @@ impl Log {
             }
             epochs.cache.render()
         };
-        let path = self.place.path(epoch_cache::FILE_NAME);
+        let path = self.place().path(epoch_cache::FILE_NAME);
         match mode {
-            CloseMode::Sync => self.place.fs.replace(&path, text.as_bytes()),
-            CloseMode::CallerSyncs => self.place.fs.replace_unsynced(&path, text.as_bytes()),
+            CloseMode::Sync => self.place().fs.replace(&path, text.as_bytes()),
+            CloseMode::CallerSyncs => self.place().fs.replace_unsynced(&path, text.as_bytes()),
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::buffer::spare_capacity;
 
+use super::disk::{Disk, DiskFailure};
 use super::error::LogError;
 
 /// What is about to be done to a file.
@@ -56,6 +57,8 @@ pub trait Faults: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Fs {
     faults: Option<Arc<dyn Faults>>,
+    /// The disk that the files are on: told of errors, and asked before everything.
+    disk: Option<Arc<Disk>>,
 }
 
 impl fmt::Debug for Fs {
@@ -68,10 +71,47 @@ impl Fs {
     /// A disk whose operations `faults` may break.
     #[must_use]
     pub fn with_faults(faults: Arc<dyn Faults>) -> Self {
-        Self { faults: Some(faults) }
+        Self { faults: Some(faults), disk: None }
+    }
+
+    /// The files of the log directory that `disk` is the disk of.
+    #[must_use]
+    pub fn on(self, disk: Arc<Disk>) -> Self {
+        Self { disk: Some(disk), ..self }
+    }
+
+    /// What has made the disk unusable.
+    #[must_use]
+    pub fn failure(&self) -> Option<&DiskFailure> {
+        self.disk.as_ref()?.failure()
+    }
+
+    /// Considers what the system said of a file that is not reached through here.
+    pub(super) fn consider(&self, action: &'static str, path: &Path, error: &io::Error) {
+        if let Some(disk) = &self.disk {
+            disk.consider(action, path, None, error);
+        }
+    }
+
+    /// What the system said, which may mean that the whole disk can't be trusted.
+    fn error(&self, action: &'static str, path: &Path, error: io::Error) -> LogError {
+        self.write_error(action, path, None, error)
+    }
+
+    fn write_error(&self, action: &'static str, path: &Path, bytes: Option<u64>, error: io::Error) -> LogError {
+        if let Some(disk) = &self.disk {
+            disk.consider(action, path, bytes, &error);
+        }
+        LogError::io(action, path, error)
     }
 
     fn check(&self, operation: Operation, path: &Path) -> io::Result<Option<usize>> {
+        // What only takes bytes away is done all the same: a torn write is not left behind where that can be helped.
+        if !matches!(operation, Operation::SetLen(_) | Operation::Remove)
+            && let Some(disk) = &self.disk
+        {
+            disk.check()?;
+        }
         match self.faults.as_ref().map_or(Fault::None, |f| f.before(operation, path)) {
             Fault::None => Ok(None),
             Fault::Fail(errno) => Err(io::Error::from_raw_os_error(errno)),
@@ -97,7 +137,7 @@ impl Fs {
         });
         match opened {
             Ok(file) => Ok(LogFile { file, path, fs: self.clone() }),
-            Err(e) => Err(LogError::io("open", &path, e)),
+            Err(e) => Err(self.error("open", &path, e)),
         }
     }
 
@@ -125,14 +165,12 @@ impl Fs {
             }
             Ok(names)
         };
-        list().map_err(|e| LogError::io("list", dir, e))
+        list().map_err(|e| self.error("list", dir, e))
     }
 
     /// Creates a directory and those above it.
     pub(super) fn create_dir(&self, dir: &Path) -> Result<(), LogError> {
-        self.check(Operation::Open, dir)
-            .and_then(|_| fs::create_dir_all(dir))
-            .map_err(|e| LogError::io("create", dir, e))
+        self.check(Operation::Open, dir).and_then(|_| fs::create_dir_all(dir)).map_err(|e| self.error("create", dir, e))
     }
 
     /// Size of a file and, in milliseconds since 1970, when it was last written.
@@ -140,7 +178,7 @@ impl Fs {
         let metadata = self
             .check(Operation::Open, path)
             .and_then(|_| fs::metadata(path))
-            .map_err(|e| LogError::io("read", path, e))?;
+            .map_err(|e| self.error("read", path, e))?;
         let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let modified_ms = modified.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
         Ok(FileMetadata { size: metadata.len(), modified_ms })
@@ -192,26 +230,26 @@ impl Fs {
     pub(super) fn sync_dir(&self, dir: &Path) -> Result<(), LogError> {
         self.check(Operation::Sync, dir)
             .and_then(|_| File::open(dir)?.sync_all())
-            .map_err(|e| LogError::io("flush", dir, e))
+            .map_err(|e| self.error("flush", dir, e))
     }
 
     /// Makes durable all that was written to the file system of `file`, which lies in `dir`. Write-backs count that have failed since
     /// `file` was opened, so it must have been before what is to be made durable was written.
     pub(super) fn sync_file_system(&self, file: &File, dir: &Path) -> Result<(), LogError> {
-        self.check(Operation::Sync, dir).and_then(|_| sync_file_system(file)).map_err(|e| LogError::io("flush", dir, e))
+        self.check(Operation::Sync, dir).and_then(|_| sync_file_system(file)).map_err(|e| self.error("flush", dir, e))
     }
 
     /// Gives a file or directory another name.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<(), LogError> {
         self.check(Operation::Rename, from)
             .and_then(|_| fs::rename(from, to))
-            .map_err(|e| LogError::io("rename", from, e))
+            .map_err(|e| self.error("rename", from, e))
     }
 
     /// Deletes a file; one that is not there is fine.
     pub(super) fn remove(&self, path: &Path) -> Result<(), LogError> {
         match self.check(Operation::Remove, path).and_then(|_| fs::remove_file(path)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(LogError::io("delete", path, e)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(self.error("delete", path, e)),
             _ => Ok(()),
         }
     }
@@ -252,7 +290,7 @@ impl LogFile {
 
     /// Its size on disk.
     pub(super) fn size(&self) -> Result<u64, LogError> {
-        self.file.metadata().map(|m| m.len()).map_err(|e| LogError::io("read", &self.path, e))
+        self.file.metadata().map(|m| m.len()).map_err(|e| self.fs.error("read", &self.path, e))
     }
 
     /// Fills `buffer` from `position` as far as the file goes; returns how far.
@@ -270,7 +308,7 @@ impl LogFile {
             }
             Ok(filled)
         };
-        read().map_err(|e| LogError::io("read", &self.path, e))
+        read().map_err(|e| self.fs.error("read", &self.path, e))
     }
 
     /// Appends up to `length` bytes from `position` to `buffer`, fewer only where the file ends.
@@ -294,7 +332,7 @@ impl LogFile {
             buffer.truncate(end);
             Ok(())
         };
-        read().map_err(|e| LogError::io("read", &self.path, e))
+        read().map_err(|e| self.fs.error("read", &self.path, e))
     }
 
     /// Writes all of `bytes` at `position`.
@@ -305,6 +343,7 @@ impl LogFile {
     /// Writes all of the slices, one after the other, from `position` on: one system call unless the disk stores less
     /// than it was given.
     pub(super) fn write_vectored_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> Result<(), LogError> {
+        let total = slices.iter().map(|s| s.len() as u64).sum();
         write_slices(slices, position, |slices, position| {
             let length = slices.iter().map(|s| s.len()).sum();
             match self.fs.check(Operation::Write(length), &self.path)? {
@@ -315,7 +354,7 @@ impl LogFile {
                 }
             }
         })
-        .map_err(|e| LogError::io("write to", &self.path, e))
+        .map_err(|e| self.fs.write_error("write to", &self.path, Some(total), e))
     }
 
     /// Cuts or extends the file; what is added reads as zeros and takes no space.
@@ -323,7 +362,7 @@ impl LogFile {
         self.fs
             .check(Operation::SetLen(size), &self.path)
             .and_then(|_| self.file.set_len(size))
-            .map_err(|e| LogError::io("set the size of", &self.path, e))
+            .map_err(|e| self.fs.error("set the size of", &self.path, e))
     }
 
     /// Sets when it was last written, in milliseconds since 1970.
@@ -332,7 +371,7 @@ impl LogFile {
         self.fs
             .check(Operation::SetModified, &self.path)
             .and_then(|_| self.file.set_modified(modified))
-            .map_err(|e| LogError::io("set the time of", &self.path, e))
+            .map_err(|e| self.fs.error("set the time of", &self.path, e))
     }
 
     /// Makes the content durable.
@@ -340,7 +379,7 @@ impl LogFile {
         self.fs
             .check(Operation::Sync, &self.path)
             .and_then(|_| self.file.sync_data())
-            .map_err(|e| LogError::io("flush", &self.path, e))
+            .map_err(|e| self.fs.error("flush", &self.path, e))
     }
 }
 

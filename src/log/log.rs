@@ -86,12 +86,13 @@ pub enum CloseMode {
 /// A partition on disk.
 #[derive(Debug)]
 pub struct Log {
-    pub(super) place: Arc<Place>,
+    /// Another one once the log has moved to another log directory.
+    place: RwLock<Arc<Place>>,
     /// `topic-number`, also when the directory is renamed.
     pub(super) name: String,
     config: RwLock<Arc<LogConfig>>,
     /// Held while the log changes. Order: `flushing`, `writer`, `swapping`, `view` and the smaller ones.
-    writer: Mutex<Writer>,
+    pub(super) writer: Mutex<Writer>,
     pub(super) flushing: Mutex<()>,
     /// When the first record was appended that no flush has begun for; [`ALL_FLUSHED`] if there is none. Changed by who holds `writer`.
     pub(super) unflushed_since_ms: AtomicI64,
@@ -117,13 +118,13 @@ pub(super) struct Writer {
     pub(super) unflushed_records: i64,
     /// A name in the directory is not durable yet.
     pub(super) directory_changed: bool,
-    closed: bool,
+    pub(super) closed: bool,
 }
 
 /// What readers see. Held for moments only.
 #[derive(Debug)]
 pub(super) struct View {
-    /// Invariant: not empty, in the order of base offsets; the last one is appended to.
+    /// Invariant: in the order of base offsets; the last one is appended to. Not empty, but in a log that can't be reached.
     pub(super) segments: Vec<Arc<Segment>>,
     pub(super) log_start_offset: Offset,
     pub(super) high_watermark: Offset,
@@ -191,7 +192,7 @@ impl Log {
         let loaded = recovery::load(&place, &options)?;
         let unflushed_records = loaded.view.log_end_offset.0.saturating_sub(loaded.view.flushed_end.0);
         let log = Self {
-            place,
+            place: RwLock::new(place),
             name,
             config: RwLock::new(options.config),
             writer: Mutex::new(Writer {
@@ -214,10 +215,57 @@ impl Log {
         Ok((log, loaded.report))
     }
 
+    /// The log in a directory that can't be reached, for a reason that every call which needs the disk gives.
+    #[must_use]
+    pub fn unreachable(dir: PathBuf, config: Arc<LogConfig>, reason: LogError) -> Self {
+        let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Self {
+            place: RwLock::new(Arc::new(Place::new(Fs::default(), dir))),
+            name,
+            config: RwLock::new(config),
+            writer: Mutex::new(Writer {
+                producers: ProducerState::default(),
+                snapshots: BTreeSet::new(),
+                unsynced_snapshots: Vec::new(),
+                unflushed_records: 0,
+                directory_changed: false,
+                closed: false,
+            }),
+            flushing: Mutex::new(()),
+            swapping: RwLock::new(()),
+            unflushed_since_ms: AtomicI64::new(ALL_FLUSHED),
+            view: RwLock::new(View {
+                segments: Vec::new(),
+                flushed_end: Offset::ZERO,
+                due_flush: None,
+                log_start_offset: Offset::ZERO,
+                high_watermark: Offset::ZERO,
+                log_end_offset: Offset::ZERO,
+                recovery_point: Offset::ZERO,
+                transactions: Transactions::default(),
+                has_aborted: false,
+            }),
+            epochs: Mutex::new(Epochs { cache: EpochCache::default(), unused: false, unsaved: false }),
+            positions: PositionCache::default(),
+            open_segments: OpenSegments::default(),
+            failed: reason.into(),
+        }
+    }
+
+    /// Where the files are.
+    pub(super) fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.place.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has the files elsewhere from now on. Segments know their own place.
+    pub(super) fn set_place(&self, place: Arc<Place>) {
+        *self.place.write().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+
     /// The partition's directory.
     #[must_use]
     pub fn dir(&self) -> PathBuf {
-        self.place.dir()
+        self.place().dir()
     }
 
     /// `topic-number`.
@@ -231,7 +279,7 @@ impl Log {
     /// # Errors
     /// What the disk says; then the name is as it was.
     pub fn rename_dir(&self, to: &Path) -> Result<(), LogError> {
-        self.place.rename_dir(to)
+        self.place().rename_dir(to)
     }
 
     /// The settings in effect.
@@ -281,7 +329,11 @@ impl Log {
     /// Makes the log unusable: what is on disk is uncertain. Gives the error back.
     pub(super) fn fail(&self, error: LogError) -> LogError {
         if self.failed.set(error.clone()).is_ok() {
-            tracing::error!(log = %self.name, error = %error, "the log has failed and takes no more calls");
+            // That of a whole directory is told once, by whoever watches its disk.
+            match self.place().fs.failure() {
+                None => tracing::error!(log = %self.name, %error, "the log has failed and takes no more calls"),
+                Some(_) => tracing::debug!(log = %self.name, %error, "the log has failed with its directory"),
+            }
         }
         error
     }
@@ -511,7 +563,7 @@ impl Log {
             return Ok(());
         }
         let entries = writer.producers.entries().map(ProducerEntry::to_snapshot);
-        producer_snapshot::write(&self.place, offset.0, entries)?;
+        producer_snapshot::write(&self.place(), offset.0, entries)?;
         writer.unsynced_snapshots.push(offset.0);
         writer.snapshots.insert(offset.0);
         writer.directory_changed = true;
@@ -522,7 +574,7 @@ impl Log {
     pub(super) fn remove_snapshots(&self, writer: &mut Writer, unwanted: impl Fn(i64) -> bool) -> Result<(), LogError> {
         let offsets: Vec<i64> = writer.snapshots.iter().copied().filter(|offset| unwanted(*offset)).collect();
         for offset in offsets {
-            self.place.remove(&file_name(offset, extension::SNAPSHOT))?;
+            self.place().remove(&file_name(offset, extension::SNAPSHOT))?;
             writer.snapshots.remove(&offset);
         }
         Ok(())

@@ -3,12 +3,14 @@
 //! Opens them in parallel, hands them out by partition, deletes in the background, and keeps the checkpoints: what a start needs to
 //! know about each log without reading it. The time is an argument; nothing here runs by itself.
 //!
-//! `open.rs` opens them, `passes.rs` is what is done with all of them now and then, `checkpoints.rs` and `removal.rs` their files.
+//! `open.rs` opens them, `moves.rs` takes them to other directories, `passes.rs` is what is done with all of them now and then, `checkpoints.rs` and `removal.rs` their files.
 
 mod checkpoints;
+mod moves;
 mod open;
 mod passes;
 mod removal;
+mod settle;
 mod sizes;
 #[cfg(test)]
 mod tests;
@@ -20,14 +22,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub use open::{ManagerOptions, ManagerReport};
+pub use moves::{Move, MoveRefusal};
+pub use open::{ManagerOptions, ManagerReport, Owner};
 use removal::Removal;
 pub use sizes::{DirectorySize, LogSize};
 
 use super::checkpoint::{self, Offsets, TextFileError};
-use super::directory::{DirectoryError, LockedDirectory};
+use super::directory::{DirectoryError, LockedDirectory, TakenDirectory};
 use super::directory_name::stray_name;
-use super::meta_properties::MetaProperties;
+use super::disk::{self, Disk, DiskFailure};
 use super::{CloseMode, DeletedFiles, Fs, Log, LogConfig, LogError, LogOptions, Shutdown, partition_metadata};
 use crate::types::{TopicPartition, Uuid};
 
@@ -54,24 +57,70 @@ pub enum ManagerError {
         #[source]
         source: io::Error,
     },
+    /// A partition's log is in a directory that is not there, or whose disk has failed.
+    #[error("the log of {partition} is in the log directory with the id {directory}, which is not there or has failed")]
+    Offline {
+        /// The partition.
+        partition: TopicPartition,
+        /// The id of the directory.
+        directory: Uuid,
+    },
     /// No directory is left to make a log in.
-    #[error("all log directories have failed")]
-    NoDirectory,
+    #[error("all log directories have failed: {reasons}")]
+    NoDirectory {
+        /// What has happened to them.
+        reasons: String,
+    },
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ManagerError {
     move |source| ManagerError::Io { action, path: path.to_owned(), source }
 }
 
-/// One log directory in use.
+/// One log directory.
 #[derive(Debug)]
 struct Directory {
-    locked: LockedDirectory,
-    properties: MetaProperties,
-    /// Nothing is made or kept here any more: the disk has failed.
-    failed: AtomicBool,
+    path: PathBuf,
+    /// Its id; none if it could not be read.
+    id: Option<Uuid>,
+    disk: Arc<Disk>,
+    /// The way to its files.
+    fs: Fs,
+    /// Locked as long as the logs are in use.
+    locked: Option<LockedDirectory>,
+    /// It takes no more logs (KIP-1066).
+    cordoned: AtomicBool,
     /// What the checkpoint files say, so that they are only written when that changes.
     written: Mutex<BTreeMap<&'static str, Offsets>>,
+}
+
+impl Directory {
+    fn new(taken: TakenDirectory) -> Self {
+        let (path, id) = (taken.path().to_owned(), taken.id());
+        let (disk, fs, locked) = match taken {
+            TakenDirectory::Usable(locked, _) => (Arc::clone(locked.disk()), locked.fs().clone(), Some(locked)),
+            TakenDirectory::Failed(failure) => {
+                let disk = Arc::new(Disk::broken(failure));
+                (Arc::clone(&disk), Fs::default().on(disk), None)
+            }
+        };
+        Self { path, id, disk, fs, locked, cordoned: AtomicBool::new(false), written: Mutex::default() }
+    }
+
+    /// Whether its disk is good, as far as is known.
+    fn works(&self) -> bool {
+        self.disk.failure().is_none()
+    }
+
+    /// What the system said of a file in it, which may be the end of the directory.
+    fn error(&self, action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ManagerError {
+        let fs = self.fs.clone();
+        let path = path.to_owned();
+        move |source| {
+            fs.consider(action, &path, &source);
+            ManagerError::Io { action, path, source }
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -80,6 +129,15 @@ struct Hosted {
     directory: usize,
     /// From `partition.metadata`; `None` until it was looked at.
     topic_id: Option<Uuid>,
+    /// The copy that is to take its place.
+    copy: Option<Copy>,
+}
+
+/// A copy of a log that grows in another directory.
+#[derive(Debug, Clone)]
+struct Copy {
+    log: Arc<Log>,
+    directory: usize,
 }
 
 /// The logs of a broker.
@@ -89,9 +147,10 @@ pub struct LogManager {
     logs: RwLock<HashMap<TopicPartition, Hosted>>,
     removals: Mutex<Vec<Removal>>,
     files: Mutex<Vec<DeletedFiles>>,
+    /// Where partitions that are not there yet are to be made, as somebody has asked.
+    preferred: Mutex<HashMap<TopicPartition, PathBuf>>,
     /// New names that are not durable yet.
     names_changed: AtomicBool,
-    fs: Fs,
 }
 
 impl LogManager {
@@ -103,10 +162,46 @@ impl LogManager {
         self.logs.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The ids of the directories, in the order of the configuration.
+    /// The ids of the directories that work, in the order of the configuration.
     #[must_use]
     pub fn directory_ids(&self) -> Vec<Uuid> {
-        self.directories.iter().filter_map(|directory| directory.properties.directory_id).collect()
+        self.working().filter_map(|(_, directory)| directory.id).collect()
+    }
+
+    /// Has these directories take no more logs, and all others take some.
+    pub fn set_cordoned(&self, is_cordoned: impl Fn(&Path) -> bool) {
+        for directory in &self.directories {
+            directory.cordoned.store(is_cordoned(&directory.path), Ordering::Release);
+        }
+    }
+
+    /// The ids of the working directories that take no more logs.
+    #[must_use]
+    pub fn cordoned_ids(&self) -> Vec<Uuid> {
+        let cordoned = self.working().filter(|(_, directory)| directory.cordoned.load(Ordering::Acquire));
+        cordoned.filter_map(|(_, directory)| directory.id).collect()
+    }
+
+    /// What has made directories unusable, by their ids.
+    #[must_use]
+    pub fn failures(&self) -> Vec<(Option<Uuid>, DiskFailure)> {
+        let failed = |directory: &Directory| Some((directory.id, directory.disk.failure()?.clone()));
+        self.directories.iter().filter_map(failed).collect()
+    }
+
+    /// Has `watcher` called whenever a directory fails; it must not block.
+    pub fn watch_disks(&self, watcher: impl Fn() + Clone + Send + Sync + 'static) {
+        for directory in &self.directories {
+            directory.disk.watch(watcher.clone());
+        }
+    }
+
+    /// Whether a partition's log is in a directory that has failed.
+    #[must_use]
+    pub fn is_offline(&self, partition: &TopicPartition) -> bool {
+        let logs = self.logs();
+        let directory = logs.get(partition).and_then(|hosted| self.directories.get(hosted.directory));
+        directory.is_some_and(|directory| !directory.works())
     }
 
     /// A partition's log.
@@ -119,7 +214,7 @@ impl LogManager {
     #[must_use]
     pub fn directory_of(&self, partition: &TopicPartition) -> Option<Uuid> {
         let directory = self.logs().get(partition)?.directory;
-        self.directories.get(directory)?.properties.directory_id
+        self.directories.get(directory)?.id
     }
 
     /// All partitions that there are logs of, in no particular order.
@@ -128,12 +223,11 @@ impl LogManager {
         self.logs().keys().cloned().collect()
     }
 
-    /// A partition's log; made if there is none, in the directory `wanted` if that is one of these and works, else where there
-    /// is the least. A log of another topic that had the same name is put aside as a stray. Different partitions may be asked
+    /// A partition's log; made if there is none, in the directory `wanted` if one is named, else where there is the least. A log of another topic that had the same name is put aside as a stray. Different partitions may be asked
     /// for at once, the same one not; [`LogManager::sync_directories`] ends the making.
     ///
     /// # Errors
-    /// What the disk says; no directory is left.
+    /// What the disk says; no directory is left, or that one is none of the working ones: the partition's records may be there.
     pub fn get_or_create(
         &self,
         partition: &TopicPartition,
@@ -156,17 +250,26 @@ impl LogManager {
             self.put_aside(partition, &hosted)?;
             self.logs_mut().remove(partition);
         }
-        let named = wanted.and_then(|id| self.working().find(|(_, d)| d.properties.directory_id == Some(id)));
-        let (index, directory) = named.or_else(|| self.emptiest(&self.logs())).ok_or(ManagerError::NoDirectory)?;
-        let path = directory.locked.path().join(partition.to_string());
-        fs::create_dir_all(&path).map_err(io_error("create", &path))?;
+        let preferred = lock(&self.preferred).remove(partition);
+        let preferred = preferred.and_then(|path| self.working().find(|(_, directory)| directory.path == path));
+        let wanted = wanted.filter(|_| preferred.is_none());
+        let (index, directory) = match wanted {
+            None if preferred.is_some() => preferred.ok_or_else(|| no_directory(&self.directories))?,
+            Some(id) => {
+                let named = self.working().find(|(_, directory)| directory.id == Some(id));
+                named.ok_or_else(|| ManagerError::Offline { partition: partition.clone(), directory: id })?
+            }
+            None => self.emptiest(&self.logs()).ok_or_else(|| no_directory(&self.directories))?,
+        };
+        let path = directory.path.join(partition.to_string());
+        fs::create_dir_all(&path).map_err(directory.error("create", &path))?;
         // Order: first whose log it is, then the log: one without is taken for a stray.
         partition_metadata::write(&path, topic_id)
-            .map_err(io_error("write", &path.join(partition_metadata::FILE_NAME)))?;
+            .map_err(directory.error("write", &path.join(partition_metadata::FILE_NAME)))?;
         let (log, _) = Log::open(LogOptions {
             dir: path,
             config,
-            fs: self.fs.clone(),
+            fs: directory.fs.clone(),
             now_ms,
             shutdown: Shutdown::Unclean,
             recovery_point: None,
@@ -175,7 +278,7 @@ impl LogManager {
         })?;
         self.names_changed.store(true, Ordering::Release);
         let log = Arc::new(log);
-        let hosted = Hosted { log: Arc::clone(&log), directory: index, topic_id: Some(topic_id) };
+        let hosted = Hosted { log: Arc::clone(&log), directory: index, topic_id: Some(topic_id), copy: None };
         self.logs_mut().insert(partition.clone(), hosted);
         Ok(log)
     }
@@ -188,15 +291,15 @@ impl LogManager {
         if !self.names_changed.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        for directory in self.directories.iter().filter(|directory| !directory.failed.load(Ordering::Acquire)) {
-            let path = directory.locked.path();
-            checkpoint::sync_directory(path).map_err(io_error("sync", path))?;
+        for (_, directory) in self.working() {
+            let path = &directory.path;
+            checkpoint::sync_directory(path).map_err(directory.error(disk::FLUSH, path))?;
         }
         Ok(())
     }
 
     fn working(&self) -> impl Iterator<Item = (usize, &Directory)> {
-        self.directories.iter().enumerate().filter(|(_, directory)| !directory.failed.load(Ordering::Acquire))
+        self.directories.iter().enumerate().filter(|(_, directory)| directory.works())
     }
 
     /// The working directory with the fewest logs.
@@ -210,7 +313,10 @@ impl LogManager {
                 *count += 1;
             }
         }
-        self.working().min_by_key(|(index, _)| counts.get(*index).copied().unwrap_or(usize::MAX))
+        // Where all are cordoned, whoever has chosen this broker has not known it.
+        self.working().min_by_key(|(index, directory)| {
+            (directory.cordoned.load(Ordering::Acquire), counts.get(*index).copied().unwrap_or(usize::MAX))
+        })
     }
 
     fn put_aside(&self, partition: &TopicPartition, hosted: &Hosted) -> Result<PathBuf, ManagerError> {
@@ -242,16 +348,19 @@ impl LogManager {
         Ok(aside)
     }
 
+    /// The logs in working directories.
     fn all(&self) -> Vec<(TopicPartition, Hosted)> {
-        self.logs().iter().map(|(partition, hosted)| (partition.clone(), hosted.clone())).collect()
+        let works: Vec<bool> = self.directories.iter().map(Directory::works).collect();
+        let logs = self.logs();
+        let usable = logs.iter().filter(|(_, hosted)| works.get(hosted.directory) == Some(&true));
+        usable.map(|(partition, hosted)| (partition.clone(), hosted.clone())).collect()
     }
+}
 
-    /// Marks a directory as failed: no log is made there any more, and nothing is noted there.
-    pub fn fail_directory(&self, path: &Path) {
-        for directory in self.directories.iter().filter(|directory| directory.locked.path() == path) {
-            directory.failed.store(true, Ordering::Release);
-        }
-    }
+fn no_directory(directories: &[Directory]) -> ManagerError {
+    let failures = directories.iter().filter_map(|directory| directory.disk.failure());
+    let reasons: Vec<String> = failures.map(ToString::to_string).collect();
+    ManagerError::NoDirectory { reasons: reasons.join("; ") }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

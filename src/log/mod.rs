@@ -15,6 +15,7 @@ pub mod partition_metadata;
 
 mod append;
 mod config;
+mod disk;
 mod epoch_cache;
 mod error;
 mod flush;
@@ -23,6 +24,7 @@ mod index_file;
 #[expect(clippy::module_inception, reason = "the log is what this module is about")]
 mod log;
 mod manager;
+mod moving;
 mod offset_index;
 mod open_segments;
 mod place;
@@ -48,11 +50,15 @@ mod tests;
 
 pub use append::{AppendContext, AppendInfo, LeaderBatch};
 pub use config::LogConfig;
+pub use disk::{Disk, DiskFailure};
 pub use epoch_cache::{EpochEnd, EpochEntry};
 pub use error::{AppendError, LogError, ReadError};
 pub use fs::{Fault, Faults, Fs, Operation};
 pub use log::{CloseMode, Log, LogOffsets, LogOptions, Shutdown};
-pub use manager::{DirectorySize, LogManager, LogSize, ManagerError, ManagerOptions, ManagerReport};
+pub use manager::{
+    DirectorySize, LogManager, LogSize, ManagerError, ManagerOptions, ManagerReport, Move, MoveRefusal, Owner,
+};
+pub use moving::MoveError;
 pub use producer_state::{AppendOrigin, ProducerBatch, ProducerEntry};
 pub use read::{LogRead, ReadLimits, TimestampedOffset};
 pub use recovery::{Finding, FindingKind, OpenReport};

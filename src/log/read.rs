@@ -371,7 +371,7 @@ impl Log {
         let mut found = Vec::new();
         for segment in segments.iter().skip(first) {
             // What is damaged was made anew when the log was opened.
-            for entry in txn_index::read(&self.place, segment.base_offset())?.unwrap_or_default() {
+            for entry in txn_index::read(segment.place(), segment.base_offset())?.unwrap_or_default() {
                 if entry.last_offset >= range.start && entry.first_offset < range.end {
                     found.push(entry);
                 }

@@ -121,7 +121,7 @@ impl Log {
     fn newest_ms(&self, segment: &Arc<Segment>, config: &LogConfig) -> Result<i64, LogError> {
         match self.newest_in(segment, config)? {
             Some(largest) => Ok(largest.timestamp),
-            None => Ok(self.place.fs.metadata(&segment.path())?.modified_ms),
+            None => Ok(self.place().fs.metadata(&segment.path())?.modified_ms),
         }
     }
 
@@ -187,7 +187,7 @@ impl Log {
             let offset = segment.base_offset();
             if writer.snapshots.remove(&offset) {
                 let name = file_name(offset, extension::SNAPSHOT);
-                paths.extend(self.place.rename(&name, &format!("{name}.{}", extension::DELETED))?);
+                paths.extend(self.place().rename(&name, &format!("{name}.{}", extension::DELETED))?);
             }
         }
         writer.directory_changed = true;

@@ -295,6 +295,11 @@ impl Segment {
         Ok(())
     }
 
+    /// Where its files are.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Makes the batches durable: what recovery can't make anew.
     pub(super) fn sync_records(&self) -> Result<(), LogError> {
         // The slow part needs no lock: appends and reads go on meanwhile.

@@ -73,7 +73,7 @@ impl Log {
         self.remove_snapshots(writer, |snapshot| snapshot > end.0)?;
         let segments = self.view().segments.clone();
         let replayed =
-            recovery::load_producers(&self.place, &config, &segments, &mut writer.snapshots, end.0, end, now_ms)?;
+            recovery::load_producers(&self.place(), &config, &segments, &mut writer.snapshots, end.0, end, now_ms)?;
         writer.producers = replayed.producers;
         let mut view = self.view_mut();
         view.transactions = replayed.transactions;
@@ -99,7 +99,7 @@ impl Log {
         // Order: the old files are out of the way before a new one may take the name of one of them.
         let files = self.mark_deleted(writer, &dropped, now_ms.saturating_add(config.file_delete_delay_ms))?;
         self.remove_snapshots(writer, |_| true)?;
-        let segment = Arc::new(Segment::create(self.place.clone(), offset.0, &config, now_ms)?);
+        let segment = Arc::new(Segment::create(self.place(), offset.0, &config, now_ms)?);
         self.positions.clear();
         self.open_segments.clear();
         {

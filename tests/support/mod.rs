@@ -45,13 +45,22 @@ impl Broker {
 
     /// Starts a broker on a `server.properties` just as it is.
     pub fn start_from(settings: &Path) -> Self {
-        Self::spawn(|command| {
+        Self::spawn(&[], |command| {
             command.arg(settings);
         })
     }
 
+    /// Starts a broker through another command, which must become the broker; its data is where `overrides` say.
+    pub fn start_through(prefix: &[&str], overrides: &[&str]) -> Self {
+        Self::launch_through(prefix, &[], overrides)
+    }
+
     fn launch(arguments: &[&str], overrides: &[&str]) -> Self {
-        Self::spawn(|command| {
+        Self::launch_through(&[], arguments, overrides)
+    }
+
+    fn launch_through(prefix: &[&str], arguments: &[&str], overrides: &[&str]) -> Self {
+        Self::spawn(prefix, |command| {
             command.args(arguments).args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"]);
             for setting in overrides {
                 command.args(["--override", setting]);
@@ -59,12 +68,13 @@ impl Broker {
         })
     }
 
-    fn spawn(arguments: impl FnOnce(&mut Command)) -> Self {
+    fn spawn(prefix: &[&str], arguments: impl FnOnce(&mut Command)) -> Self {
         let files = TempDir::with_prefix("kafka-rs-test-").unwrap();
         let ready = files.path().join("ready");
         let output = File::create(files.path().join("output")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-rs"));
-        command.arg("server-start");
+        let words: Vec<&str> = prefix.iter().copied().chain([env!("CARGO_BIN_EXE_kafka-rs")]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg("server-start");
         arguments(&mut command);
         command.arg("--ready-file").arg(&ready);
         // Here too, so that a broker that is killed leaves nothing behind.
@@ -105,6 +115,12 @@ impl Broker {
 
     fn output_file(&self) -> PathBuf {
         self.files.path().join("output")
+    }
+
+    /// Waits until the broker ends by itself; gives how, and what it has printed and logged.
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        let status = wait_for("the broker to end", STOPPED_WITHIN, || self.child.try_wait().unwrap());
+        (status, self.output())
     }
 
     /// Asks for a clean shutdown and waits for it.

@@ -192,6 +192,7 @@ pub(in crate::broker) async fn delete_records(
 }
 
 fn delete_before(partition: &Partition, offset: i64) -> Result<Offset, ErrorCode> {
+    partition.check_online()?;
     if partition.is_internal() {
         return Err(ErrorCode::InvalidTopicException);
     }

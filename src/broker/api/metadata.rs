@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 
 use crate::broker::context::RequestContext;
+use crate::broker::controller::{directory_of, is_online};
 use crate::broker::partition::is_internal;
 use crate::metadata::{MetadataImage, PartitionImage, TopicImage, topic_name};
 use crate::protocol::ErrorCode;
@@ -78,7 +79,7 @@ pub(in crate::broker) async fn metadata(ctx: &RequestContext, request: MetadataR
     let topics = {
         let image = ctx.broker.metadata.read();
         match wanted {
-            Wanted::All => image.topics().values().map(|topic| described(topic, &flags)).collect(),
+            Wanted::All => image.topics().values().map(|topic| described(&image, topic, &flags)).collect(),
             Wanted::Ids(ids) => ids.into_iter().map(|id| find_by_id(&image, id, &flags)).collect(),
             Wanted::Names(names) => {
                 names.into_iter().map(|name| find_by_name(&image, name, &flags, &mut missing)).collect()
@@ -193,7 +194,7 @@ fn refused(error: ErrorCode, name: Option<String>, topic_id: Uuid) -> MetadataRe
 
 fn find_by_id(image: &MetadataImage, id: Uuid, flags: &Flags) -> MetadataResponseTopic {
     match image.topic_by_id(id) {
-        Some(topic) => described(topic, flags),
+        Some(topic) => described(image, topic, flags),
         None => refused(ErrorCode::UnknownTopicId, None, id),
     }
 }
@@ -205,7 +206,7 @@ fn find_by_name(
     missing: &mut BTreeSet<String>,
 ) -> MetadataResponseTopic {
     match image.topic(&name) {
-        Some(topic) => described(topic, flags),
+        Some(topic) => described(image, topic, flags),
         None if topic_name::check(&name).is_err() => refused(ErrorCode::InvalidTopicException, Some(name), Uuid::ZERO),
         None => {
             missing.insert(name.clone());
@@ -218,11 +219,21 @@ fn numbers(nodes: &[NodeId]) -> Vec<i32> {
     nodes.iter().map(|node| node.get()).collect()
 }
 
+/// The replicas on brokers that are away, or in directories that have failed.
+fn offline_replicas(image: &MetadataImage, partition: &PartitionImage) -> Vec<i32> {
+    let is_offline = |id: &&NodeId| {
+        let broker = image.brokers().get(id).filter(|broker| !broker.fenced);
+        let directory = directory_of(partition, **id).unwrap_or_default();
+        broker.is_none_or(|broker| !is_online(directory, &broker.log_dirs))
+    };
+    partition.replicas.iter().filter(is_offline).map(|id| id.get()).collect()
+}
+
 fn leader_error(partition: &PartitionImage) -> ErrorCode {
     if partition.leader.get() < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None }
 }
 
-fn described(topic: &TopicImage, flags: &Flags) -> MetadataResponseTopic {
+fn described(image: &MetadataImage, topic: &TopicImage, flags: &Flags) -> MetadataResponseTopic {
     MetadataResponseTopic {
         name: Some(topic.name.clone()),
         topic_id: topic.id,
@@ -237,6 +248,7 @@ fn described(topic: &TopicImage, flags: &Flags) -> MetadataResponseTopic {
                 leader_epoch: partition.leader_epoch.get(),
                 replica_nodes: numbers(&partition.replicas),
                 isr_nodes: numbers(&partition.isr),
+                offline_replicas: offline_replicas(image, partition),
                 ..Default::default()
             })
             .collect(),
@@ -359,7 +371,8 @@ pub(in crate::broker) async fn describe_topic_partitions(
         };
         let from = first.as_ref().filter(|(first, _)| *first == name).map_or(0, |(_, partition)| *partition);
         let mut partitions = topic.partitions.range(PartitionId::new(from)..);
-        let page: Vec<_> = partitions.by_ref().take(left).map(|(index, p)| partition_described(*index, p)).collect();
+        let page: Vec<_> =
+            partitions.by_ref().take(left).map(|(index, p)| partition_described(&image, *index, p)).collect();
         left -= page.len();
         topics.push(DescribeTopicPartitionsResponseTopic {
             name: Some(name.clone()),
@@ -377,7 +390,11 @@ pub(in crate::broker) async fn describe_topic_partitions(
     DescribeTopicPartitionsResponse { topics, ..Default::default() }
 }
 
-fn partition_described(index: PartitionId, partition: &PartitionImage) -> DescribeTopicPartitionsResponsePartition {
+fn partition_described(
+    image: &MetadataImage,
+    index: PartitionId,
+    partition: &PartitionImage,
+) -> DescribeTopicPartitionsResponsePartition {
     DescribeTopicPartitionsResponsePartition {
         error_code: leader_error(partition).code(),
         partition_index: index.get(),
@@ -387,6 +404,7 @@ fn partition_described(index: PartitionId, partition: &PartitionImage) -> Descri
         isr_nodes: numbers(&partition.isr),
         eligible_leader_replicas: Some(numbers(&partition.eligible_leader_replicas)),
         last_known_elr: Some(numbers(&partition.last_known_elr)),
+        offline_replicas: offline_replicas(image, partition),
         ..Default::default()
     }
 }

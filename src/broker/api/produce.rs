@@ -149,7 +149,10 @@ fn find_targets(
             let partition = match (refused, &found) {
                 (Some(error), _) => Err(error),
                 (None, Err(error)) => Err(*error),
-                (None, Ok(topic)) => topic.partition(data.index).ok_or(ErrorCode::UnknownTopicOrPartition),
+                (None, Ok(topic)) => topic
+                    .partition(data.index)
+                    .ok_or(ErrorCode::UnknownTopicOrPartition)
+                    .and_then(|found| found.check_online().map(|()| found)),
             };
             targets.push(Target {
                 topic: t,
@@ -213,11 +216,9 @@ fn append(ctx: &RequestContext, target: Target, acks: Acks) -> Result<Appended, 
         let batch = produced_batch(&again, true).map_err(|error| validate_refusal(error, partition.name()))?;
         let mut validated = validated;
         validated.batch = batch;
-        return partition
-            .append(&validated, &options, verification)
-            .map_err(|error| append_refusal(error, partition.name()));
+        return partition.append(&validated, &options, verification).map_err(|error| append_refusal(&error));
     }
-    partition.append(&validated, &options, verification).map_err(|error| append_refusal(error, partition.name()))
+    partition.append(&validated, &options, verification).map_err(|error| append_refusal(&error))
 }
 
 fn timestamp_type(configured: crate::config::TimestampType) -> TimestampType {

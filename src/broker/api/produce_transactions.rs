@@ -125,7 +125,7 @@ fn begin_all(
                 }
             }
             Err(error) => {
-                let refused = append_refusal(error, partition.name());
+                let refused = append_refusal(&error);
                 target.partition = Err(refused);
             }
         }

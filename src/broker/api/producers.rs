@@ -35,6 +35,7 @@ pub(in crate::broker) async fn describe(
 
 fn producers_of(ctx: &RequestContext, topic: &str, index: i32) -> Result<Vec<ProducerState>, ErrorCode> {
     let partition = ctx.broker.topics.partition(topic, index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    partition.check_online()?;
     let producers = partition.log().active_producers().map_err(|error| log_error(&error))?;
     Ok(producers.iter().map(producer_state).collect())
 }

@@ -9,6 +9,7 @@
 //! Start reading at `runtime.rs`; `metadata_log.rs` is what is on disk.
 
 mod configs;
+mod directories;
 mod error;
 mod metadata_log;
 mod placement;
@@ -22,5 +23,6 @@ mod topics;
 #[cfg(test)]
 mod tests;
 
+pub(super) use directories::{Assignment, OwnDirectories, directory_of, is_online, is_real};
 pub(super) use error::{ApiError, ControllerError};
 pub(super) use runtime::{Controller, ControllerOptions, Identity, write_initial_files};

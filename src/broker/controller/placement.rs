@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::ApiError;
 use crate::metadata::{MetadataImage, PartitionImage};
 use crate::protocol::ErrorCode;
-use crate::protocol::messages::PartitionRecord;
+use crate::protocol::messages::{PartitionRecord, RegisterBrokerRecord};
 use crate::types::{NodeId, Uuid};
 
 /// The brokers that can take new replicas, and how full their directories are.
@@ -14,6 +14,8 @@ pub(super) struct Placement {
     /// In the order of their ids.
     usable: Vec<NodeId>,
     registered: Vec<NodeId>,
+    /// Those of which no directory takes replicas.
+    cordoned: Vec<NodeId>,
     /// Replicas in each directory of a broker; `None` below the level of `metadata.version` that has them.
     directories: Option<BTreeMap<NodeId, Vec<(Uuid, usize)>>>,
     /// Where the next topic begins, so that the first brokers do not lead more than others.
@@ -22,13 +24,15 @@ pub(super) struct Placement {
 
 impl Placement {
     pub(super) fn new(image: &MetadataImage) -> Self {
-        let usable = image.live_brokers().filter(|(_, broker)| !broker.in_controlled_shutdown).map(|(id, _)| id);
+        let live = image.live_brokers().filter(|(_, broker)| !broker.in_controlled_shutdown);
+        let usable = live.filter(|(_, broker)| !is_cordoned(broker)).map(|(id, _)| id);
         let usable: Vec<NodeId> = usable.collect();
         let next = if usable.len() > 1 { fastrand::usize(..usable.len()) } else { 0 };
         let has_directories = image.metadata_version().unwrap_or_default().has_directories();
         Self {
             usable,
             registered: image.brokers().keys().copied().collect(),
+            cordoned: image.brokers().iter().filter(|(_, broker)| is_cordoned(broker)).map(|(id, _)| *id).collect(),
             directories: has_directories.then(|| count_replicas(image)),
             next,
         }
@@ -73,6 +77,11 @@ impl Placement {
             if !self.registered.contains(&NodeId(id)) {
                 return refused(format!(
                     "The manual partition assignment includes broker {id}, but no such broker is registered."
+                ));
+            }
+            if self.cordoned.contains(&NodeId(id)) {
+                return refused(format!(
+                    "The manual partition assignment includes broker {id}, but all its log directories are cordoned."
                 ));
             }
             last = Some(id);
@@ -132,6 +141,12 @@ fn emptiest(directories: Option<&mut Vec<(Uuid, usize)>>) -> Uuid {
     }
 }
 
+/// Whether no directory of a broker takes replicas (KIP-1066).
+fn is_cordoned(broker: &RegisterBrokerRecord) -> bool {
+    let cordoned = broker.cordoned_log_dirs.as_deref().unwrap_or_default();
+    !cordoned.is_empty() && broker.log_dirs.iter().all(|directory| cordoned.contains(directory))
+}
+
 fn count_replicas(image: &MetadataImage) -> BTreeMap<NodeId, Vec<(Uuid, usize)>> {
     let mut counts: BTreeMap<NodeId, Vec<(Uuid, usize)>> = BTreeMap::new();
     for (id, broker) in image.brokers() {
@@ -160,7 +175,6 @@ fn count_partition(counts: &mut BTreeMap<NodeId, Vec<(Uuid, usize)>>, partition:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::messages::RegisterBrokerRecord;
 
     fn placement(brokers: i32) -> Placement {
         let mut image = MetadataImage::default();

@@ -1,5 +1,6 @@
 //! The records with which the one node of the cluster comes and goes: pure functions of the image.
 
+use super::directories::{directory_of, is_online, leaderless};
 use crate::config::Listener;
 use crate::metadata::features::FEATURES;
 use crate::metadata::{MetadataImage, MetadataRecord, PartitionImage};
@@ -86,10 +87,10 @@ pub(super) fn register_broker(image: &MetadataImage, node: &Node<'_>, epoch: i64
 ///
 /// Its partitions get a new leader epoch at each start, also those of which the log still calls it the leader: it was
 /// killed then, and what it does now is another leadership.
-pub(super) fn unfence(image: &MetadataImage, id: NodeId, broker_epoch: i64) -> Vec<MetadataRecord> {
+pub(super) fn unfence(image: &MetadataImage, id: NodeId, broker_epoch: i64, cordoned: &[Uuid]) -> Vec<MetadataRecord> {
     let mut records = Vec::new();
     if image.metadata_version().unwrap_or_default().has_cordoned_directories() {
-        records.push(change(id, broker_epoch, |change| change.cordoned_log_dirs = Some(Vec::new())));
+        records.push(change(id, broker_epoch, |change| change.cordoned_log_dirs = Some(cordoned.to_vec())));
     }
     records.push(change(id, broker_epoch, |change| change.fenced = UNFENCE));
     for topic in image.topics().values() {
@@ -111,8 +112,15 @@ fn elect(
     if !partition.replicas.contains(&id) || led_by_other {
         return None;
     }
+    let online = image.brokers().get(&id).map(|broker| broker.log_dirs.as_slice()).unwrap_or_default();
+    if directory_of(partition, id).is_some_and(|directory| !is_online(directory, online)) {
+        // Its directory is away: whoever led last, nobody does now.
+        return (partition.leader == id).then(|| leaderless(image, topic_id, partition_id, partition).into());
+    }
     let mut change =
         PartitionChangeRecord { partition_id: partition_id.get(), topic_id, leader: id.get(), ..Default::default() };
+    let clear = |replicas: &[NodeId]| (!replicas.is_empty()).then(Vec::new);
+    change.last_known_elr = clear(&partition.last_known_elr);
     if !partition.isr.contains(&id) {
         let eligible = partition.eligible_leader_replicas.contains(&id) || partition.last_known_elr.contains(&id);
         // Others may hold what this broker does not.
@@ -120,9 +128,7 @@ fn elect(
             return None;
         }
         change.isr = Some(vec![id.get()]);
-        let clear = |replicas: &[NodeId]| (!replicas.is_empty()).then(Vec::new);
         change.eligible_leader_replicas = clear(&partition.eligible_leader_replicas);
-        change.last_known_elr = clear(&partition.last_known_elr);
     }
     if partition.leader_recovery_state != 0 {
         change.leader_recovery_state = 0;

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use tracing::warn;
 
 use super::configs::{self, Own};
+use super::directories;
 use super::error::{ApiError, ControllerError};
-use super::runtime::Controller;
+use super::runtime::{Controller, Plan};
 use super::topics;
 use crate::broker::partition::is_internal;
 use crate::protocol::ErrorCode;
@@ -15,9 +16,10 @@ use crate::protocol::messages::create_partitions_response::CreatePartitionsTopic
 use crate::protocol::messages::create_topics_response::CreatableTopicResult;
 use crate::protocol::messages::delete_topics_response::DeletableTopicResult;
 use crate::protocol::messages::{
-    AlterConfigsRequest, AlterConfigsResponse, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest,
-    CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse, alter_configs_response, incremental_alter_configs_response,
+    AlterConfigsRequest, AlterConfigsResponse, AssignReplicasToDirsRequest, AssignReplicasToDirsResponse,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
+    DeleteTopicsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, alter_configs_response,
+    incremental_alter_configs_response,
 };
 
 /// Says why, and gives the code and words for the client.
@@ -73,6 +75,22 @@ impl Controller {
             refused.push((topic.name, code));
         }
         refused
+    }
+
+    /// AssignReplicasToDirs.
+    pub(in crate::broker) fn assign_replicas_to_dirs(
+        &self,
+        request: &AssignReplicasToDirsRequest,
+        now_ms: i64,
+    ) -> AssignReplicasToDirsResponse {
+        let planned = self.change(now_ms, |image| {
+            let (records, response) = directories::assign_replicas(image, request);
+            Plan { records, response }
+        });
+        planned.unwrap_or_else(|error| AssignReplicasToDirsResponse {
+            error_code: refused(&error).0,
+            ..Default::default()
+        })
     }
 
     /// CreatePartitions.

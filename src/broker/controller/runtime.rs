@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tracing::{error, info, warn};
 
 use super::super::metadata_cache::MetadataCache;
+use super::directories::{self, Assignment, OwnDirectories};
 use super::error::{ControllerError, chain};
 use super::metadata_log::{DIRECTORY, Loaded, MetadataLog, QuorumRecords};
 use super::quorum_state::{QuorumState, QuorumStateError};
@@ -43,8 +44,6 @@ pub(in crate::broker) struct Identity {
     pub(in crate::broker) cluster_id: String,
     /// The id of the metadata directory.
     pub(in crate::broker) metadata_directory_id: Uuid,
-    /// The ids of all log directories.
-    pub(in crate::broker) log_directory_ids: Vec<Uuid>,
 }
 
 /// What the controller is opened with.
@@ -192,12 +191,13 @@ impl Controller {
         }
     }
 
-    /// Registers this node's broker and lets it lead. `listeners` are the addresses that clients are told, with the ports
-    /// that they were bound to. Gives the broker's epoch.
+    /// Registers this node's broker and lets it lead what is in its directories. `listeners` are the addresses that clients are told,
+    /// with the ports that they were bound to. Gives the broker's epoch.
     pub(in crate::broker) fn register_broker(
         &self,
         config: &ServerConfig,
         listeners: &[Listener],
+        own: &OwnDirectories,
         now_ms: i64,
     ) -> Result<i64, ControllerError> {
         let mut writer = self.writer();
@@ -207,7 +207,7 @@ impl Controller {
             incarnation_id: Uuid::random(),
             listeners,
             rack: config.broker_rack.as_deref(),
-            log_dirs: &self.identity.log_directory_ids,
+            log_dirs: &own.ids,
         };
         let level = self.level();
         let mut records = Vec::new();
@@ -218,7 +218,13 @@ impl Controller {
         let broker_epoch = writer.log.end_offset().plus(i64::try_from(records.len()).unwrap_or_default()).get();
         records.push(registration::register_broker(&self.cache.read(), &node, broker_epoch));
         self.append(&mut writer, &records, now_ms)?;
-        let records = registration::unfence(&self.cache.read(), id, broker_epoch);
+        if level.has_directories() {
+            let assigned = directories::assign_all(&self.cache.read(), id, &own.assignments);
+            for some in assigned.chunks(RECORDS_PER_BATCH) {
+                self.append(&mut writer, some, now_ms)?;
+            }
+        }
+        let records = registration::unfence(&self.cache.read(), id, broker_epoch, &own.cordoned);
         for some in records.chunks(RECORDS_PER_BATCH) {
             self.append(&mut writer, some, now_ms)?;
         }
@@ -230,6 +236,43 @@ impl Controller {
     /// The epoch of the broker's registration, once there is one.
     pub(in crate::broker) fn broker_epoch(&self) -> Option<i64> {
         self.writer().broker_epoch
+    }
+
+    /// Takes the leadership of what is in failed directories from this node's broker.
+    pub(in crate::broker) fn directories_failed(&self, failed: &[Uuid], now_ms: i64) -> Result<(), ControllerError> {
+        let mut writer = self.writer();
+        let Some(epoch) = writer.broker_epoch else { return Ok(()) };
+        let records = directories::fail(&self.cache.read(), self.identity.node_id, epoch, failed);
+        for some in records.chunks(RECORDS_PER_BATCH) {
+            self.append(&mut writer, some, now_ms)?;
+        }
+        self.flush(&mut writer)
+    }
+
+    /// Notes which directories of this node's broker take no more replicas.
+    pub(in crate::broker) fn cordon(&self, cordoned: &[Uuid], now_ms: i64) -> Result<(), ControllerError> {
+        let mut writer = self.writer();
+        let Some(epoch) = writer.broker_epoch else { return Ok(()) };
+        let record = directories::cordon(&self.cache.read(), self.identity.node_id, epoch, cordoned);
+        match record {
+            Some(record) => self.commit(&mut writer, &[record], now_ms),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes where replicas of this node's broker are.
+    pub(in crate::broker) fn assign_directories(
+        &self,
+        assignments: &[Assignment],
+        now_ms: i64,
+    ) -> Result<(), ControllerError> {
+        if !self.level().has_directories() {
+            return Ok(());
+        }
+        self.change(now_ms, |image| Plan {
+            records: directories::assign_all(image, self.identity.node_id, assignments),
+            response: (),
+        })
     }
 
     /// Takes the leadership of all partitions from this node's broker, and fences it: the last thing that it does.

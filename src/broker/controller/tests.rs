@@ -46,13 +46,13 @@ impl Node {
         pairs.extend(settings);
         let config = ServerConfig::from_pairs(&pairs).unwrap();
         let directory = Uuid::random();
-        let identity = Identity {
-            node_id: config.node_id,
-            cluster_id: "test".to_owned(),
-            metadata_directory_id: directory,
-            log_directory_ids: vec![directory],
-        };
+        let identity =
+            Identity { node_id: config.node_id, cluster_id: "test".to_owned(), metadata_directory_id: directory };
         Self { dir, config, identity }
+    }
+
+    fn directories(&self) -> OwnDirectories {
+        OwnDirectories { ids: vec![self.identity.metadata_directory_id], cordoned: Vec::new(), assignments: Vec::new() }
     }
 
     pub(super) fn open(&self) -> Controller {
@@ -66,7 +66,7 @@ impl Node {
     /// Opens and registers, as a broker does.
     pub(super) fn start(&self) -> Controller {
         let controller = self.open();
-        controller.register_broker(&self.config, &self.config.advertised_listeners, NOW).unwrap();
+        controller.register_broker(&self.config, &self.config.advertised_listeners, &self.directories(), NOW).unwrap();
         controller
     }
 
@@ -484,7 +484,7 @@ fn a_failed_flush_stops_the_controller() {
         let node = Node::new(&[]);
         let faults = Arc::new(FailFrom { writes, armed: AtomicUsize::new(0) });
         let controller = node.try_open(Fs::with_faults(faults.clone())).unwrap();
-        controller.register_broker(&node.config, &node.config.advertised_listeners, NOW).unwrap();
+        controller.register_broker(&node.config, &node.config.advertised_listeners, &node.directories(), NOW).unwrap();
         create(&controller, "a");
         faults.armed.store(1, Ordering::SeqCst);
         let plan = |_: &MetadataImage| {
@@ -510,7 +510,14 @@ fn kafkas_directories_are_taken_over() {
             r#"{{"clusterId":"","leaderId":1,"leaderEpoch":{kafka_epoch},"votedId":-1,"appliedOffset":0,"currentVoters":[{{"voterId":1}}],"data_version":0}}"#
         );
         fs::write(node.file("quorum-state"), state).unwrap();
-        let controller = node.start();
+        let controller = node.open();
+        let ids = {
+            let image = controller.cache().read();
+            let partitions = image.topics().values().flat_map(|topic| topic.partitions.values());
+            partitions.flat_map(|partition| partition.directories.clone()).collect()
+        };
+        let own = OwnDirectories { ids, ..node.directories() };
+        controller.register_broker(&node.config, &node.config.advertised_listeners, &own, NOW).unwrap();
         assert_eq!(controller.quorum().epoch, LeaderEpoch(kafka_epoch + 1));
         assert_eq!(topic_names(controller.cache()), ["__consumer_offsets", "t1", "t3"]);
         assert_eq!(leader(&controller, "t1"), (NodeId(1), LeaderEpoch(partition_epoch)), "{name}");

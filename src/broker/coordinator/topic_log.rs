@@ -38,7 +38,9 @@ impl TopicLog {
     }
 
     fn partition(&self, partition: i32) -> Result<Arc<Partition>, ErrorCode> {
-        self.topics.partition(self.topic, partition).ok_or(ErrorCode::CoordinatorNotAvailable)
+        let found = self.topics.partition(self.topic, partition).ok_or(ErrorCode::CoordinatorNotAvailable)?;
+        found.check_online().map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
+        Ok(found)
     }
 }
 
@@ -133,7 +135,7 @@ impl CoordinatorLog for TopicLog {
     }
 
     fn is_leader(&self, partition: i32) -> bool {
-        self.topics.has_partition(self.topic, partition)
+        self.partition(partition).is_ok()
     }
 }
 

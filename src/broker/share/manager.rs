@@ -82,6 +82,7 @@ impl ShareGroups {
     ) -> Result<Arc<SharePartition>, ErrorCode> {
         let topic = self.topics.by_id(topic_id).ok_or(ErrorCode::UnknownTopicId)?;
         let led = topic.partition(partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        led.check_online()?;
         let key = SharePartitionKey { group: group.to_owned(), topic_id, partition };
         let slot = {
             let mut slots = self.slots();

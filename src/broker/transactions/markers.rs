@@ -58,6 +58,7 @@ impl MarkerWriter {
     fn append(&self, marker: &ProducerMarker, name: &TopicPartition, now: Now) -> Result<Option<Appended>, ErrorCode> {
         let index = name.partition.get();
         let partition = self.topics.partition(&name.topic, index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        partition.check_online()?;
         partition.check_min_isr(partition.config().min_insync_replicas)?;
         if name.topic == OFFSETS_TOPIC {
             return Ok(None);

@@ -97,7 +97,17 @@ async fn serve(config: ServerConfig, args: &ServerStart, started: Instant, out: 
     summary.print(&addresses, started, out)?;
     out.flush()?;
 
-    let signal = signals.next().await;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        reason = server.failed() => {
+            tracing::error!(target: "kafka_rs", "{reason}");
+            server.stop().await;
+            if let Some(path) = &args.ready_file {
+                let _ = fs::remove_file(path);
+            }
+            return Err(anyhow::Error::msg(reason));
+        }
+    };
     tracing::info!(target: "kafka_rs", "Terminating process due to signal {}", signal.name());
     if out.stdout_is_terminal() {
         out.note("\nstopping; once more ends at once")?;

@@ -336,7 +336,7 @@ struct Target {
 
 impl Target {
     fn new(log: &Log, base: i64, config: &LogConfig, options: &CleanOptions) -> Result<Self, LogError> {
-        let place = Arc::new(log.place.with_suffix(".cleaned"));
+        let place = Arc::new(log.place().with_suffix(".cleaned"));
         let config = LogConfig { preallocate: false, ..config.clone() };
         let segment = Segment::create(place.clone(), base, &config, options.now_ms)?;
         let (buffer, batches, aborted) = (Vec::new(), Vec::new(), Vec::new());
@@ -393,7 +393,7 @@ impl Target {
 }
 
 fn modified_ms(log: &Log, segment: &Segment) -> Result<i64, LogError> {
-    Ok(log.place.fs.metadata(&segment.path())?.modified_ms)
+    Ok(log.place().fs.metadata(&segment.path())?.modified_ms)
 }
 
 fn record_error(segment: &Segment, info: &BatchInfo, source: RecordError) -> CleanError {

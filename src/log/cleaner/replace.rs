@@ -47,7 +47,7 @@ impl Log {
         let _swapping = self.swapping.write().unwrap_or_else(PoisonError::into_inner);
         self.finish_swap(&mut writer, base, old, config, &mut paths).map_err(|error| self.fail(error))?;
 
-        let new = Arc::new(Segment::existing(self.place.clone(), base, size, end_offset, now_ms));
+        let new = Arc::new(Segment::existing(self.place(), base, size, end_offset, now_ms));
         {
             let mut view = self.view_mut();
             view.segments.splice(at..at + old.len(), [new]);
@@ -77,16 +77,16 @@ impl Log {
             for kind in KINDS {
                 let name = file_name(base, kind);
                 let (cleaned, swap) = (extension::CLEANED, extension::SWAP);
-                self.place.rename(&format!("{name}.{cleaned}"), &format!("{name}.{swap}"))?;
+                self.place().rename(&format!("{name}.{cleaned}"), &format!("{name}.{swap}"))?;
             }
             // Order: durable before an old segment loses its name.
-            self.place.fs.sync_dir(&self.place.dir())
+            self.place().fs.sync_dir(&self.place().dir())
         };
         swap().inspect_err(|error| {
             let removed = KINDS.iter().try_for_each(|kind| {
                 let name = file_name(base, kind);
-                self.place.remove(&format!("{name}.{}", extension::CLEANED))?;
-                self.place.remove(&format!("{name}.{}", extension::SWAP))
+                self.place().remove(&format!("{name}.{}", extension::CLEANED))?;
+                self.place().remove(&format!("{name}.{}", extension::SWAP))
             });
             if removed.is_err() {
                 // A swap that comes true at some later start would bring back what is deleted until then.
@@ -109,14 +109,14 @@ impl Log {
             let offset = segment.base_offset();
             if offset != base && writer.snapshots.remove(&offset) {
                 let name = file_name(offset, extension::SNAPSHOT);
-                paths.extend(self.place.rename(&name, &format!("{name}.{}", extension::DELETED))?);
+                paths.extend(self.place().rename(&name, &format!("{name}.{}", extension::DELETED))?);
             }
         }
         // Order: no start may find the new segment in place beside an old one.
-        self.place.fs.sync_dir(&self.place.dir())?;
+        self.place().fs.sync_dir(&self.place().dir())?;
         for kind in KINDS {
             let name = file_name(base, kind);
-            self.place.rename(&format!("{name}.{}", extension::SWAP), &name)?;
+            self.place().rename(&format!("{name}.{}", extension::SWAP), &name)?;
         }
         Ok(())
     }
@@ -124,5 +124,5 @@ impl Log {
 
 /// Removes what a cleaning has written for the segment at `base`.
 pub(super) fn remove_cleaned(log: &Log, base: i64) -> Result<(), LogError> {
-    KINDS.iter().try_for_each(|kind| log.place.remove(&format!("{}.{}", file_name(base, kind), extension::CLEANED)))
+    KINDS.iter().try_for_each(|kind| log.place().remove(&format!("{}.{}", file_name(base, kind), extension::CLEANED)))
 }

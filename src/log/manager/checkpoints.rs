@@ -1,8 +1,6 @@
 //! The checkpoint files of the directories: what a start needs to know about each log without reading it.
 
-use std::sync::atomic::Ordering;
-
-use super::{LogManager, ManagerError, io_error, lock};
+use super::{LogManager, ManagerError, lock};
 use crate::log::Log;
 use crate::log::checkpoint::{self, Offsets};
 use crate::types::Offset;
@@ -40,15 +38,31 @@ impl LogManager {
             if let (Some(offsets), Some(offset)) = (offsets.get_mut(hosted.directory), offset(&hosted.log)) {
                 offsets.insert(partition.clone(), offset);
             }
+            // A log on the move is noted in both directories, so that its copy can take its place at any moment.
+            let Some(copy) = &hosted.copy else { continue };
+            let log = if name == checkpoint::RECOVERY_POINTS { &copy.log } else { &hosted.log };
+            if let (Some(offsets), Some(offset)) = (offsets.get_mut(copy.directory), offset(log)) {
+                offsets.insert(partition.clone(), offset);
+            }
         }
         for (directory, offsets) in self.directories.iter().zip(offsets) {
             let mut written = lock(&directory.written);
-            if directory.failed.load(Ordering::Acquire) || written.get(name) == Some(&offsets) {
+            if !directory.works() || written.get(name) == Some(&offsets) {
                 continue;
             }
-            let path = directory.locked.path().join(name);
-            checkpoint::write(&path, &offsets).map_err(io_error("write", &path))?;
-            written.insert(name, offsets);
+            let path = directory.path.join(name);
+            match checkpoint::write(&path, &offsets) {
+                Ok(()) => {
+                    written.insert(name, offsets);
+                }
+                // The failure of a disk is told by whoever watches it; the other directories have theirs written.
+                Err(error) => {
+                    let error = directory.error("write", &path)(error);
+                    if directory.works() {
+                        return Err(error);
+                    }
+                }
+            }
         }
         Ok(())
     }

@@ -1,19 +1,19 @@
 //! Opening all logs, several at once.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 
 use super::removal::Removal;
-use super::{Directory, Hosted, LogManager, ManagerError, lock};
+use super::settle;
+use super::{Copy, Directory, Hosted, LogManager, ManagerError, lock, no_directory};
 use crate::log::checkpoint::{self, TextFileError};
-use crate::log::directory::{self, CleanShutdown, DirectoryError, LockedDirectory};
+use crate::log::directory::{self, CleanShutdown, DirectoryError, TakenDirectory};
 use crate::log::directory_name::DirectoryKind;
-use crate::log::meta_properties::MetaProperties;
-use crate::log::{Finding, Fs, Log, LogConfig, LogError, LogOptions, OpenReport, Shutdown};
-use crate::types::{Offset, TopicPartition};
+use crate::log::{Finding, Log, LogConfig, LogError, LogOptions, OpenReport, Shutdown};
+use crate::types::{Offset, TopicPartition, Uuid};
 
 /// What was found when the logs were opened.
 #[derive(Debug, Default)]
@@ -24,14 +24,27 @@ pub struct ManagerReport {
     pub unclean: Vec<PathBuf>,
     /// Checkpoints that were no good and are made anew.
     pub bad_checkpoints: Vec<TextFileError>,
+    /// Logs of topics that are gone, put aside since there is another one of the same name.
+    pub strays: Vec<PathBuf>,
     /// What was not as it should be in the logs.
     pub findings: Vec<Finding>,
+}
+
+/// What the cluster knows of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The topic.
+    pub topic_id: Uuid,
+    /// The id of the directory that the partition is in, if one is named.
+    pub directory: Option<Uuid>,
 }
 
 /// What a start needs to know besides the directories.
 pub struct ManagerOptions<'a> {
     /// The settings of a partition's log.
     pub config: &'a (dyn Fn(&TopicPartition) -> Arc<LogConfig> + Sync),
+    /// Whose a partition is; nobody's, if there is none.
+    pub owner: &'a (dyn Fn(&TopicPartition) -> Option<Owner> + Sync),
     /// Threads per directory.
     pub threads: usize,
     /// The time, in milliseconds since 1970.
@@ -45,89 +58,82 @@ impl std::fmt::Debug for ManagerOptions<'_> {
 }
 
 /// A log to be opened.
-struct Job {
-    partition: TopicPartition,
-    path: PathBuf,
-    directory: usize,
+pub(super) struct Job {
+    pub(super) partition: TopicPartition,
+    pub(super) path: PathBuf,
+    pub(super) directory: usize,
     shutdown: Shutdown,
     recovery_point: Option<Offset>,
     log_start_offset: Option<Offset>,
     high_watermark: Option<Offset>,
+    /// It is a copy that is to take the place of the partition's log.
+    pub(super) is_copy: bool,
+}
+
+/// What there is in one directory.
+#[derive(Default)]
+struct Listed {
+    jobs: Vec<Job>,
+    removals: Vec<Removal>,
+    unclean: bool,
+    bad_checkpoints: Vec<TextFileError>,
 }
 
 impl LogManager {
-    /// Opens all logs of the directories, which [`directory::take`] has taken.
+    /// Opens all logs of the directories, which [`directory::take`] has taken. Those of a directory whose disk fails meanwhile
+    /// are left out.
     ///
     /// # Errors
-    /// A foreign directory, a partition that is there twice, a damaged checkpoint of log start offsets (they can't be found again), or
-    /// what the disk says.
+    /// A foreign directory, a partition that is there twice, a damaged checkpoint of log start offsets (they can't be found again); or
+    /// no directory is left.
     pub fn open(
-        taken: Vec<(LockedDirectory, MetaProperties)>,
+        taken: Vec<TakenDirectory>,
         options: &ManagerOptions<'_>,
     ) -> Result<(Self, ManagerReport), ManagerError> {
         let mut report = ManagerReport::default();
         let mut jobs = Vec::new();
         let mut removals = Vec::new();
-        let mut directories = Vec::new();
-        for (locked, properties) in taken {
-            let path = locked.path().to_owned();
-            let clean = CleanShutdown::read(&path)?.is_some();
-            if clean {
-                // Order: the marker goes before any log is touched. A crash from here on means recovery.
-                CleanShutdown::remove(&path)?;
-            } else if directory::list(&path)?.iter().any(|entry| matches!(entry.kind, DirectoryKind::Partition(_))) {
-                report.unclean.push(path.clone());
-            }
-            let mut rebuilt = |name: &str| {
-                checkpoint::read(&path.join(name)).map(Some).or_else(|error| match error {
-                    // These can be found again from the logs.
-                    TextFileError::Malformed { .. } => {
-                        report.bad_checkpoints.push(error);
-                        Ok(None)
-                    }
-                    error => Err(error),
-                })
+        let directories: Vec<Directory> = taken.into_iter().map(Directory::new).collect();
+        for (index, directory) in directories.iter().enumerate().filter(|(_, directory)| directory.works()) {
+            let listed = match list(directory, index, options.now_ms) {
+                Err(error) if directory.is_to_blame(&error) => continue,
+                listed => listed?,
             };
-            let recovery_points = rebuilt(checkpoint::RECOVERY_POINTS)?;
-            let high_watermarks = rebuilt(checkpoint::HIGH_WATERMARKS)?.unwrap_or_default();
-            let starts = checkpoint::read(&path.join(checkpoint::LOG_START_OFFSETS))?;
-            // Without recovery points nothing is known to be on disk, whatever the marker says.
-            let shutdown = if clean && recovery_points.is_some() { Shutdown::Clean } else { Shutdown::Unclean };
-            let recovery_points = recovery_points.unwrap_or_default();
-            for entry in directory::list(&path)? {
-                match entry.kind {
-                    DirectoryKind::Partition(partition) => jobs.push(Job {
-                        recovery_point: recovery_points.get(&partition).copied(),
-                        log_start_offset: starts.get(&partition).copied(),
-                        high_watermark: high_watermarks.get(&partition).copied(),
-                        path: entry.path,
-                        directory: directories.len(),
-                        shutdown,
-                        partition,
-                    }),
-                    // Their topics are gone, or the copy was never finished: removed when there is time.
-                    DirectoryKind::Deleted(_) | DirectoryKind::Future(_) => {
-                        removals.push(Removal { path: entry.path, due_ms: options.now_ms });
-                    }
-                    DirectoryKind::Stray(_) | DirectoryKind::ClusterMetadata | DirectoryKind::Ignored => {}
-                }
-            }
-            directories.push(Directory {
-                locked,
-                properties,
-                failed: AtomicBool::new(false),
-                written: Mutex::default(),
-            });
+            jobs.extend(listed.jobs);
+            removals.extend(listed.removals);
+            report.unclean.extend(listed.unclean.then(|| directory.path.clone()));
+            report.bad_checkpoints.extend(listed.bad_checkpoints);
         }
-        refuse_duplicates(&jobs)?;
-        let fs = Fs::default();
-        let mut logs = HashMap::with_capacity(jobs.len());
+        let all_work = directories.iter().all(Directory::works);
+        settle::copies(&directories, &mut jobs, &mut removals, options, all_work)?;
+        settle::duplicates(&directories, &mut jobs, options, &mut report.strays)?;
+        let mut logs: HashMap<TopicPartition, Hosted> = HashMap::with_capacity(jobs.len());
+        let mut copies = Vec::new();
         let threads = options.threads.max(1).saturating_mul(directories.len());
-        for (job, opened) in open_in_parallel(&jobs, &fs, options, threads) {
-            let (log, opened) = opened?;
-            report.findings.extend(opened.findings);
-            let hosted = Hosted { log: Arc::new(log), directory: job.directory, topic_id: None };
-            logs.insert(job.partition.clone(), hosted);
+        for (job, opened) in open_in_parallel(&jobs, &directories, options, threads) {
+            match opened {
+                Ok((log, opened)) => {
+                    report.findings.extend(opened.findings);
+                    let (log, directory) = (Arc::new(log), job.directory);
+                    if job.is_copy {
+                        copies.push((job.partition.clone(), Copy { log, directory }));
+                    } else {
+                        logs.insert(job.partition.clone(), Hosted { log, directory, topic_id: None, copy: None });
+                    }
+                }
+                // What can't be used of a copy is no loss: the log itself is there.
+                Err(_) if job.is_copy => removals.push(Removal { path: job.path.clone(), due_ms: options.now_ms }),
+                Err(_) if directories.get(job.directory).is_some_and(|directory| !directory.works()) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for (partition, copy) in copies {
+            if let Some(hosted) = logs.get_mut(&partition) {
+                hosted.copy = Some(copy);
+            }
+        }
+        if !directories.iter().any(Directory::works) {
+            return Err(no_directory(&directories));
         }
         report.logs = logs.len();
         let manager = Self {
@@ -135,33 +141,87 @@ impl LogManager {
             logs: RwLock::new(logs),
             removals: Mutex::new(removals),
             files: Mutex::default(),
+            preferred: Mutex::default(),
             names_changed: AtomicBool::new(false),
-            fs,
         };
         Ok((manager, report))
     }
 }
 
-fn refuse_duplicates(jobs: &[Job]) -> Result<(), ManagerError> {
-    let mut seen: HashMap<&TopicPartition, &Path> = HashMap::new();
-    for job in jobs {
-        if let Some(first) = seen.insert(&job.partition, &job.path) {
-            return Err(DirectoryError::Duplicate {
-                partition: job.partition.clone(),
-                first: first.to_owned(),
-                second: job.path.clone(),
+impl Directory {
+    /// Whether an error means that the directory has failed; it has then.
+    fn is_to_blame(&self, error: &ManagerError) -> bool {
+        match error {
+            ManagerError::Io { action, path, source }
+            | ManagerError::Directory(DirectoryError::Io { action, path, source }) => {
+                self.fs.consider(action, path, source);
             }
-            .into());
+            ManagerError::TextFile(TextFileError::Io { path, source })
+            | ManagerError::Directory(DirectoryError::TextFile(TextFileError::Io { path, source })) => {
+                self.fs.consider("read", path, source);
+            }
+            _ => {}
+        }
+        !self.works()
+    }
+}
+
+/// Looks at what is in a directory and how it was left.
+fn list(directory: &Directory, index: usize, now_ms: i64) -> Result<Listed, ManagerError> {
+    let path = &directory.path;
+    let mut listed = Listed::default();
+    let clean = CleanShutdown::read(path)?.is_some();
+    if clean {
+        // Order: the marker goes before any log is touched. A crash from here on means recovery.
+        CleanShutdown::remove(path)?;
+    }
+    let mut rebuilt = |name: &str| {
+        checkpoint::read(&path.join(name)).map(Some).or_else(|error| match error {
+            // These can be found again from the logs.
+            TextFileError::Malformed { .. } => {
+                listed.bad_checkpoints.push(error);
+                Ok(None)
+            }
+            error => Err(error),
+        })
+    };
+    let recovery_points = rebuilt(checkpoint::RECOVERY_POINTS)?;
+    let high_watermarks = rebuilt(checkpoint::HIGH_WATERMARKS)?.unwrap_or_default();
+    let starts = checkpoint::read(&path.join(checkpoint::LOG_START_OFFSETS))?;
+    // Without recovery points nothing is known to be on disk, whatever the marker says.
+    let shutdown = if clean && recovery_points.is_some() { Shutdown::Clean } else { Shutdown::Unclean };
+    let recovery_points = recovery_points.unwrap_or_default();
+    for entry in directory::list(path)? {
+        let is_copy = matches!(entry.kind, DirectoryKind::Future(_));
+        match entry.kind {
+            DirectoryKind::Partition(partition) | DirectoryKind::Future(partition) => {
+                listed.unclean |= !clean;
+                listed.jobs.push(Job {
+                    recovery_point: recovery_points.get(&partition).copied(),
+                    log_start_offset: starts.get(&partition).copied(),
+                    high_watermark: high_watermarks.get(&partition).copied(),
+                    path: entry.path,
+                    directory: index,
+                    shutdown,
+                    partition,
+                    is_copy,
+                });
+            }
+            // Its topic is gone: removed when there is time.
+            DirectoryKind::Deleted(_) => {
+                listed.removals.push(Removal { path: entry.path, due_ms: now_ms });
+            }
+            DirectoryKind::Stray(_) | DirectoryKind::ClusterMetadata | DirectoryKind::Ignored => {}
         }
     }
-    Ok(())
+    Ok(listed)
 }
 
 type Opened = Result<(Log, OpenReport), LogError>;
 
 fn open_in_parallel<'j>(
     jobs: &'j [Job],
-    fs: &Fs,
+    directories: &[Directory],
     options: &ManagerOptions<'_>,
     threads: usize,
 ) -> Vec<(&'j Job, Opened)> {
@@ -172,11 +232,12 @@ fn open_in_parallel<'j>(
             let opened = Log::open(LogOptions {
                 dir: job.path.clone(),
                 config: (options.config)(&job.partition),
-                fs: fs.clone(),
+                fs: directories.get(job.directory).map(|directory| directory.fs.clone()).unwrap_or_default(),
                 now_ms: options.now_ms,
                 shutdown: job.shutdown,
                 recovery_point: job.recovery_point,
-                log_start_offset: job.log_start_offset,
+                // A copy may not have come that far; it is the log that knows where it begins.
+                log_start_offset: job.log_start_offset.filter(|_| !job.is_copy),
                 high_watermark: job.high_watermark,
             });
             lock(&done).push((job, opened));

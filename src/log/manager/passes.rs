@@ -1,14 +1,15 @@
 //! What is done with all logs now and then, and at the end.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::{Directory, Hosted, LogManager, ManagerError, lock};
-use crate::log::directory::CleanShutdown;
-use crate::log::{CloseMode, Log, LogError};
+use super::{Copy, Directory, Hosted, LogManager, ManagerError, lock};
+use crate::log::directory::{CleanShutdown, LockedDirectory};
+use crate::log::{CloseMode, Log, LogError, disk};
 use crate::types::TopicPartition;
 
 impl LogManager {
@@ -24,12 +25,12 @@ impl LogManager {
         errors
     }
 
-    /// The logs that are compacted.
+    /// The logs that are compacted, and not on the move meanwhile.
     #[must_use]
     pub fn compacted(&self) -> Vec<(TopicPartition, Arc<Log>)> {
-        let logs = self.logs();
-        let compacted = logs.iter().filter(|(_, hosted)| hosted.log.config().cleanup_compact);
-        compacted.map(|(partition, hosted)| (partition.clone(), Arc::clone(&hosted.log))).collect()
+        let logs = self.all().into_iter();
+        let compacted = logs.filter(|(_, hosted)| hosted.copy.is_none() && hosted.log.config().cleanup_compact);
+        compacted.map(|(partition, hosted)| (partition, hosted.log)).collect()
     }
 
     /// How many directories there are.
@@ -43,6 +44,9 @@ impl LogManager {
     pub fn flush_pass(&self, directory: usize, now_ms: i64) -> Vec<(TopicPartition, LogError)> {
         // A log without unflushed records costs a look at one number.
         let is_due = |hosted: &Hosted| hosted.directory == directory && hosted.log.flush_is_due(now_ms);
+        if self.directories.get(directory).is_none_or(|directory| !directory.works()) {
+            return Vec::new();
+        }
         let due: Vec<_> = self.logs().iter().filter(|(_, hosted)| is_due(hosted)).map(named).collect();
         let failed = in_parallel(&due, FLUSH_THREADS, |log| log.flush().map(drop));
         failed.into_iter().map(|((partition, _), error)| (partition.clone(), error)).collect()
@@ -69,7 +73,13 @@ impl LogManager {
     /// # Errors
     /// The checkpoints or markers can't be written.
     pub fn close(&self, broker_epoch: i64) -> Result<Vec<(TopicPartition, LogError)>, ManagerError> {
-        let all = self.all();
+        let mut all = self.all();
+        let copies = all.iter().filter_map(|(partition, hosted)| {
+            let Copy { log, directory } = hosted.copy.clone()?;
+            Some((partition.clone(), Hosted { log, directory, topic_id: None, copy: None }))
+        });
+        let copies: Vec<Named> = copies.collect();
+        all.extend(copies);
         let mut failed = Vec::new();
         thread::scope(|scope| {
             let closing: Vec<_> = self
@@ -83,7 +93,7 @@ impl LogManager {
                 .collect();
             for (directory, closed) in self.directories.iter().zip(closing) {
                 let errors = closed.join().unwrap_or_else(|_| {
-                    directory.failed.store(true, Ordering::Release);
+                    directory.fs.consider(disk::FLUSH, &directory.path, &io::Error::other("the logs were not closed"));
                     Vec::new()
                 });
                 failed.extend(errors);
@@ -94,10 +104,9 @@ impl LogManager {
         self.checkpoint_log_start_offsets()?;
         self.checkpoint_high_watermarks()?;
         for (index, directory) in self.directories.iter().enumerate() {
-            let is_whole =
-                failed.iter().all(|((_, of), _)| of.directory != index) && !directory.failed.load(Ordering::Acquire);
+            let is_whole = failed.iter().all(|((_, of), _)| of.directory != index) && directory.works();
             if is_whole {
-                CleanShutdown { broker_epoch }.write(directory.locked.path())?;
+                CleanShutdown { broker_epoch }.write(&directory.path)?;
             }
         }
         Ok(failed.into_iter().map(|((partition, _), error)| (partition, error)).collect())
@@ -115,11 +124,11 @@ impl LogManager {
         let errors = in_parallel(&logs, FLUSH_THREADS, |log| log.close(mode));
         let mut failed: Vec<_> = errors.into_iter().map(|(log, error)| (log.clone(), error)).collect();
         if mode == CloseMode::CallerSyncs {
-            let path = directory.locked.path();
+            let path = &directory.path;
             tracing::info!(path = %path.display(), logs = changed, "flushing");
-            if let Err(error) = self.fs.sync_file_system(directory.locked.file(), path) {
-                // Order: before the checkpoints, which must not tell what the closed logs believe now.
-                directory.failed.store(true, Ordering::Release);
+            let file = directory.locked.as_ref().map(LockedDirectory::file);
+            // Order: a failure ends the directory before the checkpoints, which must not tell what the closed logs believe now.
+            if let Some(Err(error)) = file.map(|file| directory.fs.sync_file_system(file, path)) {
                 failed.extend(logs.first().map(|log| (log.clone(), error)));
             }
         }

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{LogManager, ManagerError, io_error, lock};
-use crate::log::DeletedFiles;
 use crate::log::directory_name::deleted_name;
+use crate::log::{DeletedFiles, Fs, LogError};
 use crate::types::TopicPartition;
 
 /// A directory that waits for its removal.
@@ -28,9 +28,12 @@ impl LogManager {
         let to = from.with_file_name(deleted_name(partition));
         hosted.log.rename_dir(&to)?;
         let due_ms = now_ms.saturating_add(hosted.log.config().file_delete_delay_ms);
-        logs.remove(partition);
+        let copy = logs.remove(partition).and_then(|hosted| hosted.copy);
         drop(logs);
         lock(&self.removals).push(Removal { path: to, due_ms });
+        if let Some(copy) = copy {
+            self.remove_copy(partition, &copy, now_ms);
+        }
         Ok(())
     }
 
@@ -39,13 +42,19 @@ impl LogManager {
         lock(&self.files).extend(files);
     }
 
-    /// Removes what has waited long enough. What can't be removed is tried again the next time; the errors are given.
+    /// Knows nothing more of a partition whose files can't be reached.
+    pub fn forget(&self, partition: &TopicPartition) {
+        self.logs_mut().remove(partition);
+    }
+
+    /// Removes what has waited long enough. What can't be removed is tried again the next time, unless its directory has failed: the
+    /// next start finds it. The errors are given.
     pub fn delete_due(&self, now_ms: i64) -> Vec<ManagerError> {
         let mut errors = Vec::new();
         let due: Vec<Removal> = lock(&self.removals).extract_if(.., |removal| removal.due_ms <= now_ms).collect();
         for removal in due {
             match fs::remove_dir_all(&removal.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error) if error.kind() != io::ErrorKind::NotFound && self.works_at(&removal.path, &error) => {
                     errors.push(io_error("remove", &removal.path)(error));
                     lock(&self.removals).push(removal);
                 }
@@ -54,11 +63,24 @@ impl LogManager {
         }
         let files: Vec<DeletedFiles> = lock(&self.files).extract_if(.., |files| files.due_ms <= now_ms).collect();
         for files in files {
-            if let Err(error) = files.remove(&self.fs) {
-                errors.push(error.into());
-                lock(&self.files).push(files);
+            match files.remove(&Fs::default()) {
+                Err(LogError::Io { path, source, .. }) if !self.works_at(&path, &source) => {}
+                Err(error) => {
+                    errors.push(error.into());
+                    lock(&self.files).push(files);
+                }
+                Ok(()) => {}
             }
         }
         errors
+    }
+
+    /// Whether the directory that `path` is in works, in spite of an error.
+    fn works_at(&self, path: &Path, error: &io::Error) -> bool {
+        let directory = self.directories.iter().find(|directory| path.starts_with(&directory.path));
+        directory.is_none_or(|directory| {
+            directory.fs.consider("remove", path, error);
+            directory.works()
+        })
     }
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use super::LogManager;
+use super::{Copy, LogManager};
+use crate::log::disk;
 use crate::types::TopicPartition;
 
 /// The size of one log, for DescribeLogDirs.
@@ -13,6 +14,10 @@ pub struct LogSize {
     pub partition: TopicPartition,
     /// Bytes of its segments.
     pub bytes: u64,
+    /// Records that it lacks.
+    pub offset_lag: i64,
+    /// It is a copy that is to take the place of the log in another directory.
+    pub is_future: bool,
 }
 
 /// One log directory, for DescribeLogDirs.
@@ -22,6 +27,8 @@ pub struct DirectorySize {
     pub path: PathBuf,
     /// Whether its disk has failed.
     pub failed: bool,
+    /// Whether it takes no more logs.
+    pub cordoned: bool,
     /// Bytes of the file system.
     pub total_bytes: Option<u64>,
     /// Bytes left for us.
@@ -38,20 +45,33 @@ impl LogManager {
             .directories
             .iter()
             .map(|directory| {
-                let path = directory.locked.path();
-                let system = rustix::fs::statvfs(path).ok();
+                let room = disk::room(&directory.path).filter(|_| directory.works());
                 DirectorySize {
-                    path: path.to_owned(),
-                    failed: directory.failed.load(Ordering::Acquire),
-                    total_bytes: system.as_ref().map(|s| s.f_blocks.saturating_mul(s.f_frsize)),
-                    usable_bytes: system.as_ref().map(|s| s.f_bavail.saturating_mul(s.f_frsize)),
+                    path: directory.path.clone(),
+                    failed: !directory.works(),
+                    cordoned: directory.works() && directory.cordoned.load(Ordering::Acquire),
+                    total_bytes: room.map(|(_, all)| all),
+                    usable_bytes: room.map(|(left, _)| left),
                     logs: Vec::new(),
                 }
             })
             .collect();
         for (partition, hosted) in self.all() {
+            let end = hosted.log.log_end_offset();
+            if let Some(Copy { log, directory }) = hosted.copy
+                && let Some(directory) = sizes.get_mut(directory)
+            {
+                directory.logs.push(LogSize {
+                    partition: partition.clone(),
+                    bytes: log.size_bytes(),
+                    offset_lag: end.get().saturating_sub(log.log_end_offset().get()),
+                    is_future: true,
+                });
+            }
             if let Some(directory) = sizes.get_mut(hosted.directory) {
-                directory.logs.push(LogSize { partition, bytes: hosted.log.size_bytes() });
+                let offset_lag = hosted.log.high_watermark().get().saturating_sub(end.get()).max(0);
+                let bytes = hosted.log.size_bytes();
+                directory.logs.push(LogSize { partition, bytes, offset_lag, is_future: false });
             }
         }
         sizes

@@ -3,11 +3,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::log::LogConfig;
 use crate::log::directory;
+use crate::log::fs::test_faults::Switch;
+use crate::log::meta_properties::MetaProperties;
 use crate::log::{AppendContext, AppendOrigin, ReadLimits};
+use crate::log::{Fault, Faults, LogConfig, Operation};
 use crate::record::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use crate::types::{LeaderEpoch, NodeId, Offset};
+
+/// Every partition is of the one topic, wherever it is.
+fn owner(_: &TopicPartition) -> Option<Owner> {
+    Some(Owner { topic_id: ID, directory: None })
+}
 
 fn open(path: &Path) -> (LogManager, ManagerReport) {
     if matches!(
@@ -18,7 +25,7 @@ fn open(path: &Path) -> (LogManager, ManagerReport) {
     }
     let taken = directory::take(&[path.to_owned()], NodeId::new(1), None, 0).unwrap();
     let config = |_: &TopicPartition| Arc::new(LogConfig::default());
-    LogManager::open(taken, &ManagerOptions { config: &config, threads: 2, now_ms: 1 }).unwrap()
+    LogManager::open(taken, &ManagerOptions { config: &config, owner: &owner, threads: 2, now_ms: 1 }).unwrap()
 }
 
 fn append(log: &Log, value: &[u8]) {
@@ -71,7 +78,8 @@ fn a_log_is_made_in_the_directory_that_is_wanted() {
     });
     let taken = directory::take(&paths, NodeId::new(1), None, 0).unwrap();
     let config = |_: &TopicPartition| Arc::new(LogConfig::default());
-    let (manager, _) = LogManager::open(taken, &ManagerOptions { config: &config, threads: 2, now_ms: 1 }).unwrap();
+    let (manager, _) =
+        LogManager::open(taken, &ManagerOptions { config: &config, owner: &owner, threads: 2, now_ms: 1 }).unwrap();
     let made = |partition: i32, wanted: Option<Uuid>| {
         let name = TopicPartition::new("t", partition);
         let log = manager.get_or_create(&name, ID, wanted, Arc::new(LogConfig::default()), 1).unwrap();
@@ -79,7 +87,7 @@ fn a_log_is_made_in_the_directory_that_is_wanted() {
     };
     assert_eq!(made(0, Some(ids[1])), paths[1]);
     assert_eq!(made(1, Some(ids[1])), paths[1]);
-    assert_eq!(made(2, Some(Uuid::METADATA_TOPIC)), paths[0], "unassigned: where there is the least");
+    assert_eq!(made(2, None), paths[0], "where there is the least");
     assert_eq!(made(1, Some(ids[0])), paths[1], "a log stays where it is");
 }
 
@@ -129,7 +137,8 @@ fn a_bad_checkpoint_is_made_anew_unless_it_can_not_be() {
     fs::write(temp.path().join(checkpoint::LOG_START_OFFSETS), "garbage").unwrap();
     let taken = directory::take(&[temp.path().to_owned()], NodeId::new(1), None, 0).unwrap();
     let config = |_: &TopicPartition| Arc::new(LogConfig::default());
-    let error = LogManager::open(taken, &ManagerOptions { config: &config, threads: 1, now_ms: 1 }).unwrap_err();
+    let error =
+        LogManager::open(taken, &ManagerOptions { config: &config, owner: &owner, threads: 1, now_ms: 1 }).unwrap_err();
     assert!(error.to_string().contains("log-start-offset-checkpoint:1"), "{error}");
 }
 
@@ -140,6 +149,147 @@ fn sizes_are_told() {
     append(&create(&manager, "t", ID), b"x");
     let sizes = manager.sizes();
     assert!(sizes[0].total_bytes.unwrap() > 0 && sizes[0].logs[0].bytes > 60);
+}
+
+const ENOSPC: i32 = 28;
+const EIO: i32 = 5;
+const EROFS: i32 = 30;
+
+/// Two directories on disks that break when told to, and their manager.
+struct TwoDisks {
+    _temp: tempfile::TempDir,
+    paths: [PathBuf; 2],
+    ids: [Uuid; 2],
+    disk: Arc<Switch>,
+}
+
+impl TwoDisks {
+    fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let paths = ["a", "b"].map(|name| temp.path().join(name));
+        let ids = paths.each_ref().map(|path| {
+            let properties = MetaProperties::new("c", NodeId::new(1));
+            directory::format(path, &properties, 0).unwrap();
+            properties.directory_id.unwrap()
+        });
+        Self { _temp: temp, paths, ids, disk: Arc::new(Switch::default()) }
+    }
+
+    fn open(&self) -> (LogManager, ManagerReport) {
+        let taken = directory::take(&self.paths, NodeId::new(1), None, 0).unwrap().into_iter();
+        let faulty = taken.map(|taken| match taken {
+            TakenDirectory::Usable(locked, properties) => {
+                TakenDirectory::Usable(locked.with_faults(Arc::clone(&self.disk) as Arc<dyn Faults>), properties)
+            }
+            failed => failed,
+        });
+        let config = |_: &TopicPartition| Arc::new(LogConfig::default());
+        let options = ManagerOptions { config: &config, owner: &owner, threads: 2, now_ms: 1 };
+        LogManager::open(faulty.collect(), &options).unwrap()
+    }
+
+    /// A log in each directory, with a record each.
+    fn logs(&self, manager: &LogManager) -> [Arc<Log>; 2] {
+        [0, 1].map(|n: usize| {
+            let name = TopicPartition::new("t", n as i32);
+            let log = manager.get_or_create(&name, ID, Some(self.ids[n]), Arc::new(LogConfig::default()), 1).unwrap();
+            append(&log, b"x");
+            log
+        })
+    }
+
+    fn break_second(&self, wanted: impl Fn(Operation) -> bool + Send + 'static, errno: i32) {
+        let second = self.paths[1].clone();
+        self.disk.set(
+            move |operation, path| {
+                if path.starts_with(&second) && wanted(operation) { Fault::Fail(errno) } else { Fault::None }
+            },
+        );
+    }
+}
+
+fn try_append(log: &Log) -> Result<(), crate::log::AppendError> {
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    batch.append(&NewRecord { timestamp: 5, value: Some(b"late"), ..Default::default() }).unwrap();
+    let bytes = batch.build().unwrap();
+    let (batch, _) = RecordBatch::new(&bytes).unwrap();
+    log.append_as_leader(&[batch.into()], &AppendContext::new(LeaderEpoch::new(0), AppendOrigin::Client, 5)).map(drop)
+}
+
+/// Goal: one error of the disk ends its directory at once and for good, whatever it is, and the other directory serves on.
+#[test]
+fn a_failed_disk_takes_its_directory_with_it_and_no_other() {
+    type Try = fn(&LogManager, &Log) -> bool;
+    let write: Try = |_, log| try_append(log).is_err();
+    let flush: Try = |_, log| log.flush().is_err();
+    let is_write = |operation| matches!(operation, Operation::Write(_));
+    let is_sync = |operation| operation == Operation::Sync;
+    let cases: [(Box<dyn Fn(Operation) -> bool + Send>, i32, Try); 5] = [
+        (Box::new(is_write), ENOSPC, write),
+        (Box::new(is_write), EIO, write),
+        (Box::new(is_write), EROFS, write),
+        (Box::new(is_sync), EIO, flush),
+        (Box::new(is_sync), ENOSPC, flush),
+    ];
+    for (number, (wanted, errno, broken)) in cases.into_iter().enumerate() {
+        let disks = TwoDisks::new();
+        let (manager, _) = disks.open();
+        let rung = Arc::new(AtomicBool::new(false));
+        let ring = Arc::clone(&rung);
+        manager.watch_disks(move || ring.store(true, Ordering::Relaxed));
+        let [first, second] = disks.logs(&manager);
+        disks.break_second(wanted, errno);
+        assert!(broken(&manager, &second), "case {number}");
+        assert!(rung.load(Ordering::Relaxed), "case {number}");
+        // What was not flushed may never be: that the disk works again changes nothing.
+        disks.disk.clear();
+        assert!(try_append(&second).is_err(), "case {number}");
+        assert!(second.flush().is_err(), "case {number}");
+        try_append(&first).unwrap();
+        assert_eq!(manager.directory_ids(), [disks.ids[0]]);
+        let failures = manager.failures();
+        assert_eq!((failures.len(), failures[0].0), (1, Some(disks.ids[1])));
+        assert_eq!(failures[0].1.cause.raw_os_error(), Some(errno));
+        let name = TopicPartition::new("t", 1);
+        assert!(manager.is_offline(&name) && !manager.is_offline(&TopicPartition::new("t", 0)));
+        // New partitions go elsewhere; nothing is made in its place where it is named.
+        let config = Arc::new(LogConfig::default());
+        let new = TopicPartition::new("t", 2);
+        let refused = manager.get_or_create(&new, ID, Some(disks.ids[1]), Arc::clone(&config), 1).unwrap_err();
+        assert!(matches!(refused, ManagerError::Offline { .. }), "{refused}");
+        let made = manager.get_or_create(&new, ID, None, config, 1).unwrap();
+        assert!(made.dir().starts_with(&disks.paths[0]));
+        // The next start finds all that was acknowledged, and checks what was in the failed directory.
+        manager.close(1).unwrap();
+        drop(manager);
+        let (manager, report) = disks.open();
+        assert_eq!(report.unclean, [disks.paths[1].clone()], "case {number}");
+        assert_eq!(manager.directory_ids(), disks.ids);
+        assert_eq!(manager.get(&name).unwrap().log_end_offset(), Offset::new(1));
+        assert_eq!(manager.get(&TopicPartition::new("t", 0)).unwrap().log_end_offset(), Offset::new(2));
+    }
+}
+
+#[test]
+fn a_directory_that_can_not_be_read_is_left_out() {
+    let disks = TwoDisks::new();
+    let (manager, _) = disks.open();
+    disks.logs(&manager);
+    manager.close(1).unwrap();
+    drop(manager);
+    let aside = disks.paths[1].with_extension("aside");
+    fs::rename(&disks.paths[1], &aside).unwrap();
+    fs::write(&disks.paths[1], "no directory").unwrap();
+    let (manager, report) = disks.open();
+    assert_eq!((report.logs, manager.directory_ids()), (1, vec![disks.ids[0]]));
+    let sizes = manager.sizes();
+    assert_eq!([sizes[0].failed, sizes[1].failed], [false, true]);
+    assert_eq!((sizes[1].total_bytes, sizes[1].logs.len()), (None, 0));
+    manager.close(1).unwrap();
+    drop(manager);
+    fs::remove_file(&disks.paths[1]).unwrap();
+    fs::rename(&aside, &disks.paths[1]).unwrap();
+    assert_eq!(disks.open().1.logs, 2);
 }
 
 #[test]
