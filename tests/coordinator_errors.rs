@@ -220,12 +220,8 @@ impl Asking<'_> {
         };
         let fetch = OffsetFetchRequest { groups: vec![group], ..Default::default() };
         let partition = offset_delete_request::OffsetDeleteRequestPartition::default();
-        let topic = offset_delete_request::OffsetDeleteRequestTopic {
-            name: name.clone(),
-            partitions: vec![partition],
-            ..Default::default()
-        };
-        let delete = OffsetDeleteRequest { group_id: group_id.clone(), topics: vec![topic], ..Default::default() };
+        let topic = offset_delete_request::OffsetDeleteRequestTopic { name: name.clone(), partitions: vec![partition] };
+        let delete = OffsetDeleteRequest { group_id: group_id.clone(), topics: vec![topic] };
         let partition = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default();
         let topic = txn_offset_commit_request::TxnOffsetCommitRequestTopic {
             name,
