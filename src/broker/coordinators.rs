@@ -4,16 +4,17 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::context::{Broker, now};
 use super::controller::Controller;
 use super::coordinator::{Coordinator, TopicLog};
 use super::group_views::GroupViews;
-use super::groups::{GroupConfig, GroupCoordinator, OFFSETS_TOPIC, Shard};
+use super::groups::{GroupConfig, GroupCoordinator, OFFSETS_TOPIC, RegexLookup, Shard};
 use super::metadata_cache::MetadataCache;
 use super::producer_ids::ProducerIds;
+use super::regex_lookups;
 use super::replicas::Replicas;
 use super::share::ShareGroups;
 use super::share_state::{Persister, SHARE_STATE_TOPIC, ShareCoordinator, ShareStateConfig, ShareStateShard};
@@ -29,6 +30,8 @@ use crate::types::Uuid;
 pub(super) struct Coordinators {
     pub(super) groups: Arc<GroupCoordinator>,
     pub(super) group_views: Arc<GroupViews>,
+    /// What groups ask for to be looked up.
+    pub(super) lookups: mpsc::Receiver<Arc<RegexLookup>>,
     pub(super) transactions: Arc<TransactionCoordinator>,
     pub(super) markers: MarkerWriter,
     pub(super) producer_ids: Arc<ProducerIds>,
@@ -47,7 +50,8 @@ impl Coordinators {
     ) -> Self {
         let metadata = controller.cache();
         let group_views = Arc::new(GroupViews::new(Arc::clone(metadata), Arc::clone(replicas)));
-        let groups = Arc::new(group_coordinator(config, topics, &metadata.read(), &group_views));
+        let (to_look_up, lookups) = regex_lookups::queue();
+        let groups = Arc::new(group_coordinator(config, topics, &metadata.read(), (&group_views, to_look_up)));
         let share_coordinator = Arc::new(share_coordinator(config, topics, &metadata.read()));
         let share_states = Persister::new(Arc::clone(&share_coordinator), Arc::clone(metadata));
         let share = (share_states.clone(), Arc::clone(metadata), Arc::clone(replicas), Arc::clone(topics));
@@ -61,7 +65,17 @@ impl Coordinators {
             Arc::clone(&producer_ids),
             Arc::clone(metadata),
         ));
-        Self { groups, group_views, transactions, markers, producer_ids, share, share_coordinator, share_states }
+        Self {
+            groups,
+            group_views,
+            lookups,
+            transactions,
+            markers,
+            producer_ids,
+            share,
+            share_coordinator,
+            share_states,
+        }
     }
 
     /// What of them follows the cluster.
@@ -154,7 +168,7 @@ fn group_coordinator(
     config: &ServerConfig,
     topics: &Arc<Topics>,
     metadata: &MetadataImage,
-    views: &Arc<GroupViews>,
+    (views, to_look_up): (&Arc<GroupViews>, mpsc::Sender<Arc<RegexLookup>>),
 ) -> GroupCoordinator {
     let log = TopicLog::new(OFFSETS_TOPIC, Arc::clone(topics), config.offsets_commit_timeout_ms);
     let partitions = partitions_of(metadata, OFFSETS_TOPIC).unwrap_or(config.offsets_topic_num_partitions);
@@ -165,8 +179,13 @@ fn group_coordinator(
         shard.observe(&views.get());
         shard
     };
-    // Groups ask for no actions.
-    Coordinator::new(Arc::new(log), partitions, shard, |_, _, _| {})
+    // What the queue has no place for is dropped, and asked for again at the group's next heartbeat.
+    let look_up = move |_, lookups: Vec<Arc<RegexLookup>>, _| {
+        for lookup in lookups {
+            let _ = to_look_up.try_send(lookup);
+        }
+    };
+    Coordinator::new(Arc::new(log), partitions, shard, look_up)
 }
 
 /// The coordinator of share groups' states, over the partitions that its topic has or will be made with.

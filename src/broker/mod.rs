@@ -29,6 +29,7 @@ mod metadata_cache;
 mod moves;
 mod partition;
 mod producer_ids;
+mod regex_lookups;
 mod replicas;
 mod router;
 mod server;

@@ -21,6 +21,7 @@ use super::errors::chain;
 use super::fetch_session::FetchSessions;
 use super::listener::{BoundListener, ConnectionLimits};
 use super::moves::Moves;
+use super::regex_lookups;
 use super::replicas::Replicas;
 use super::topics::Topics;
 use super::{flush_schedule, maintenance};
@@ -178,6 +179,7 @@ impl Server {
             dynamic.max_connections_per_ip,
             exceptions(&dynamic.max_connections_per_ip_overrides).await,
         ));
+        let lookups = coordinators.lookups;
         let broker = Arc::new(Broker {
             cluster_id,
             request_memory: MemoryBudget::new(config.queued_max_request_bytes.unwrap_or(DEFAULT_REQUEST_MEMORY_BYTES)),
@@ -201,6 +203,7 @@ impl Server {
         let (stopping, stop) = watch::channel(false);
         let mut tasks = JoinSet::new();
         coordinators::run(&broker, &mut tasks, &stop);
+        tasks.spawn(regex_lookups::run(Arc::clone(&broker), lookups, stop.clone()));
         tasks.spawn(maintenance::run(Arc::clone(&broker), stop.clone()));
         for directory in 0..broker.replicas.logs().directory_count() {
             tasks.spawn(flush_schedule::run(Arc::clone(&broker), directory, stop.clone()));

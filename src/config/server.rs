@@ -184,6 +184,7 @@ server_config! {
     group_consumer_min_heartbeat_interval_ms: Duration,
     group_consumer_min_session_timeout_ms: Duration,
     group_consumer_regex_refresh_interval_ms: Duration,
+    group_coordinator_background_threads: usize,
     group_consumer_session_timeout_ms: Duration,
     group_coordinator_append_linger_ms: Option<Duration>,
     group_coordinator_rebalance_protocols: Vec<String>,

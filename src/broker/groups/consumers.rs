@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::consumer::{self, ConsumerGroup, Fenced, Rebalance, Step};
+use super::consumer::{self, ConsumerGroup, Fenced, Rebalance, RegexLookup, ResolvedRegexes, Step};
 use super::effects::Effects;
 use super::group::{Group, Kind};
 use super::member::Client;
@@ -92,7 +92,7 @@ impl Shard {
             let group = self.consumer_group_mut(id).ok_or(not_found)?;
             let mut step = Step::new(group, &view, now);
             let (answer, fenced) = step.leave(request, classic_max_size)?;
-            effects.records.append(&mut step.records);
+            step.finish(effects);
             if fenced == Fenced::BecomesClassic {
                 self.become_classic(id, Rebalance::Needed, now, effects);
             }
@@ -107,7 +107,7 @@ impl Shard {
         if let Some(group) = self.consumer_group_mut(id) {
             let mut step = Step::new(group, &view, now);
             let answer = step.heartbeat(&request, client, new_topics_at)?;
-            effects.records.append(&mut step.records);
+            step.finish(effects);
             return Ok(answer);
         }
         // A new group, or a classic one that becomes a consumer group. Where the member is refused nothing has happened.
@@ -118,8 +118,8 @@ impl Shard {
         })?;
         let mut step = Step::new(&mut group, &view, now);
         let answer = step.heartbeat(&request, client, new_topics_at)?;
-        let decided = std::mem::take(&mut step.records);
-        effects.records.extend(records.into_iter().chain(decided));
+        effects.records.extend(records);
+        step.finish(effects);
         match self.groups.get_mut(id) {
             Some(old) => {
                 if let Kind::Classic(classic) = &mut old.kind {
@@ -134,6 +134,23 @@ impl Shard {
             }
         }
         Ok(answer)
+    }
+
+    /// A look-up of a group's regular expressions is done.
+    pub(in crate::broker) fn take_resolved(
+        &mut self,
+        lookup: &Arc<RegexLookup>,
+        resolved: ResolvedRegexes,
+        now: Now,
+    ) -> ((), Effects) {
+        let mut effects = Effects::default();
+        let view = Arc::clone(&self.view);
+        if let Some(group) = self.consumer_group_mut(&lookup.group) {
+            let mut step = Step::new(group, &view, now);
+            step.take_resolved(lookup, resolved);
+            step.finish(&mut effects);
+        }
+        ((), effects)
     }
 
     /// The consumer group that a member would be the first of.

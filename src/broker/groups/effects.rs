@@ -1,5 +1,8 @@
 //! What the groups answer later than they are asked.
 
+use std::sync::Arc;
+
+use super::consumer::RegexLookup;
 use crate::broker::coordinator;
 use crate::protocol::messages::{JoinGroupResponse, SyncGroupResponse};
 
@@ -11,4 +14,4 @@ pub(in crate::broker) enum Reply {
 }
 
 /// What a step of the groups leads to.
-pub(in crate::broker) type Effects = coordinator::Effects<Reply>;
+pub(in crate::broker) type Effects = coordinator::Effects<Reply, Arc<RegexLookup>>;

@@ -106,7 +106,7 @@ impl Shard {
         let joined = step
             .check_classic_join(request, id, needs_id)
             .and_then(|()| step.classic_join(request, id, client, new_topics_at, classic_max_size));
-        effects.records.append(&mut step.records);
+        step.finish(effects);
         match joined {
             Ok(joined) => {
                 effects.reply(token, Reply::Join(joined.answer));
@@ -179,7 +179,7 @@ impl Shard {
             Some(Kind::Consumer(group)) => {
                 let mut step = Step::new(group, &view, now);
                 let (answers, fenced) = step.classic_leave(members, classic_max_size);
-                effects.records.append(&mut step.records);
+                step.finish(&mut effects);
                 if fenced == Fenced::BecomesClassic {
                     self.become_classic(id, Rebalance::Needed, now, &mut effects);
                 }
@@ -198,7 +198,7 @@ impl Shard {
         classic.assign(|member, metadata| group.classic_assignment(member, metadata, &view));
         let mut step = Step::new(group, &view, now);
         step.end();
-        effects.records.append(&mut step.records);
+        step.finish(effects);
         effects.records.push(records::group_metadata(id, Some(&classic.to_record())));
         if rebalance == Rebalance::Needed {
             classic.start_rebalance(now, effects);

@@ -29,6 +29,7 @@ mod streams;
 mod transactions;
 
 pub(super) use commits::{Commit, Committer};
+pub(super) use consumer::RegexLookup;
 pub(super) use effects::Reply;
 pub(super) use member::Client;
 pub(super) use modern::{Assignment, ClusterView, Refusal};

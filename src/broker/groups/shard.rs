@@ -1,12 +1,11 @@
 //! The groups of one partition of `__consumer_offsets`, and every command on them: pure, like the groups themselves.
 
 use std::collections::{BTreeSet, HashMap};
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::classic::{ClassicGroup, State, join_error, sync_error};
-use super::consumer::{Change, ConsumerGroup, Fenced, Rebalance, Step};
+use super::consumer::{Change, ConsumerGroup, Fenced, Rebalance, RegexLookup, Step};
 use super::effects::{Effects, Reply};
 use super::group::{Group, Kind};
 use super::member::Client;
@@ -149,7 +148,7 @@ impl Shard {
             Kind::Consumer(group) => {
                 let mut step = Step::new(group, &view, now);
                 step.end();
-                effects.records.append(&mut step.records);
+                step.finish(effects);
             }
             Kind::Share(group) => {
                 let mut step = share::Step::new(group, &view, now);
@@ -210,7 +209,8 @@ impl Shard {
 
 impl Machine for Shard {
     type Reply = Reply;
-    type Action = Infallible;
+    /// Regular expressions to look up; [`Shard::take_resolved`] takes the outcome.
+    type Action = Arc<RegexLookup>;
 
     fn replay(&mut self, record: &Record, producer: Option<Producer>, now: Now) -> Result<(), MalformedRecord> {
         match records::read(record)? {
@@ -318,7 +318,7 @@ impl Machine for Shard {
                 Some(Kind::Consumer(group)) => {
                     let mut step = Step::new(group, &view, now);
                     let fenced = step.advance(classic_max_size);
-                    effects.records.append(&mut step.records);
+                    step.finish(&mut effects);
                     if fenced == Fenced::BecomesClassic {
                         self.become_classic(&id, Rebalance::Needed, now, &mut effects);
                     }

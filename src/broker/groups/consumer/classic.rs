@@ -101,10 +101,11 @@ impl Step<'_> {
             assignor: None,
             client,
         };
+        let looked_up_ms = self.group.modern.subscriptions.looked_up_ms();
         let changed = self.take_said(id, &said, Some(Arc::new(classic)));
-        let resolved = self.refresh_regexes(new_topics_at);
+        self.refresh_regexes(looked_up_ms, new_topics_at);
         let has_subscription_changed = changed.names || changed.regex;
-        self.refresh_epoch(has_subscription_changed || resolved);
+        self.refresh_epoch(has_subscription_changed);
         let stale = self.group.modern.assignment_epoch < self.group.modern.epoch;
         if !downgrade {
             self.refresh_target();

@@ -2,9 +2,10 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use super::lookup::RegexLookup;
 use super::member::{ConsumerMember, MemberState, Owned};
 use super::records::Change;
 use super::{ClusterView, Now, Refusal};
@@ -44,6 +45,8 @@ pub(in crate::broker::groups) struct ConsumerGroup {
     /// There is a record of Kafka 4.0 to be taken back.
     pub(super) has_partition_metadata: bool,
     pub(super) timers: Timers<(String, Due)>,
+    /// The look-up of regular expressions that is under way, if one is: no more than one is at once.
+    pub(super) lookup: Weak<RegexLookup>,
 }
 
 impl ConsumerGroup {
@@ -59,6 +62,7 @@ impl ConsumerGroup {
             classic_protocols: HashMap::new(),
             has_partition_metadata: false,
             timers: Timers::default(),
+            lookup: Weak::new(),
         }
     }
 

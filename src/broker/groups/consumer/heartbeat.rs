@@ -189,6 +189,7 @@ impl Step<'_> {
             check_regex(regex)?;
         }
         let before = found.map(|member| Arc::clone(&member.assigned));
+        let looked_up_ms = self.group.modern.subscriptions.looked_up_ms();
         if request.member_epoch == JOIN_EPOCH
             && let Some(old) = instance.and_then(|instance| self.group.static_member(instance))
         {
@@ -205,8 +206,9 @@ impl Step<'_> {
             client,
         };
         let changed = self.take_said(id, &said, None);
-        let resolved = self.refresh_regexes(new_topics_at);
-        self.refresh_epoch(changed.names || changed.regex_is_resolved || resolved);
+        self.refresh_regexes(looked_up_ms, new_topics_at);
+        // One that is not looked up yet changes the assignment when it is.
+        self.refresh_epoch(changed.names || changed.regex_is_resolved);
         self.refresh_target();
         let target = self.group.modern.target(id);
         let goal = Goal {

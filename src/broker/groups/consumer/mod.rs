@@ -4,7 +4,7 @@
 //! A command decides what is to change and says so as records; [`ConsumerGroup::apply`] takes a record over, the same way when it is
 //! decided as when it is replayed. So what a live group knows is what a replay gives, by construction.
 //!
-//! Start reading at `group.rs` (the state), then `heartbeat.rs` (what a heartbeat leads to) and `reconcile.rs` (one member's next step).
+//! Start reading at `group.rs` (the state), then `heartbeat.rs` (what a heartbeat leads to) and `reconcile.rs` (one member's next step); `lookup.rs` is about regular expressions.
 //! `classic.rs` and `migration.rs` are about members of the classic protocol in a consumer group.
 
 mod classic;
@@ -12,6 +12,7 @@ mod describe;
 mod group;
 mod heartbeat;
 mod leave;
+mod lookup;
 mod member;
 mod migration;
 mod reconcile;
@@ -22,9 +23,13 @@ pub(super) use classic::Rebalance;
 pub(super) use group::ConsumerGroup;
 pub(super) use heartbeat::{check_request, is_leave};
 pub(super) use leave::Fenced;
+pub(in crate::broker) use lookup::{RegexLookup, ResolvedRegexes};
 pub(super) use migration::{check_upgrade, upgrade};
 pub(super) use records::{Change, consumer_record, read_change};
 
+use std::sync::Arc;
+
+use super::effects::Effects;
 use super::modern::{ClusterView, Refusal};
 use crate::broker::coordinator::{Now, Record};
 
@@ -32,14 +37,22 @@ use crate::broker::coordinator::{Now, Record};
 #[derive(Debug)]
 pub(super) struct Step<'a> {
     pub(super) group: &'a mut ConsumerGroup,
-    pub(super) view: &'a ClusterView,
+    pub(super) view: &'a Arc<ClusterView>,
     pub(super) now: Now,
     pub(super) records: Vec<Record>,
+    /// What is to be looked up elsewhere.
+    lookup: Option<Arc<RegexLookup>>,
 }
 
 impl<'a> Step<'a> {
-    pub(super) fn new(group: &'a mut ConsumerGroup, view: &'a ClusterView, now: Now) -> Self {
-        Self { group, view, now, records: Vec::new() }
+    pub(super) fn new(group: &'a mut ConsumerGroup, view: &'a Arc<ClusterView>, now: Now) -> Self {
+        Self { group, view, now, records: Vec::new(), lookup: None }
+    }
+
+    /// What it leads to.
+    pub(super) fn finish(self, effects: &mut Effects) {
+        effects.records.extend(self.records);
+        effects.actions.extend(self.lookup);
     }
 
     /// Decides something.

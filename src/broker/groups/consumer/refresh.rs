@@ -8,43 +8,35 @@ use super::Step;
 use super::member::ConsumerMember;
 use super::records::Change;
 use crate::broker::groups::assignors::{GroupSpec, MemberSpec};
-use crate::broker::groups::modern::{ClusterView, ResolvedRegex, TopicPattern};
+use crate::broker::groups::modern::{ClusterView, ResolvedRegex};
 use crate::types::Uuid;
 
 /// Regular expressions of a group are not looked up more often than this, however fast its members change them (Kafka's number).
 const REGEX_BATCH_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Step<'_> {
-    /// Looks up what the group's regular expressions stand for, if that may have changed. `new_topics_at`: where the metadata stood when a topic
-    /// last came. Returns whether it has changed.
+    /// Asks for a look-up of the group's regular expressions, if what they stand for may have changed and none is under way. `last_ms`: when
+    /// they were last looked up, before this command. `new_topics_at`: where the metadata stood when a topic last came.
     ///
-    /// Kafka does it on another thread and takes the outcome over after its answer, so that its members wait a heartbeat longer. Matching takes time
-    /// in proportion to expressions and topics; the interval between two look-ups bounds what a group can cost.
-    pub(super) fn refresh_regexes(&mut self, new_topics_at: i64) -> bool {
+    /// The outcome comes after the answer: members get the topics at a later heartbeat.
+    pub(super) fn refresh_regexes(&mut self, last_ms: Option<i64>, new_topics_at: i64) {
         let subscriptions = &self.group.modern.subscriptions;
-        if subscriptions.regexes().len() == 0 {
-            return false;
+        if subscriptions.regexes().len() == 0 || self.group.lookup.strong_count() > 0 {
+            return;
+        }
+        let is_over = |since_ms: i64, interval: Duration| {
+            self.now.wall_ms.saturating_sub(since_ms) > i64::try_from(interval.as_millis()).unwrap_or(i64::MAX)
+        };
+        if last_ms.is_some_and(|last_ms| !is_over(last_ms, REGEX_BATCH_INTERVAL)) {
+            return;
         }
         let resolved = subscriptions.all_resolved();
-        if let Some(last) = resolved.values().next() {
-            let age = self.now.wall_ms.saturating_sub(last.timestamp_ms);
-            let is_older = |than: Duration| age > i64::try_from(than.as_millis()).unwrap_or(i64::MAX);
-            let is_complete = resolved.len() == subscriptions.regexes().len();
-            let is_stale = last.version < new_topics_at || is_older(self.view.consumer.regex_refresh_interval);
-            if !is_older(REGEX_BATCH_INTERVAL) || (is_complete && !is_stale) {
-                return false;
-            }
+        let is_complete = resolved.len() == subscriptions.regexes().len();
+        let interval = self.view.consumer.regex_refresh_interval;
+        let is_stale = |last: &ResolvedRegex| last.version < new_topics_at || is_over(last.timestamp_ms, interval);
+        if !is_complete || resolved.values().next().is_some_and(is_stale) {
+            self.ask_for(subscriptions.regexes().cloned().collect());
         }
-        let mut has_changed = false;
-        let regexes: Vec<String> = subscriptions.regexes().cloned().collect();
-        for regex in regexes {
-            let topics = matching(&regex, self.view);
-            let before = self.group.modern.subscriptions.resolved(&regex);
-            has_changed |= before.map(|before| &before.topics).unwrap_or(&BTreeSet::new()) != &topics;
-            let resolved = ResolvedRegex { topics, version: self.view.version, timestamp_ms: self.now.wall_ms };
-            self.put(Change::regex(&regex, &resolved));
-        }
-        has_changed
     }
 
     /// Raises the group's epoch if it is to be raised, or if its topics are others than when it was raised last.
@@ -94,13 +86,6 @@ impl Step<'_> {
             self.put(change);
         }
     }
-}
-
-/// The topics that a regular expression matches.
-fn matching(regex: &str, view: &ClusterView) -> BTreeSet<String> {
-    // It was checked when it came; Kafka's may know a little more than ours.
-    let Ok(pattern) = TopicPattern::new(regex) else { return BTreeSet::new() };
-    view.topics().filter(|topic| pattern.matches(&topic.name)).map(|topic| topic.name.to_string()).collect()
 }
 
 /// Ids of the topics that members subscribe to. Members mostly subscribe to the same ones, and then share them.

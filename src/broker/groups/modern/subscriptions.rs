@@ -94,6 +94,11 @@ impl Subscriptions {
         &self.resolved
     }
 
+    /// When regular expressions were last looked up, in milliseconds since 1970: all of a group are at once.
+    pub(in crate::broker) fn looked_up_ms(&self) -> Option<i64> {
+        self.resolved.values().next().map(|resolved| resolved.timestamp_ms)
+    }
+
     /// The regular expressions in use.
     pub(in crate::broker) fn regexes(&self) -> impl ExactSizeIterator<Item = &String> {
         self.regexes.keys()

@@ -22,6 +22,7 @@ struct ClientSide {
 /// - a replay of the log gives what the coordinator knows, record for record.
 #[test]
 fn any_interleaving_keeps_the_promises() {
+    let mut found = 0;
     for seed in 0..24 {
         println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
@@ -31,15 +32,17 @@ fn any_interleaving_keeps_the_promises() {
         });
         let mut clients: BTreeMap<String, ClientSide> = BTreeMap::new();
         let mut committed: BTreeMap<(String, i32), i64> = BTreeMap::new();
+        // Look-ups of coordinators that were lost since.
+        let mut late = Vec::new();
         for step in 0..200 {
             let context = format!("seed {seed}, step {step}");
             let ids: Vec<String> = clients.keys().cloned().collect();
             let id = if ids.is_empty() { String::new() } else { ids[random.usize(0..ids.len())].clone() };
-            match random.u8(0..20) {
+            match random.u8(0..22) {
                 0 | 1 if clients.len() < 5 => {
                     let id = format!("m{}", random.u8(0..8));
                     let topics = any_topics(&mut random);
-                    let request = if random.u8(0..4) == 0 {
+                    let request = if random.bool() {
                         joining_by_regex(&id, ["a|c", ".*", "b"][random.usize(0..3)])
                     } else {
                         joining(&id, &topics.iter().map(String::as_str).collect::<Vec<_>>())
@@ -70,7 +73,17 @@ fn any_interleaving_keeps_the_promises() {
                     let time = Duration::from_millis(random.u64(0..12_000));
                     world.pass(time);
                 }
+                20 | 21 => match late.pop() {
+                    Some(lookup) if random.bool() => {
+                        let written = world.log.len();
+                        world.end_lookup(&lookup);
+                        assert_eq!(world.log.len(), written, "{context}: a look-up for another coordinator");
+                    }
+                    _ if random.u8(0..8) == 0 => world.lookups.clear(),
+                    _ => world.look_up(),
+                },
                 5 if random.u8(0..4) == 0 => {
+                    late.append(&mut world.lookups);
                     world.shard = world.replayed();
                     let effects = world.shard.loaded(world.now());
                     world.take(effects);
@@ -123,9 +136,11 @@ fn any_interleaving_keeps_the_promises() {
             }
             check(&world, &clients, &committed, &context);
         }
+        found += world.log.iter().filter(|record| record.key.starts_with(&[0, 16]) && record.value.is_some()).count();
         world.pass(Duration::from_secs(3600));
         assert!(["Empty", ""].contains(&world.state().as_str()), "seed {seed}: {}", world.state());
     }
+    assert!(found > 50, "{found} outcomes of look-ups");
 }
 
 /// Goal: whatever members of both protocols do, each request is answered once at most, a group of either kind is what a replay gives, no

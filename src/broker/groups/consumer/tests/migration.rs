@@ -270,6 +270,31 @@ fn a_classic_group_becomes_a_consumer_group_with_its_assignment() {
 }
 
 #[test]
+fn who_upgrades_a_group_may_bring_a_regular_expression() {
+    let mut world = World::new();
+    world.classic_group();
+    let (epoch, owned) = given(&world.send(&joining_by_regex("m1", "b")));
+    assert_eq!((owned, world.kind(), world.lookups.len()), (held(""), "consumer", 1));
+    world.check();
+    world.look_up();
+    world.check();
+    assert_eq!(world.beat("m1", epoch, "").1, Some(held("b0 b1")));
+}
+
+/// Goal: what is found for a group that has become a classic one meanwhile changes nothing.
+#[test]
+fn a_group_that_goes_back_does_not_wait_for_its_look_up() {
+    let mut world = World::new();
+    world.classic_group();
+    world.send(&joining_by_regex("m1", "b"));
+    assert_eq!(world.leave("m1"), ErrorCode::None);
+    assert_eq!((world.kind(), world.lookups.len()), ("classic", 1));
+    let written = world.log.len();
+    world.look_up();
+    assert_eq!((world.kind(), world.log.len()), ("classic", written));
+}
+
+#[test]
 fn classic_groups_that_do_not_become_consumer_groups() {
     let mut world = World::with(|mut view| {
         view.consumer.migration = MigrationPolicy::Downgrade;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::broker::coordinator::{Machine as _, Now, Record, Token};
+use crate::broker::groups::RegexLookup;
 use crate::broker::groups::commits::{Commit, Committer};
 use crate::broker::groups::effects::{Effects, Reply};
 use crate::broker::groups::modern::{ClusterView, TopicView};
@@ -57,6 +58,8 @@ struct World {
     elapsed: Duration,
     log: Vec<Record>,
     replies: HashMap<Token, Reply>,
+    /// Look-ups that are under way.
+    lookups: Vec<Arc<RegexLookup>>,
     topics: BTreeMap<String, usize>,
     version: i64,
     /// Changes each view before it is shown.
@@ -79,6 +82,7 @@ impl World {
             elapsed: Duration::ZERO,
             log: Vec::new(),
             replies: HashMap::new(),
+            lookups: Vec::new(),
             topics: [("a".to_owned(), 3), ("b".to_owned(), 2)].into(),
             version: 0,
             settings,
@@ -115,9 +119,23 @@ impl World {
 
     fn take(&mut self, effects: Effects) {
         self.log.extend(effects.records);
+        self.lookups.extend(effects.actions);
+        assert!(self.lookups.len() < 2, "a group has one look-up at once");
         for (token, reply) in effects.replies {
             assert!(self.replies.insert(token, reply).is_none(), "{token:?} was answered twice");
         }
+    }
+
+    /// The look-up that is under way ends.
+    fn look_up(&mut self) {
+        for lookup in std::mem::take(&mut self.lookups) {
+            self.end_lookup(&lookup);
+        }
+    }
+
+    fn end_lookup(&mut self, lookup: &Arc<RegexLookup>) {
+        let ((), effects) = self.shard.take_resolved(lookup, lookup.run(), self.now());
+        self.take(effects);
     }
 
     fn pass(&mut self, time: Duration) {
