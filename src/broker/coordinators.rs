@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::context::{Broker, now};
 use super::controller::Controller;
-use super::coordinator::{Coordinator, TopicLog};
+use super::coordinator::{Coordinator, TopicLog, largest_record};
 use super::group_views::GroupViews;
 use super::groups::{GroupConfig, GroupCoordinator, OFFSETS_TOPIC, RegexLookup, Shard};
 use super::metadata_cache::MetadataCache;
@@ -197,6 +197,7 @@ fn share_coordinator(config: &ServerConfig, topics: &Arc<Topics>, metadata: &Met
         updates_per_snapshot: config.share_coordinator_snapshot_update_records_per_snapshot,
         cold_interval_ms: i64::try_from(config.share_coordinator_cold_partition_snapshot_interval_ms.as_millis())
             .unwrap_or(i64::MAX),
+        max_record_bytes: largest_record(config),
     };
     let machine = move |partition| ShareStateShard::new(partition, settings);
     Coordinator::new(Arc::new(log), partitions, machine, |_, _, _| {})
@@ -234,12 +235,4 @@ fn group_config(config: &ServerConfig) -> GroupConfig {
 /// How many partitions a topic has, if it is there.
 fn partitions_of(metadata: &MetadataImage, topic: &str) -> Option<i32> {
     i32::try_from(metadata.topic(topic)?.partitions.len()).ok()
-}
-
-/// The largest record that fits in a batch which the log takes (`message.max.bytes`).
-fn largest_record(config: &ServerConfig) -> usize {
-    /// The batch's header, and the lengths within the record.
-    const AROUND_BYTES: usize = 128;
-    let largest_batch = usize::try_from(config.topic_defaults.max_message_bytes).unwrap_or_default();
-    largest_batch.saturating_sub(AROUND_BYTES)
 }

@@ -13,7 +13,7 @@ mod topic_log;
 pub(super) use effects::{Effects, Now, Producer, Record, Token};
 pub(super) use records::MalformedRecord;
 pub(super) use runtime::{Coordinator, Machine, Position};
-pub(super) use topic_log::TopicLog;
+pub(super) use topic_log::{TopicLog, largest_record};
 
 #[cfg(test)]
 mod tests;

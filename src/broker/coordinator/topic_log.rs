@@ -8,6 +8,7 @@ use super::runtime::{Committed, CoordinatorLog, Entry, Position, Replayed};
 use crate::broker::errors::{append_error, chain};
 use crate::broker::partition::{Appended, Partition};
 use crate::broker::topics::Topics;
+use crate::config::ServerConfig;
 use crate::log::{AppendError, ReadLimits, Verification};
 use crate::protocol::ErrorCode;
 use crate::record::{BatchBuilder, BatchHeader, BatchOptions, EndMarker, LogEntry, NewRecord, RecordBatch, entries};
@@ -68,6 +69,14 @@ fn batch_of(records: &[Record], options: &BatchOptions, now_ms: i64) -> Result<(
         taken += 1;
     }
     Ok((batch.build().map_err(|_| ErrorCode::UnknownServerError)?, taken))
+}
+
+/// The largest record that fits in a batch which the log takes (`message.max.bytes`).
+pub(in crate::broker) fn largest_record(config: &ServerConfig) -> usize {
+    /// The batch's header, and the lengths within the record.
+    const AROUND_BYTES: usize = 128;
+    let largest_batch = usize::try_from(config.topic_defaults.max_message_bytes).unwrap_or_default();
+    largest_batch.saturating_sub(AROUND_BYTES)
 }
 
 impl CoordinatorLog for TopicLog {

@@ -68,12 +68,12 @@ impl Shard {
         if let Some(group) = self.streams_group_mut(id) {
             let mut step = Step::new(group, &view, now);
             let beat = if is_leave(request) {
-                Beat { answer: step.leave(request)?, missing_topics: Vec::new() }
+                step.leave(request).map(|answer| Beat { answer, missing_topics: Vec::new() })
             } else {
-                step.heartbeat(request, client, false)?
+                step.heartbeat(request, client, false)
             };
             effects.records.append(&mut step.records);
-            return Ok(beat);
+            return beat;
         }
         if request.member_epoch != JOIN_EPOCH {
             return Err(not_found);

@@ -80,11 +80,6 @@ impl Shard {
     ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
         let view = Arc::clone(&self.view);
         consumer::check_request(request, version, &view)?;
-        let said = request.subscribed_topic_names.iter().flatten().map(|name| name.len() + 2).sum::<usize>()
-            + request.subscribed_topic_regex.as_ref().map_or(0, String::len);
-        if said > self.config.max_record_bytes {
-            return Err(Refusal::too_large());
-        }
         let id = request.group_id.as_str();
         let (new_topics_at, classic_max_size) = (self.new_topics_at, self.config.max_size);
         if consumer::is_leave(request) {
@@ -106,9 +101,9 @@ impl Shard {
         };
         if let Some(group) = self.consumer_group_mut(id) {
             let mut step = Step::new(group, &view, now);
-            let answer = step.heartbeat(&request, client, new_topics_at)?;
+            let answer = step.heartbeat(&request, client, new_topics_at);
             step.finish(effects);
-            return Ok(answer);
+            return answer;
         }
         // A new group, or a classic one that becomes a consumer group. Where the member is refused nothing has happened.
         let (mut group, records) = self.new_consumer_group(&request, now).inspect_err(|refusal| {
@@ -172,6 +167,9 @@ impl Shard {
                 consumer::check_upgrade(classic, &self.view)?;
                 let (group, upgraded) = consumer::upgrade(classic, &self.view, now)?;
                 records.extend(upgraded);
+                if records.iter().any(|record| record.size() > self.config.max_record_bytes) {
+                    return Err(Refusal::too_large());
+                }
                 Ok((group, records))
             }
             Some(_) => Err(self.not_a_consumer_group(id)),

@@ -193,13 +193,22 @@ impl Shard {
     /// Only classic members are left in a consumer group: it goes on as a classic one (online downgrade).
     pub(super) fn become_classic(&mut self, id: &str, rebalance: Rebalance, now: Now, effects: &mut Effects) {
         let (delay, size, view) = (self.config.initial_rebalance_delay, self.config.max_size, Arc::clone(&self.view));
+        let limit = self.config.max_record_bytes;
         let Some(group) = self.consumer_group_mut(id) else { return };
         let mut classic = ClassicGroup::stable(id, group.epoch(), group.downgraded(now), now, delay, size);
         classic.assign(|member, metadata| group.classic_assignment(member, metadata, &view));
+        let record = records::group_metadata(id, Some(&classic.to_record()));
         let mut step = Step::new(group, &view, now);
+        if record.size() > limit {
+            // A classic group is one record, a consumer group one for each member: it can go on as it is.
+            tracing::warn!(group = id, bytes = record.size(), "no record can hold the group as a classic one");
+            step.raise_epoch();
+            step.finish(effects);
+            return;
+        }
         step.end();
         step.finish(effects);
-        effects.records.push(records::group_metadata(id, Some(&classic.to_record())));
+        effects.records.push(record);
         if rebalance == Rebalance::Needed {
             classic.start_rebalance(now, effects);
         }

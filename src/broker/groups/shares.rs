@@ -59,10 +59,6 @@ impl Shard {
         effects: &mut Effects,
     ) -> Result<(ShareGroupHeartbeatResponse, Option<Starting>), Refusal> {
         share::check_request(request)?;
-        let said = request.subscribed_topic_names.iter().flatten().map(|name| name.len() + 2).sum::<usize>();
-        if said > self.config.max_record_bytes {
-            return Err(Refusal::too_large());
-        }
         let view = Arc::clone(&self.view);
         let id = request.group_id.as_str();
         if share::is_leave(request) {
@@ -75,9 +71,9 @@ impl Shard {
         }
         if let Some(group) = self.share_group_mut(id) {
             let mut step = Step::new(group, &view, now);
-            let answer = step.heartbeat(request, client)?;
+            let answer = step.heartbeat(request, client);
             effects.records.append(&mut step.records);
-            return Ok(answer);
+            return answer;
         }
         let mut group = self.new_share_group(id, request.member_epoch == JOIN_EPOCH)?;
         let mut step = Step::new(&mut group, &view, now);

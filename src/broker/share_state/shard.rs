@@ -20,6 +20,12 @@ const NO_LEADER_YET: i32 = 0;
 /// Stands for "as before", or "not to be checked".
 const UNCHANGED: i32 = -1;
 
+/// A batch of states within a record.
+const BATCH_RECORD_BYTES: usize = 20;
+
+/// More than what is in a record besides its group's id and batches.
+const AROUND_BATCHES_BYTES: usize = 128;
+
 /// The broker's settings for these states.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::broker) struct ShareStateConfig {
@@ -27,6 +33,8 @@ pub(in crate::broker) struct ShareStateConfig {
     pub(in crate::broker) updates_per_snapshot: u32,
     /// `share.coordinator.cold.partition.snapshot.interval.ms`
     pub(in crate::broker) cold_interval_ms: i64,
+    /// Largest record that the log takes: what would not fit is refused before anything changes.
+    pub(in crate::broker) max_record_bytes: usize,
 }
 
 /// What is known of a share-partition.
@@ -171,6 +179,9 @@ impl ShareStateShard {
             batches: Vec::new(),
             updates: 0,
         };
+        if records::snapshot(key, Some(&held)).size() > self.config.max_record_bytes {
+            return Err(ErrorCode::UnknownServerError.into());
+        }
         Ok(self.take_snapshot(key, held))
     }
 
@@ -237,7 +248,25 @@ impl ShareStateShard {
             delivery_complete_count: write.delivery_complete_count,
             batches: combine(&[], &write.batches, write.start_offset),
         };
+        self.check_size(key, held, &update)?;
         Ok(self.change(key, update, now))
+    }
+
+    /// Whether the log takes a state with an update in it: both are one record.
+    ///
+    /// # Errors
+    /// It does not.
+    fn check_size(&self, key: &SharePartitionKey, held: &Held, update: &Update) -> Result<(), Refused> {
+        // Where batches overlap each may become three.
+        let most = held.batches.len().saturating_add(update.batches.len().saturating_mul(3));
+        let estimate = most.saturating_mul(BATCH_RECORD_BYTES).saturating_add(key.group.len());
+        if estimate.saturating_add(AROUND_BATCHES_BYTES) <= self.config.max_record_bytes {
+            return Ok(());
+        }
+        let mut next = held.clone();
+        next.apply(update);
+        let size = records::snapshot(key, Some(&next)).size().max(records::update(key, update).size());
+        if size > self.config.max_record_bytes { Err(ErrorCode::UnknownServerError.into()) } else { Ok(()) }
     }
 
     /// Ends a share-partition's state; that there was none is fine.

@@ -9,7 +9,8 @@ use crate::broker::coordinator::{Machine, Now, Record};
 use crate::protocol::ErrorCode;
 use crate::types::Offset;
 
-const CONFIG: ShareStateConfig = ShareStateConfig { updates_per_snapshot: 2, cold_interval_ms: 1000 };
+const CONFIG: ShareStateConfig =
+    ShareStateConfig { updates_per_snapshot: 2, cold_interval_ms: 1000, max_record_bytes: 1000 };
 
 fn at(wall_ms: i64) -> Now {
     Now { wall_ms, steady: Instant::now() }
@@ -60,6 +61,7 @@ impl Fixture {
         for from in [0, from] {
             let replayed = self.replayed(from);
             assert_eq!(replayed.known(), self.shard.known(), "replayed from {from}");
+            assert_eq!(snapshots(&replayed), snapshots(&self.shard), "replayed from {from}");
         }
     }
 
@@ -78,6 +80,11 @@ impl Fixture {
         self.append(effects);
         Ok(read)
     }
+}
+
+/// The records that would make the same states anew.
+fn snapshots(shard: &ShareStateShard) -> Vec<Record> {
+    shard.known().0.iter().map(|(key, held)| super::records::snapshot(key, Some(held))).collect()
 }
 
 fn batch(first: i64, last: i64, state: DeliveryState, count: i16) -> StateBatch {
@@ -112,6 +119,32 @@ fn a_state_is_told_as_it_was_written() {
     assert_eq!(f.shard.summary(&key).unwrap(), summary);
     assert_eq!(f.write(&key, write(-1, &[])).unwrap(), ["update"], "counted anew since the snapshot");
     assert_eq!(f.read(&key, 5).unwrap().start_offset, 15, "-1 leaves the start as it was");
+    f.check_replay();
+}
+
+/// Goal: no state becomes larger than the log's largest record: that would cost all others of the partition their coordinator.
+#[test]
+fn a_state_that_no_record_can_hold_is_refused() {
+    let mut f = Fixture::new();
+    let key = key("g");
+    f.initialize(&key, 1, 0);
+    let one = |n: i64| batch(n * 10, n * 10, DeliveryState::ACKNOWLEDGED, 1);
+    let mut written = 0;
+    while f.write(&key, write(0, &[one(written)])).is_ok() {
+        written += 1;
+        assert!(written < 1000);
+    }
+    assert!(written > 20, "{written}");
+    assert_eq!(f.write(&key, write(0, &[one(written)])), Err(ErrorCode::UnknownServerError));
+    let many: Vec<_> = (0..100).map(one).collect();
+    assert_eq!(f.write(&key, write(0, &many)), Err(ErrorCode::UnknownServerError));
+    assert!(f.log.iter().all(|record| record.size() <= CONFIG.max_record_bytes));
+    f.check_replay();
+    // What is done with makes room.
+    f.write(&key, write(written * 10, &[one(written)])).unwrap();
+    let long = self::key(&"g".repeat(1000));
+    let begun = f.shard.initialize(&long, Initialize { state_epoch: 0, start_offset: 0 }, at(1));
+    assert_eq!(begun.map(drop).map_err(|refused| refused.error), Err(ErrorCode::UnknownServerError));
     f.check_replay();
 }
 

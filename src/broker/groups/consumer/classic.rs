@@ -42,7 +42,7 @@ impl Step<'_> {
     /// JoinGroup. `id` is the member's id, drawn for it if it brought none.
     ///
     /// # Errors
-    /// The refusal; nothing has changed then.
+    /// The refusal, as with [`Step::heartbeat`].
     pub(in crate::broker::groups) fn classic_join(
         &mut self,
         request: &JoinGroupRequest,
@@ -74,9 +74,6 @@ impl Step<'_> {
         }
         let downgrade =
             existing.is_some_and(|member| can_be_replaced_by_classic(self.group, member, self.view, classic_max_size));
-        if let Some(old) = existing.filter(|_| request.member_id.is_empty()).map(|member| member.id.clone()) {
-            self.replace(&old, id);
-        }
         let protocols = request.protocols.iter().map(|protocol| ClassicProtocol {
             name: protocol.name.clone(),
             metadata: protocol.metadata.clone(),
@@ -101,19 +98,29 @@ impl Step<'_> {
             assignor: None,
             client,
         };
+        let classic = Some(Arc::new(classic));
+        self.check_said(existing.or_else(|| self.group.members.get(id)), id, &said, classic.clone())?;
+        if let Some(old) = existing.filter(|_| request.member_id.is_empty()).map(|member| member.id.clone()) {
+            self.replace(&old, id)?;
+        }
         let looked_up_ms = self.group.modern.subscriptions.looked_up_ms();
-        let changed = self.take_said(id, &said, Some(Arc::new(classic)));
+        let changed = self.take_said(id, &said, classic);
         self.refresh_regexes(looked_up_ms, new_topics_at);
         let has_subscription_changed = changed.names || changed.regex;
         self.refresh_epoch(has_subscription_changed);
         let stale = self.group.modern.assignment_epoch < self.group.modern.epoch;
+        let member = self.group.member(id)?;
+        let (session, rebalance) = (member.classic_session_timeout().unwrap_or_default(), member.rebalance_timeout());
+        self.group.timers.cancel(&(id.to_owned(), Due::ClassicJoin));
+        self.group.timers.set((id.to_owned(), Due::Session), self.now.after(session));
+        self.group.timers.set((id.to_owned(), Due::ClassicSync), self.now.after(rebalance));
         if !downgrade {
-            self.refresh_target();
+            self.refresh_target()?;
         }
         if !(downgrade && stale) {
             let target = self.group.modern.target(id);
             let epoch = self.group.modern.assignment_epoch;
-            self.reconcile(id, &Goal { epoch, target: &target, has_subscription_changed, owned: Some(&owned) });
+            self.reconcile(id, &Goal { epoch, target: &target, has_subscription_changed, owned: Some(&owned) })?;
         }
         let member = self.group.member(id)?;
         let answer = JoinGroupResponse {
@@ -123,10 +130,6 @@ impl Step<'_> {
             protocol_name: Some(first.name.clone()),
             ..Default::default()
         };
-        let (session, rebalance) = (member.classic_session_timeout().unwrap_or_default(), member.rebalance_timeout());
-        self.group.timers.cancel(&(id.to_owned(), Due::ClassicJoin));
-        self.group.timers.set((id.to_owned(), Due::Session), self.now.after(session));
-        self.group.timers.set((id.to_owned(), Due::ClassicSync), self.now.after(rebalance));
         let becomes_classic = downgrade.then_some(if stale { Rebalance::Needed } else { Rebalance::NotNeeded });
         Ok(Joined { answer, becomes_classic })
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::group::{ConsumerGroup, Due};
 use super::member::ConsumerMember;
 use super::reconcile::{Goal, check_known_state};
-use super::records::Change;
+use super::records::{Change, consumer_record};
 use super::{ClusterView, Refusal, Step};
 use crate::broker::groups::assignors::Assignor;
 use crate::broker::groups::member::Client;
@@ -85,6 +85,44 @@ pub(super) struct Said<'a> {
     pub(super) regex: Option<&'a str>,
     pub(super) assignor: Option<&'a str>,
     pub(super) client: &'a Client,
+}
+
+impl Said<'_> {
+    /// The member as it is when this is taken over.
+    fn of(
+        &self,
+        old: Option<&ConsumerMember>,
+        id: &str,
+        classic: Option<Arc<ClassicMemberMetadata>>,
+    ) -> ConsumerMember {
+        let mut member = old.cloned().unwrap_or_else(|| ConsumerMember::new(id));
+        if member.id != id {
+            id.clone_into(&mut member.id);
+        }
+        let text = |slot: &mut Option<String>, said: Option<&str>| {
+            if let Some(said) = said.filter(|said| slot.as_deref() != Some(said)) {
+                *slot = Some(said.to_owned());
+            }
+        };
+        text(&mut member.instance_id, self.instance_id);
+        text(&mut member.rack_id, self.rack_id);
+        text(&mut member.assignor, self.assignor);
+        text(&mut member.topic_regex, self.regex);
+        if self.rebalance_timeout_ms != -1 {
+            member.rebalance_timeout_ms = self.rebalance_timeout_ms;
+        }
+        if member.client != *self.client {
+            member.client = self.client.clone();
+        }
+        if let Some(topics) = self.topics {
+            let topics: BTreeSet<String> = topics.iter().cloned().collect();
+            if topics != *member.topics {
+                member.topics = Arc::new(topics);
+            }
+        }
+        member.classic = classic;
+        member
+    }
 }
 
 /// Whether a member's subscription changed, by name or by regular expression.
@@ -169,7 +207,7 @@ impl Step<'_> {
     /// A member joins or goes on.
     ///
     /// # Errors
-    /// The refusal; nothing has changed then.
+    /// The refusal. Nothing has changed then, unless it is the assignment that is too large for the log: the member is in the group without.
     pub(in crate::broker::groups) fn heartbeat(
         &mut self,
         request: &ConsumerGroupHeartbeatRequest,
@@ -190,12 +228,6 @@ impl Step<'_> {
         }
         let before = found.map(|member| Arc::clone(&member.assigned));
         let looked_up_ms = self.group.modern.subscriptions.looked_up_ms();
-        if request.member_epoch == JOIN_EPOCH
-            && let Some(old) = instance.and_then(|instance| self.group.static_member(instance))
-        {
-            let old = old.id.clone();
-            self.replace(&old, id);
-        }
         let said = Said {
             instance_id: instance,
             rack_id: request.rack_id.as_deref(),
@@ -205,11 +237,21 @@ impl Step<'_> {
             assignor: request.server_assignor.as_deref(),
             client,
         };
+        self.check_said(found, id, &said, None)?;
+        if request.member_epoch == JOIN_EPOCH
+            && let Some(old) = instance.and_then(|instance| self.group.static_member(instance))
+        {
+            let old = old.id.clone();
+            self.replace(&old, id)?;
+        }
         let changed = self.take_said(id, &said, None);
         self.refresh_regexes(looked_up_ms, new_topics_at);
         // One that is not looked up yet changes the assignment when it is.
         self.refresh_epoch(changed.names || changed.regex_is_resolved);
-        self.refresh_target();
+        let settings = self.view.settings_of(&self.group.id);
+        let timing = &self.view.consumer.timing;
+        self.group.timers.set((id.to_owned(), Due::Session), self.now.after(timing.session_timeout(settings)));
+        self.refresh_target()?;
         let target = self.group.modern.target(id);
         let goal = Goal {
             epoch: self.group.modern.assignment_epoch,
@@ -217,10 +259,7 @@ impl Step<'_> {
             has_subscription_changed: changed.names || changed.regex,
             owned: request.topic_partitions.as_deref(),
         };
-        self.reconcile(id, &goal);
-        let settings = self.view.settings_of(&self.group.id);
-        let timing = &self.view.consumer.timing;
-        self.group.timers.set((id.to_owned(), Due::Session), self.now.after(timing.session_timeout(settings)));
+        self.reconcile(id, &goal)?;
 
         let member = self.group.member(id)?;
         let is_full = request.rebalance_timeout_ms != -1
@@ -236,6 +275,23 @@ impl Step<'_> {
         })
     }
 
+    /// Whether what a member says of itself can be written.
+    ///
+    /// # Errors
+    /// It is too large.
+    pub(super) fn check_said(
+        &self,
+        old: Option<&ConsumerMember>,
+        id: &str,
+        said: &Said<'_>,
+        classic: Option<Arc<ClassicMemberMetadata>>,
+    ) -> Result<(), Refusal> {
+        let member = said.of(old, id, classic);
+        let is_same = old.is_some_and(|old| *old == member);
+        let size = || consumer_record(&self.group.id, &Change::member(&member)).size();
+        if is_same || size() <= self.view.max_record_bytes.0 { Ok(()) } else { Err(Refusal::too_large()) }
+    }
+
     /// Takes over what a member says of itself.
     pub(super) fn take_said(
         &mut self,
@@ -244,34 +300,15 @@ impl Step<'_> {
         classic: Option<Arc<ClassicMemberMetadata>>,
     ) -> Changed {
         let old = self.group.members.get(id);
-        let mut member = old.cloned().unwrap_or_else(|| ConsumerMember::new(id));
-        let text = |slot: &mut Option<String>, said: Option<&str>| {
-            if let Some(said) = said.filter(|said| slot.as_deref() != Some(said)) {
-                *slot = Some(said.to_owned());
-            }
+        let member = said.of(old, id, classic);
+        let new = ConsumerMember::new(id);
+        let before = old.unwrap_or(&new);
+        let old_regex = before.regex().map(str::to_owned);
+        let mut changed = Changed {
+            names: member.topics != before.topics,
+            regex: member.topic_regex != before.topic_regex,
+            regex_is_resolved: false,
         };
-        let mut changed = Changed::default();
-        text(&mut member.instance_id, said.instance_id);
-        text(&mut member.rack_id, said.rack_id);
-        text(&mut member.assignor, said.assignor);
-        if said.rebalance_timeout_ms != -1 {
-            member.rebalance_timeout_ms = said.rebalance_timeout_ms;
-        }
-        if member.client != *said.client {
-            member.client = said.client.clone();
-        }
-        if let Some(topics) = said.topics {
-            let topics: BTreeSet<String> = topics.iter().cloned().collect();
-            if topics != *member.topics {
-                changed.names = true;
-                member.topics = Arc::new(topics);
-            }
-        }
-        let old_regex = member.regex().map(str::to_owned);
-        let before = member.topic_regex.clone();
-        text(&mut member.topic_regex, said.regex);
-        member.classic = classic;
-        changed.regex = member.topic_regex != before;
         if old.is_some_and(|old| *old == member) {
             return changed;
         }
@@ -293,19 +330,19 @@ impl Step<'_> {
     }
 
     /// A static member comes back under a new id: it takes the place of the old one.
-    pub(super) fn replace(&mut self, old: &str, id: &str) {
-        let Some(mut member) = self.group.members.get(old).cloned() else { return };
+    ///
+    /// # Errors
+    /// Its id is too large; nothing has changed then.
+    pub(super) fn replace(&mut self, old: &str, id: &str) -> Result<(), Refusal> {
+        let Some(mut member) = self.group.members.get(old).cloned() else { return Ok(()) };
         let target = self.group.modern.target(old);
-        for change in Change::member_gone(old) {
-            self.put(change);
-        }
-        self.group.cancel_timers(old);
         id.clone_into(&mut member.id);
         member.epoch = 0;
         member.previous_epoch = 0;
-        self.put(Change::member(&member));
-        self.put(Change::target(id, &target));
-        self.put(Change::current(&member));
+        let new = [Change::member(&member), Change::target(id, &target), Change::current(&member)];
+        self.try_put(Change::member_gone(old).into_iter().chain(new))?;
+        self.group.cancel_timers(old);
+        Ok(())
     }
 }
 

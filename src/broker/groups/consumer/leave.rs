@@ -74,9 +74,14 @@ impl Step<'_> {
         if becomes_classic {
             return Fenced::BecomesClassic;
         }
+        self.raise_epoch();
+        Fenced::Stays
+    }
+
+    /// Somebody is no longer in the group.
+    pub(in crate::broker::groups) fn raise_epoch(&mut self) {
         let hash = self.group.modern.subscriptions.hash(self.view);
         self.put(Change::epoch(self.group.modern.epoch.saturating_add(1), hash));
-        Fenced::Stays
     }
 
     /// Shuts out who has let its time pass; whether something else has become of the group.

@@ -65,8 +65,15 @@ impl Step<'_> {
             }
             let before = subscriptions.resolved(&regex).map(|before| &before.topics);
             let is_other = before.unwrap_or(&BTreeSet::new()) != &resolved.topics;
-            self.put(Change::regex(&regex, &resolved));
-            has_changed |= is_other;
+            match self.try_put([Change::regex(&regex, &resolved)]) {
+                Ok(()) => has_changed |= is_other,
+                Err(_) => tracing::error!(
+                    group = self.group.id,
+                    regex,
+                    topics = resolved.topics.len(),
+                    "a regular expression matches more topics than a record can name"
+                ),
+            }
         }
         self.group.request_refresh();
         self.refresh_epoch(has_changed);

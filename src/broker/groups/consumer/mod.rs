@@ -55,7 +55,22 @@ impl<'a> Step<'a> {
         effects.actions.extend(self.lookup);
     }
 
-    /// Decides something.
+    /// Decides all of this; or nothing, where the log would not take a record of it: that must not cost other groups the coordinator.
+    ///
+    /// # Errors
+    /// A record is too large.
+    fn try_put(&mut self, changes: impl IntoIterator<Item = Change>) -> Result<(), Refusal> {
+        let changes: Vec<Change> = changes.into_iter().collect();
+        let records: Vec<Record> = changes.iter().map(|change| consumer_record(&self.group.id, change)).collect();
+        if records.iter().any(|record| record.size() > self.view.max_record_bytes.0) {
+            return Err(Refusal::too_large());
+        }
+        self.records.extend(records);
+        changes.into_iter().for_each(|change| self.group.apply(change));
+        Ok(())
+    }
+
+    /// Decides something small.
     fn put(&mut self, change: Change) {
         self.records.push(consumer_record(&self.group.id, &change));
         self.group.apply(change);

@@ -42,15 +42,18 @@ pub(super) fn check_known_state(member: &ConsumerMember, owned: Option<&[TopicPa
 
 impl Step<'_> {
     /// Takes a member a step further, if there is one to take.
-    pub(super) fn reconcile(&mut self, id: &str, goal: &Goal<'_>) {
-        let Some(member) = self.group.members.get(id) else { return };
+    ///
+    /// # Errors
+    /// It would have more than a record can say.
+    pub(super) fn reconcile(&mut self, id: &str, goal: &Goal<'_>) -> Result<(), Refusal> {
+        let Some(member) = self.group.members.get(id) else { return Ok(()) };
         if !goal.has_subscription_changed && member.is_reconciled_to(goal.epoch) {
-            return;
+            return Ok(());
         }
-        let Some(next) = next(self.group, member, goal, self.view) else { return };
-        if next == *member {
-            return;
-        }
+        let Some(next) = next(self.group, member, goal, self.view).filter(|next| next != member) else {
+            return Ok(());
+        };
+        self.try_put([Change::current(&next)])?;
         let timer = (id.to_owned(), Due::Rebalance);
         if next.classic.is_none() {
             if next.state == MemberState::UnrevokedPartitions {
@@ -59,7 +62,7 @@ impl Step<'_> {
                 self.group.timers.cancel(&timer);
             }
         }
-        self.put(Change::current(&next));
+        Ok(())
     }
 }
 

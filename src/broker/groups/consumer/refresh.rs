@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Step;
 use super::member::ConsumerMember;
 use super::records::Change;
+use super::{Refusal, Step};
 use crate::broker::groups::assignors::{GroupSpec, MemberSpec};
 use crate::broker::groups::modern::{ClusterView, ResolvedRegex};
 use crate::types::Uuid;
@@ -55,11 +55,14 @@ impl Step<'_> {
     }
 
     /// Computes a new target assignment, if one is due.
-    pub(super) fn refresh_target(&mut self) {
+    ///
+    /// # Errors
+    /// A member would get more than a record can say. The group stays at its last one.
+    pub(super) fn refresh_target(&mut self) -> Result<(), Refusal> {
         let group = &*self.group;
         let interval = self.view.consumer.timing.assignment_interval(self.view.settings_of(&group.id));
         if !group.modern.is_assignment_due(interval, self.now.wall_ms) {
-            return;
+            return Ok(());
         }
         let mut topics = TopicIds { view: self.view, last: None };
         let members = group.members.values().map(|member| {
@@ -82,9 +85,7 @@ impl Step<'_> {
             }
         }
         changes.push(Change::target_epoch(group.modern.epoch, self.now.wall_ms));
-        for change in changes {
-            self.put(change);
-        }
+        self.try_put(changes)
     }
 }
 

@@ -32,4 +32,4 @@ pub(in crate::broker) use subscriptions::ResolvedRegex;
 pub(in crate::broker) use timers::Timers;
 pub(in crate::broker) use view::ClusterView;
 #[cfg(test)]
-pub(in crate::broker) use view::TopicView;
+pub(in crate::broker) use view::{RecordLimit, TopicView};

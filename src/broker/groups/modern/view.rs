@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::config::{ConsumerConfig, ShareConfig};
 use super::hash::{group_hash, topic_hash};
 use super::streams_config::StreamsConfig;
+use crate::broker::coordinator::largest_record;
 use crate::config::{ServerConfig, Settings};
 use crate::metadata::{ConfigResourceType, MetadataImage, TopicImage};
 use crate::types::{NodeId, Uuid};
@@ -49,11 +50,24 @@ impl TopicView {
     }
 }
 
+/// The size of the largest record that a log takes, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::broker) struct RecordLimit(pub(in crate::broker) usize);
+
+impl Default for RecordLimit {
+    /// Nearly Kafka's default of `message.max.bytes`.
+    fn default() -> Self {
+        Self(1 << 20)
+    }
+}
+
 /// The cluster at one moment. It is given to commands as a whole and never changes.
 #[derive(Debug, Default)]
 pub(in crate::broker) struct ClusterView {
     /// Where in the metadata log it stands.
     pub(in crate::broker) version: i64,
+    /// Largest record that the groups' log takes.
+    pub(in crate::broker) max_record_bytes: RecordLimit,
     /// The broker's settings for consumer groups.
     pub(in crate::broker) consumer: ConsumerConfig,
     /// The broker's settings for share groups.
@@ -88,6 +102,7 @@ impl ClusterView {
         let view = Self::new(image.position().offset.get(), image.topics().values().map(topic));
         Self {
             groups: groups.map(|(resource, settings)| (resource.name.clone(), settings.clone())).collect(),
+            max_record_bytes: RecordLimit(largest_record(config)),
             consumer: ConsumerConfig::of(config),
             share: ShareConfig::of(config),
             streams: StreamsConfig::of(config),

@@ -59,7 +59,7 @@ impl Step<'_> {
     /// A member joins or goes on; also tells which states are to begin.
     ///
     /// # Errors
-    /// The refusal; nothing has changed then.
+    /// The refusal. Nothing has changed then, unless it is the assignment that is too large for the log: the member is in the group without.
     pub(in crate::broker::groups) fn heartbeat(
         &mut self,
         request: &ShareGroupHeartbeatRequest,
@@ -68,7 +68,10 @@ impl Step<'_> {
         self.group.check_member(request, self.view)?;
         let id = request.member_id.as_str();
         let before = self.group.members.get(id).map(|member| Arc::clone(&member.assigned));
-        let names_changed = self.take_said(request, client);
+        let names_changed = self.take_said(request, client)?;
+        let settings = self.view.settings_of(&self.group.id);
+        let timing = &self.view.share.timing;
+        self.group.timers.set(id.to_owned(), self.now.after(timing.session_timeout(settings)));
         let to_start = if names_changed || self.group.modern.needs_refresh || !self.group.asked.is_empty() {
             self.group.to_start(&StepTime { view: self.view, now: self.now.steady })
         } else {
@@ -78,13 +81,10 @@ impl Step<'_> {
         // The first assignment can wait until there is something to assign: it is asked for now.
         let waits = !to_start.is_empty() && self.group.assignable(self.view).is_empty();
         if !waits {
-            self.refresh_target();
+            self.refresh_target()?;
         }
-        self.reconcile(id, names_changed);
-        let starting = self.start_states(to_start);
-        let settings = self.view.settings_of(&self.group.id);
-        let timing = &self.view.share.timing;
-        self.group.timers.set(id.to_owned(), self.now.after(timing.session_timeout(settings)));
+        self.reconcile(id, names_changed)?;
+        let starting = self.start_states(to_start)?;
 
         let member = self.group.member(id)?;
         let has_changed = before.is_none_or(|before| before != member.assigned);
@@ -100,7 +100,7 @@ impl Step<'_> {
     }
 
     /// Takes over what a member says of itself; says whether it subscribes to something else than before.
-    fn take_said(&mut self, request: &ShareGroupHeartbeatRequest, client: &Client) -> bool {
+    fn take_said(&mut self, request: &ShareGroupHeartbeatRequest, client: &Client) -> Result<bool, Refusal> {
         let old = self.group.members.get(&request.member_id);
         let mut member = old.cloned().unwrap_or_else(|| ShareMember::new(&request.member_id));
         if request.rack_id.is_some() {
@@ -118,9 +118,9 @@ impl Step<'_> {
             }
         }
         if old != Some(&member) {
-            self.put(Change::member(&member));
+            self.try_put([Change::member(&member)])?;
         }
-        names_changed
+        Ok(names_changed)
     }
 
     /// The group epoch grows when the subscriptions or their topics have changed, or partitions have become assignable.
@@ -142,11 +142,11 @@ impl Step<'_> {
     }
 
     /// Computes a new target assignment, if one is due.
-    fn refresh_target(&mut self) {
+    fn refresh_target(&mut self) -> Result<(), Refusal> {
         let group = &*self.group;
         let interval = self.view.share.timing.assignment_interval(self.view.settings_of(&group.id));
         if !group.modern.is_assignment_due(interval, self.now.wall_ms) {
-            return;
+            return Ok(());
         }
         let nothing = Assignment::new();
         let ids = |names: &BTreeSet<String>| {
@@ -166,17 +166,15 @@ impl Step<'_> {
             }
         }
         changes.push(Change::target_epoch(group.modern.epoch, self.now.wall_ms));
-        for change in changes {
-            self.put(change);
-        }
+        self.try_put(changes)
     }
 
     /// A member gets what it is to have, as far as it subscribes to it.
-    fn reconcile(&mut self, id: &str, names_changed: bool) {
+    fn reconcile(&mut self, id: &str, names_changed: bool) -> Result<(), Refusal> {
         let epoch = self.group.modern.assignment_epoch;
-        let Some(old) = self.group.members.get(id) else { return };
+        let Some(old) = self.group.members.get(id) else { return Ok(()) };
         if old.epoch == epoch && !names_changed {
-            return;
+            return Ok(());
         }
         let mut member = old.clone();
         let subscribes = |topic| self.view.topic_by_id(topic).is_some_and(|topic| member.topics.contains(&*topic.name));
@@ -187,9 +185,7 @@ impl Step<'_> {
             (member.previous_epoch, member.epoch) = (member.epoch, epoch);
         }
         member.assigned = Arc::new(assigned);
-        if member != *old {
-            self.put(Change::current(&member));
-        }
+        if member == *old { Ok(()) } else { self.try_put([Change::current(&member)]) }
     }
 
     /// A heartbeat that takes leave.

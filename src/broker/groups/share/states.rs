@@ -138,9 +138,12 @@ pub(super) struct StepTime<'a> {
 
 impl Step<'_> {
     /// Notes that states are to begin; `None` if there are none that are.
-    pub(super) fn start_states(&mut self, topics: Assignment) -> Option<Starting> {
+    ///
+    /// # Errors
+    /// One record can't name all that the group has states of.
+    pub(super) fn start_states(&mut self, topics: Assignment) -> Result<Option<Starting>, Refusal> {
         if topics.is_empty() {
-            return None;
+            return Ok(None);
         }
         let mut states = self.group.states.clone();
         for (id, partitions) in &topics {
@@ -149,12 +152,14 @@ impl Step<'_> {
             take_out(&mut states.initialized, *id, partitions);
             // Whoever was ending them asks for the end of what there was; what begins now is begun again if that is lost.
             states.deleting.remove(id);
-            self.group.asked.insert(*id, self.now.after(self.view.share.initialize_retry_interval));
         }
         if states != self.group.states {
-            self.put(Change::states(&states));
+            self.try_put([Change::states(&states)])?;
         }
-        Some(Starting { state_epoch: self.group.modern.epoch, topics })
+        let retry_at = self.now.after(self.view.share.initialize_retry_interval);
+        let known = topics.keys().filter(|id| self.view.topic_by_id(**id).is_some());
+        self.group.asked.extend(known.map(|id| (*id, retry_at)));
+        Ok(Some(Starting { state_epoch: self.group.modern.epoch, topics }))
     }
 
     /// Notes that states have begun, or could not: then somebody asks again.
@@ -170,21 +175,22 @@ impl Step<'_> {
             take_out(&mut states.initializing, *id, partitions);
             self.group.asked.remove(id);
         }
-        if states != self.group.states {
-            self.put(Change::states(&states));
+        // A topic with both kinds of partitions is named twice; if that is too much they are asked to begin again.
+        if states != self.group.states && self.try_put([Change::states(&states)]).is_err() {
+            tracing::error!(group = self.group.id, "no record can name all states of the share group");
         }
     }
 
     /// AlterShareGroupOffsets: the states of these partitions begin anew, in a later epoch.
     ///
     /// # Errors
-    /// Members are in the group.
+    /// Members are in the group, or a record can't name all of the states.
     pub(in crate::broker::groups) fn restart_states(&mut self, topics: Assignment) -> Result<Starting, Refusal> {
         self.check_empty()?;
         let hash = self.group.modern.subscriptions.hash(self.view);
         self.put(Change::epoch(self.group.modern.epoch.saturating_add(1), hash));
         let state_epoch = self.group.modern.epoch;
-        Ok(self.start_states(topics).unwrap_or(Starting { state_epoch, topics: Assignment::new() }))
+        Ok(self.start_states(topics)?.unwrap_or(Starting { state_epoch, topics: Assignment::new() }))
     }
 
     /// DeleteShareGroupOffsets and DeleteGroups: notes that the states of these topics are to end (of all, if none are named); gives their

@@ -1,12 +1,15 @@
 //! Share groups step by step: what members get, what is refused, and that a replay gives what is live.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 use super::*;
 use crate::broker::coordinator::records::read_kind;
 use crate::broker::groups::member::Client;
-use crate::broker::groups::modern::{Assignment, TopicView};
+use crate::broker::groups::modern::{Assignment, RecordLimit, TopicView};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::{ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse};
 use crate::types::Uuid;
@@ -63,6 +66,17 @@ impl Fixture {
             (epochs, modern.targets.clone(), group.members.clone(), group.states.clone())
         };
         assert_eq!(known(&replayed), known(&self.group));
+        let own = own_records(&self.group);
+        assert_eq!(own_records(&replayed), own);
+        // And the log says nothing else, once it is compacted.
+        let mut left: BTreeMap<_, _> = BTreeMap::new();
+        for record in &self.log {
+            left.insert(record.key.clone(), record.value.clone());
+        }
+        left.retain(|_, value| value.is_some());
+        for (key, value) in left {
+            assert_eq!(own.get(&key), Some(&value));
+        }
     }
 
     fn beat(
@@ -101,6 +115,22 @@ impl Fixture {
         self.now.wall_ms += seconds as i64 * 1000;
         self.now.steady += Duration::from_secs(seconds);
     }
+}
+
+/// All that a group would write of itself, by its keys: the bytes that make it anew.
+fn own_records(group: &ShareGroup) -> BTreeMap<Bytes, Option<Bytes>> {
+    let modern = &group.modern;
+    let mut changes = vec![
+        Change::epoch(modern.epoch, modern.metadata_hash),
+        Change::target_epoch(modern.assignment_epoch, modern.assigned_ms),
+        Change::states(&group.states),
+    ];
+    for member in group.members.values() {
+        changes.extend([Change::member(member), Change::current(member)]);
+    }
+    changes.extend(modern.targets.iter().map(|(member, target)| Change::target(member, target)));
+    let records = changes.iter().map(|change| records::share_record(&group.id, change));
+    records.map(|record| (record.key, record.value)).collect()
 }
 
 fn given(answer: &ShareGroupHeartbeatResponse) -> Option<Assignment> {
@@ -185,6 +215,29 @@ fn requests_that_make_no_sense_are_refused() {
     f.view.share.max_size = 2;
     assert_eq!(f.beat("c", 0, Some(&["t"])).unwrap_err(), ErrorCode::GroupMaxSizeReached);
     assert!(f.beat("a", 0, Some(&["t"])).is_ok(), "who is in may come again");
+}
+
+/// Goal: who subscribes to more than a record can say is told so, and nothing is written that the log would refuse.
+#[test]
+fn subscriptions_and_states_that_could_not_be_written() {
+    let names: Vec<String> = (0..20).map(|n| format!("{}-topic", char::from(b'a' + n))).collect();
+    let topics: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut f = Fixture::new(&topics);
+    f.view.max_record_bytes = RecordLimit(100);
+    assert_eq!(f.beat("a", 0, Some(&all)).unwrap_err(), ErrorCode::UnknownServerError);
+    assert!(f.log.is_empty() && f.group.is_empty(), "nothing has happened");
+    // The subscription fits, the states with their topics' ids do not.
+    f.view.max_record_bytes = RecordLimit(300);
+    assert_eq!(f.beat("a", 0, Some(&all)).unwrap_err(), ErrorCode::UnknownServerError);
+    assert_eq!(f.beat("a", 0, Some(&all[..3])).unwrap().1.map(|starting| starting.topics.len()), Some(3));
+    let (answer, _) = f.beat("a", 0, Some(&all[..3])).unwrap();
+    f.beat("a", answer.member_epoch, Some(&all)).unwrap_err();
+    // It is shut out like anybody.
+    f.after(3600);
+    f.step(|step| step.advance());
+    assert!(f.group.is_empty());
+    assert!(f.log.iter().all(|record| record.size() <= 300));
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Step<'_> {
     /// A member joins or goes on. `is_new`: the group comes with it.
     ///
     /// # Errors
-    /// The refusal; nothing has changed then.
+    /// The refusal. Nothing has changed then, unless it is the assignment that is too large for the log: the member is in the group without.
     pub(in crate::broker::groups) fn heartbeat(
         &mut self,
         request: &StreamsGroupHeartbeatRequest,
@@ -127,29 +127,29 @@ impl Step<'_> {
             check_tasks(owned, subtopologies)?;
         }
 
-        // From here on nothing fails.
         let configured = Arc::clone(&looked.configured);
         let before = self.group.members.get(id).map(|member| (member.epoch, Arc::clone(&member.assigned)));
         let was_empty = self.group.members.is_empty();
         let mut statuses = Vec::new();
-        let has_changed = self.take_said(request, client);
+        let has_changed = self.take_said(request, client)?;
+        // From here on nothing fails but an assignment that can't be written.
+        let settings = self.view.settings_of(&self.group.id);
+        let timing = &self.view.streams.timing;
+        self.group.timers.set(Due::Session(id.to_owned()), self.now.after(timing.session_timeout(settings)));
         if let Some(value) = new_topology {
             self.put(Change::Topology(Some(Box::new(value))));
         } else {
             self.tell_if_stale(id, &topology, &mut statuses);
         }
         self.refresh_epoch(has_changed, looked);
-        let settings = self.view.settings_of(&self.group.id);
         if was_empty {
             let delay = self.view.streams.initial_rebalance_delay(settings);
             if !delay.is_zero() {
                 self.group.timers.set_if_absent(Due::FirstAssignment, self.now.after(delay));
             }
         }
-        let (epoch, target) = self.refresh_target(id, &mut statuses);
-        self.reconcile(id, &Goal { epoch, target: &target, owned: owned.as_ref() });
-        let timing = &self.view.streams.timing;
-        self.group.timers.set(Due::Session(id.to_owned()), self.now.after(timing.session_timeout(settings)));
+        let (epoch, target) = self.refresh_target(id, &mut statuses)?;
+        self.reconcile(id, &Goal { epoch, target: &target, owned: owned.as_ref() })?;
         if request.shutdown_application && self.group.shutdown_by.is_none() {
             self.group.shutdown_by = Some(id.to_owned());
         }
@@ -187,7 +187,7 @@ impl Step<'_> {
     }
 
     /// Takes over what a member says of itself. Returns whether that is something new.
-    fn take_said(&mut self, request: &StreamsGroupHeartbeatRequest, client: &Client) -> bool {
+    fn take_said(&mut self, request: &StreamsGroupHeartbeatRequest, client: &Client) -> Result<bool, Refusal> {
         let old = self.group.members.get(&request.member_id);
         let mut member = old.cloned().unwrap_or_else(|| StreamsMember::new(&request.member_id));
         if let Some(rack) = &request.rack_id {
@@ -210,10 +210,10 @@ impl Step<'_> {
         }
         member.client.clone_from(client);
         if old.is_some_and(|old| *old == member) {
-            return false;
+            return Ok(false);
         }
-        self.put(Change::member(&member));
-        true
+        self.try_put([Change::member(&member)])?;
+        Ok(true)
     }
 
     fn tell_if_stale(&self, id: &str, topology: &Topology, statuses: &mut Vec<(Status, String)>) {

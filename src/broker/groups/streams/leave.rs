@@ -63,7 +63,8 @@ impl Step<'_> {
                 }
                 Due::FirstAssignment => {
                     if !self.group.members.is_empty() && self.group.assignment_epoch < self.group.epoch {
-                        self.assign();
+                        // One that can't be written is tried again with the next heartbeat, which is told so.
+                        let _ = self.assign();
                     }
                 }
             }

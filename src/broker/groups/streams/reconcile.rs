@@ -42,16 +42,20 @@ pub(super) fn check_known_state(member: &StreamsMember, owned: Option<&TaskSet>)
 
 impl Step<'_> {
     /// Takes a member a step further, if there is one to take.
-    pub(super) fn reconcile(&mut self, id: &str, goal: &Goal<'_>) {
-        let Some(member) = self.group.members.get(id) else { return };
-        let Some(next) = next(member, goal, &self.group.owners).filter(|next| next != member) else { return };
+    ///
+    /// # Errors
+    /// It would have more than a record can say.
+    pub(super) fn reconcile(&mut self, id: &str, goal: &Goal<'_>) -> Result<(), Refusal> {
+        let Some(member) = self.group.members.get(id) else { return Ok(()) };
+        let Some(next) = next(member, goal, &self.group.owners).filter(|next| next != member) else { return Ok(()) };
+        self.try_put([Change::current(&next)])?;
         let timer = Due::Rebalance(id.to_owned());
         if next.state == MemberState::UnrevokedTasks {
             self.group.timers.set(timer, self.now.after(next.rebalance_timeout()));
         } else {
             self.group.timers.cancel(&timer);
         }
-        self.put(Change::current(&next));
+        Ok(())
     }
 }
 

@@ -65,27 +65,37 @@ impl Step<'_> {
     }
 
     /// Computes a new target assignment, if one is due. What the member is to go to: an epoch and its tasks.
-    pub(super) fn refresh_target(&mut self, member: &str, statuses: &mut Vec<(Status, String)>) -> (i32, Arc<TaskSet>) {
+    ///
+    /// # Errors
+    /// A member would get more than a record can say.
+    pub(super) fn refresh_target(
+        &mut self,
+        member: &str,
+        statuses: &mut Vec<(Status, String)>,
+    ) -> Result<(i32, Arc<TaskSet>), Refusal> {
         if self.group.timers.is_set(&Due::FirstAssignment) {
             let why = "Assignment delayed due to the configured initial rebalance delay.";
             statuses.push((Status::AssignmentDelayed, why.to_owned()));
-            return (self.group.assignment_epoch, Arc::default());
+            return Ok((self.group.assignment_epoch, Arc::default()));
         }
-        if self.group.assignment_epoch < self.group.epoch && !self.assign() {
+        if self.group.assignment_epoch < self.group.epoch && !self.assign()? {
             let why = "Assignment delayed due to the configured assignment interval.";
             statuses.push((Status::AssignmentDelayed, why.to_owned()));
         }
-        (self.group.assignment_epoch, self.group.target(member))
+        Ok((self.group.assignment_epoch, self.group.target(member)))
     }
 
     /// Computes a target assignment, unless it is too soon after the last one. Returns whether it did.
-    pub(super) fn assign(&mut self) -> bool {
+    ///
+    /// # Errors
+    /// A member would get more than a record can say. The group stays at its last one.
+    pub(super) fn assign(&mut self) -> Result<bool, Refusal> {
         let group = &*self.group;
-        let Some(configured) = group.configured.clone() else { return false };
+        let Some(configured) = group.configured.clone() else { return Ok(false) };
         let interval = self.view.streams.timing.assignment_interval(self.view.settings_of(&group.id));
         let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
         if group.assigned_ms != 0 && interval != 0 && self.now.wall_ms < group.assigned_ms.saturating_add(interval) {
-            return false;
+            return Ok(false);
         }
         let nothing = TaskSet::default();
         let members = group.members.values().map(|member| MemberSpec {
@@ -107,9 +117,7 @@ impl Step<'_> {
             }
         }
         changes.push(Change::target_epoch(group.epoch, self.now.wall_ms));
-        for change in changes {
-            self.put(change);
-        }
-        true
+        self.try_put(changes)?;
+        Ok(true)
     }
 }

@@ -134,7 +134,6 @@ fn invalid_regular_expressions() {
 #[test]
 fn a_state_of_a_newer_coordinator() {
     use super::super::super::records;
-    use super::super::records::{Change, consumer_record};
     let mut world = World::new();
     world.join("m1", &["a"]);
     let current = world.log.iter().find_map(|record| match records::read(record).unwrap() {
@@ -154,9 +153,74 @@ fn a_state_of_a_newer_coordinator() {
 
 #[test]
 fn a_subscription_that_could_not_be_written() {
-    let long = "x".repeat(2 << 20);
+    let many: Vec<String> = (0..80_000).map(|n| format!("a-topic-{n:08}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let message = "The request included a message larger than the max message size the server will accept.";
-    refused(&mut World::new(), &joining("m1", &[&long]), ErrorCode::UnknownServerError, message);
+    refused(&mut World::new(), &joining("m1", &many), ErrorCode::UnknownServerError, message);
+}
+
+#[test]
+fn a_member_that_could_not_be_written_stays_as_it_was() {
+    let mut world = small_records();
+    world.send(&static_joining("m1", "i1", &["a"]));
+    let message = "The request included a message larger than the max message size the server will accept.";
+    let long = Some("x".repeat(300));
+    let beat = ConsumerGroupHeartbeatRequest { instance_id: Some("i1".into()), ..beating("m1", 2, "a0 a1 a2") };
+    let larger = ConsumerGroupHeartbeatRequest { rack_id: long.clone(), ..beat.clone() };
+    refused(&mut world, &larger, ErrorCode::UnknownServerError, message);
+    assert_eq!(world.code(&beat), ErrorCode::None);
+    // Nor does it come back under another id with that.
+    world.send(&ConsumerGroupHeartbeatRequest { member_epoch: -2, ..beat });
+    let back = ConsumerGroupHeartbeatRequest { rack_id: long, ..static_joining("m2", "i1", &["a"]) };
+    refused(&mut world, &back, ErrorCode::UnknownServerError, message);
+    assert!(world.member("m1").is_some());
+    assert_eq!(world.code(&static_joining("m2", "i1", &["a"])), ErrorCode::None);
+    world.check();
+}
+
+/// A cluster whose log takes small records only.
+fn small_records() -> World {
+    World::with(|mut view| {
+        view.consumer.timing.assignment_interval.default = Duration::ZERO;
+        view.max_record_bytes = RecordLimit(200);
+        view
+    })
+}
+
+/// Goal: an assignment that no record can say stops its own group, until who asked for it is gone; nothing is written that the log refuses.
+#[test]
+fn an_assignment_that_could_not_be_written() {
+    let mut world = small_records();
+    world.set_topic("c", 100);
+    let message = "The request included a message larger than the max message size the server will accept.";
+    refused(&mut world, &joining("m1", &["c"]), ErrorCode::UnknownServerError, message);
+    assert_eq!(world.shard.list().count(), 0, "a new group does not come into being");
+    assert_eq!(world.join("m1", &["a"]), (2, held("a0 a1 a2")));
+    assert_eq!(world.code(&joining("m2", &["c"])), ErrorCode::UnknownServerError);
+    assert_eq!(world.code(&beating("m1", 2, "a0 a1 a2")), ErrorCode::UnknownServerError);
+    world.check();
+    // It was heard of once, and is shut out like anybody.
+    world.pass(Duration::from_secs(30));
+    assert_eq!(world.code(&beating("m1", 2, "a0 a1 a2")), ErrorCode::UnknownServerError);
+    world.pass(Duration::from_secs(20));
+    assert_eq!(world.beat("m1", 2, "a0 a1 a2"), (4, None));
+    assert!(world.log.iter().all(|record| record.size() <= 200));
+    world.check();
+}
+
+#[test]
+fn a_regular_expression_that_matches_more_than_a_record_can_name() {
+    let mut world = small_records();
+    for n in 0..50 {
+        world.topics.insert(format!("c{n:04}"), 1);
+    }
+    world.look();
+    let both = ConsumerGroupHeartbeatRequest { subscribed_topic_regex: Some("c.*".into()), ..joining("m1", &["a"]) };
+    world.send(&both);
+    world.look_up();
+    assert_eq!(world.beat("m1", 2, "a0 a1 a2"), (2, None), "the group goes on with what it has");
+    assert!(world.log.iter().all(|record| record.size() <= 200));
+    world.check();
 }
 
 #[test]

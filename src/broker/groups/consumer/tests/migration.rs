@@ -342,6 +342,36 @@ fn the_group_is_classic_again_when_the_last_new_member_leaves() {
     assert_eq!(replayed.describe(GROUP).unwrap().members.len(), 1);
 }
 
+/// Goal: a group that is too large for the one record of a classic group stays what it is, and works.
+#[test]
+fn a_group_that_no_record_can_hold_does_not_become_classic() {
+    let mut world = World::new();
+    world.join("m1", &["a"]);
+    let (one, _) = world.classic_member(&["a"]);
+    let (other, _) = world.classic_member(&["a"]);
+    world.shard.config.max_record_bytes = 150;
+    assert_eq!(world.leave("m1"), ErrorCode::None);
+    assert_eq!((world.kind(), world.member("m1").is_none()), ("consumer", true));
+    world.check();
+    assert!(!world.log.iter().any(|record| record.key.starts_with(&[0, 2])));
+    // The others share what it had.
+    for member in [&one, &other, &one, &other] {
+        let generation = world.rejoin(member, &["a"], "");
+        assert!(generation > 0);
+    }
+    assert_eq!(
+        world.describe().members.iter().map(|it| it.assignment.topic_partitions[0].partitions.len()).sum::<usize>(),
+        3
+    );
+    world.check();
+    // One alone fits.
+    world.shard.config.max_record_bytes = 1000;
+    let members = [MemberIdentity { member_id: other.clone(), ..Default::default() }];
+    let effects = world.shard.leave(GROUP, &members, world.now()).1;
+    world.take(effects);
+    assert_eq!(world.kind(), "classic");
+}
+
 #[test]
 fn the_group_is_classic_again_when_the_last_new_member_falls_silent() {
     let mut world = World::new();

@@ -13,11 +13,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
+use super::records::{Change, consumer_record};
 use crate::broker::coordinator::{Machine as _, Now, Record, Token};
 use crate::broker::groups::RegexLookup;
 use crate::broker::groups::commits::{Commit, Committer};
 use crate::broker::groups::effects::{Effects, Reply};
-use crate::broker::groups::modern::{ClusterView, TopicView};
+use crate::broker::groups::group::Kind;
+use crate::broker::groups::modern::{ClusterView, RecordLimit, TopicView};
 use crate::broker::groups::shard::{GroupConfig, Shard};
 use crate::broker::groups::{Client, Committed};
 use crate::protocol::ErrorCode;
@@ -215,6 +219,18 @@ impl World {
         assert_eq!(replayed.describe_consumer_group(GROUP), self.describe());
         assert_eq!(replayed.offsets(GROUP), self.shard.offsets(GROUP));
         assert_eq!(replayed.list().collect::<Vec<_>>(), self.shard.list().collect::<Vec<_>>());
+        let own = own_records(&self.shard);
+        assert_eq!(own_records(&replayed), own);
+        // And the log says nothing else, once it is compacted.
+        let of_these_groups = |record: &&Record| matches!(record.key[..], [0, 3..=8 | 16, ..]);
+        let mut left: HashMap<_, _> = HashMap::new();
+        for record in self.log.iter().filter(of_these_groups) {
+            left.insert(record.key.clone(), record.value.clone());
+        }
+        left.retain(|_, value| value.is_some());
+        for (key, value) in left {
+            assert_eq!(own.get(&key), Some(&value));
+        }
     }
 
     fn commit(&mut self, member: &str, epoch: i32, topic: &str, partition: i32, offset: i64) -> ErrorCode {
@@ -247,6 +263,24 @@ impl World {
             Err(error) => error,
         }
     }
+}
+
+/// All that a group would write of itself, by its keys: the bytes that make it anew.
+fn own_records(shard: &Shard) -> BTreeMap<Bytes, Option<Bytes>> {
+    let Some(Kind::Consumer(group)) = shard.groups.get(GROUP).map(|group| &group.kind) else { return BTreeMap::new() };
+    let modern = &group.modern;
+    let mut changes = vec![
+        Change::epoch(modern.epoch, modern.metadata_hash),
+        Change::target_epoch(modern.assignment_epoch, modern.assigned_ms),
+    ];
+    for member in group.members.values() {
+        changes.extend([Change::member(member), Change::current(member)]);
+    }
+    changes.extend(modern.targets.iter().map(|(member, target)| Change::target(member, target)));
+    let regexes = modern.subscriptions.all_resolved().iter();
+    changes.extend(regexes.map(|(regex, resolved)| Change::regex(regex, resolved)));
+    let records = changes.iter().map(|change| consumer_record(&group.id, change));
+    records.map(|record| (record.key, record.value)).collect()
 }
 
 fn held(text: &str) -> Held {

@@ -1,7 +1,6 @@
 //! What is written, and in which order: Kafka's tools and brokers read it.
 
 use super::super::super::records::{self, Event};
-use super::super::records::Change;
 use super::*;
 
 /// The records since the log had this length, in short.

@@ -79,6 +79,28 @@ fn a_topology_that_no_record_can_hold_is_refused() {
     refused(&mut world, &request, ErrorCode::InvalidRequest, "The topology is too large.");
 }
 
+/// Goal: what a member says of itself, and what it is given, is written only where the log takes it.
+#[test]
+fn members_and_assignments_that_could_not_be_written() {
+    let words = "The request included a message larger than the max message size the server will accept.";
+    let mut world = World::settled();
+    world.max_record_bytes = 1000;
+    world.look();
+    let request = StreamsGroupHeartbeatRequest { process_id: Some("p".repeat(2000)), ..joining("m2") };
+    let written = world.log.len();
+    refused(&mut world, &request, ErrorCode::UnknownServerError, words);
+    assert_eq!((world.log.len(), world.member("m2").is_none()), (written, true));
+    let mut world = World::new();
+    world.max_record_bytes = 1000;
+    world.set_topic("in", 1000);
+    let (epoch, has) = world.join("m1");
+    assert_eq!(has, held(""), "its internal topics are made now");
+    refused(&mut world, &beating("m1", epoch, ""), ErrorCode::UnknownServerError, words);
+    assert!(world.log.iter().all(|record| record.size() <= 1000));
+    world.pass(Duration::from_secs(3600));
+    assert_eq!(world.state(), "Empty");
+}
+
 #[test]
 fn members_of_other_epochs_are_fenced() {
     let mut world = World::settled();

@@ -19,7 +19,7 @@ use crate::broker::coordinator::{Machine as _, Now, Record};
 use crate::broker::groups::commits::{Commit, Committer};
 use crate::broker::groups::effects::{Effects, Reply};
 use crate::broker::groups::group::Kind;
-use crate::broker::groups::modern::{ClusterView, TopicView};
+use crate::broker::groups::modern::{ClusterView, RecordLimit, TopicView};
 use crate::broker::groups::shard::{GroupConfig, Shard};
 use crate::broker::groups::{Client, Committed};
 use crate::config::Settings;
@@ -77,6 +77,7 @@ struct World {
     /// The broker makes the topics that an application needs.
     makes_topics: bool,
     settings: Settings,
+    max_record_bytes: usize,
 }
 
 impl World {
@@ -96,6 +97,7 @@ impl World {
             version: 0,
             makes_topics: true,
             settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            max_record_bytes: 1 << 20,
         };
         world.look();
         world
@@ -107,7 +109,9 @@ impl World {
 
     fn view(&self) -> Arc<ClusterView> {
         let topics = self.topics.iter().map(|(name, partitions)| (name.as_str(), *partitions));
-        Arc::new(view_of(self.version, topics).with_group(GROUP, self.settings.clone()))
+        let mut view = view_of(self.version, topics).with_group(GROUP, self.settings.clone());
+        view.max_record_bytes = RecordLimit(self.max_record_bytes);
+        Arc::new(view)
     }
 
     /// The shard sees the cluster as it is now.
@@ -160,7 +164,8 @@ impl World {
         }
         let client = Client { id: "c".into(), host: "/127.0.0.1".into() };
         let (Beat { answer, missing_topics }, effects) = self.shard.streams_heartbeat(request, &client, self.now());
-        if answer.error_code != 0 {
+        // Whose assignment is too large to be written is in the group without.
+        if answer.error_code != 0 && answer.error_code != ErrorCode::UnknownServerError.code() {
             assert!(effects.records.is_empty(), "refused, and yet something was written");
         }
         self.take(effects);
