@@ -25,21 +25,11 @@ const JOINED: &[(&str, &str)] = &[
 /// Checked, and refused where they say anything else than what is done.
 const ONLY_ONE_WAY: &[&str] = &["process.roles", "security.protocol"];
 
-/// Read although they are not in effect (`*`: all that begin so), as long as the broker does not serve this API.
-const READ_AHEAD: &[(&str, Option<&str>)] = &[
+/// Read although they are not in effect.
+const READ_AHEAD: &[&str] = &[
     // The codec has one level.
-    ("compression.lz4.level", None),
-    // A field of the registration has this name too.
-    ("cordoned.log.dirs", None),
-    ("group.consumer.*", Some("ConsumerGroupHeartbeat")),
+    "compression.lz4.level",
 ];
-
-fn may_be_read_ahead(key: &str, router: &str) -> bool {
-    READ_AHEAD.iter().any(|(name, api)| {
-        let is_meant = name.strip_suffix('*').map_or(key == *name, |prefix| key.starts_with(prefix));
-        is_meant && api.is_none_or(|api| !router.contains(&format!("{api} ")))
-    })
-}
 
 /// Goal: no key is honoured in name only, and none is warned about that works.
 /// Method: a key's field (its name with underscores) is read somewhere outside of `config`, in code that is no test.
@@ -48,13 +38,12 @@ fn keys_that_are_honoured_are_read_and_no_others() {
     let broker = fields_read_in(&["src/broker", "src/cli/server_start", "src/cli/storage"]);
     let log = fields_read_in(&["src/log", "src/broker"]);
     let client = fields_read_in(&["src/client", "src/cli"]);
-    let router = fs::read_to_string("src/broker/router.rs").unwrap();
     let mut wrong = Vec::new();
     let mut judge = |scope: Scope, def: &ConfigDef, is_read: bool| {
         let claims = matches!(def.effect, Effect::Honoured | Effect::AtStart);
         match (claims, is_read) {
             (true, false) => wrong.push(format!("{scope:?} {}: {:?}, but nothing reads it", def.name, def.effect)),
-            (false, true) if !may_be_read_ahead(def.name, &router) => {
+            (false, true) if !READ_AHEAD.contains(&def.name) => {
                 wrong.push(format!("{scope:?} {}: {:?}, but something reads it", def.name, def.effect));
             }
             _ => {}
