@@ -311,6 +311,8 @@ impl Log {
             return Ok(active.clone()); // It is empty, so it is as good as new.
         }
         let rolled = self.try_roll(writer, config, active, base_offset, now_ms);
+        // Also when nothing came of it: a file that was made and removed must not come back.
+        writer.directory_changed = true;
         rolled.map_err(|error| match error {
             // Nothing has changed but that the old segment's indexes have their final form, which hurts nobody.
             LogError::Io { path, source, .. } if is_full(&source) => LogError::Full { path, needed: 0 },
@@ -334,7 +336,6 @@ impl Log {
         let segment = Arc::new(Segment::create(self.place(), base_offset.0, config, now_ms)?);
         writer.snapshots.insert(base_offset.0);
         writer.unsynced_snapshots.push(base_offset.0);
-        writer.directory_changed = true;
         active.set_end_offset(base_offset.0);
         self.view_mut().segments.push(segment.clone());
         self.open_segments.touch(active)?;

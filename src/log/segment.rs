@@ -152,7 +152,11 @@ impl Segment {
         {
             let mut state = segment.state();
             if config.preallocate {
-                file.set_len(u64::from(config.segment_bytes))?;
+                if let Err(error) = file.set_len(u64::from(config.segment_bytes)) {
+                    // The log goes on without it: behind a file of this name no start would look for the records.
+                    place.remove(&file_name(base_offset, extension::LOG))?;
+                    return Err(error);
+                }
                 state.preallocated = true;
             }
             state.offset_index = Some(OffsetIndex::empty(place.clone(), base_offset));
