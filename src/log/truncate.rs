@@ -9,6 +9,7 @@ use super::log::{Log, Writer};
 use super::recovery;
 use super::retention::DeletedFiles;
 use super::segment::Segment;
+use super::txn_index;
 use crate::types::Offset;
 
 impl Log {
@@ -46,6 +47,7 @@ impl Log {
         };
         let Some(last) = last else { return Err(LogError::Closed { dir: self.dir() }) };
         last.truncate_to(offset.0, &config, now_ms)?;
+        txn_index::truncate_to(&self.place(), last.base_offset(), offset.0)?;
         self.positions.clear();
         self.open_segments.clear();
         {

@@ -108,6 +108,14 @@ pub(super) fn rewrite(place: &Place, base_offset: i64, entries: &[AbortedTransac
     place.fs.replace(&place.path(&name), &bytes)
 }
 
+/// Drops the entries of the segment at `base_offset` whose markers are at `offset` or above.
+pub(super) fn truncate_to(place: &Place, base_offset: i64, offset: i64) -> Result<(), LogError> {
+    let Some(mut entries) = read(place, base_offset)?.filter(|entries| !entries.is_empty()) else { return Ok(()) };
+    let before = entries.len();
+    entries.retain(|entry| entry.last_offset.0 < offset);
+    if entries.len() < before { rewrite(place, base_offset, &entries) } else { Ok(()) }
+}
+
 /// Fuzz entry: what was read encodes to the same bytes.
 pub fn fuzz_txn_index(data: &[u8]) {
     if let Some(entries) = parse(data, 0) {
