@@ -111,7 +111,9 @@ impl Segment {
         config: &LogConfig,
     ) -> Result<Option<BatchInfo>, LogError> {
         loop {
-            if let Some(damage) = state.damage.iter().find(|damage| damage.start == scanner.position()) {
+            // A batch with a damaged size leads into the middle of it.
+            let position = scanner.position();
+            if let Some(damage) = state.damage.iter().find(|damage| (damage.start..damage.end).contains(&position)) {
                 scanner.seek(damage.end, damage.to_offset);
             }
             let (min_offset, expected) = (scanner.next_offset(), scanner.expected_offset());
