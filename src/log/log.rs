@@ -190,6 +190,8 @@ impl Log {
         let name = options.dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let place = Arc::new(Place::new(options.fs.clone(), options.dir.clone()));
         let loaded = recovery::load(&place, &options)?;
+        let unsynced_snapshots =
+            if loaded.directory_changed { loaded.snapshots.iter().copied().collect() } else { Vec::new() };
         let unflushed_records = loaded.view.log_end_offset.0.saturating_sub(loaded.view.flushed_end.0);
         let log = Self {
             place: RwLock::new(place),
@@ -198,7 +200,7 @@ impl Log {
             writer: Mutex::new(Writer {
                 producers: loaded.producers,
                 snapshots: loaded.snapshots,
-                unsynced_snapshots: Vec::new(),
+                unsynced_snapshots,
                 unflushed_records,
                 directory_changed: loaded.directory_changed,
                 closed: false,

@@ -203,7 +203,8 @@ impl Loader<'_> {
         let recovered = self.options.shutdown == Shutdown::Unclean || segments.recovered_from.is_some();
         let recovery_point = match self.options.shutdown {
             Shutdown::Clean if !recovered => end,
-            _ => self.options.recovery_point.unwrap_or(Offset::ZERO).min(end),
+            // One behind the end is from before the log was cut, or lost its end: who knows what is on the disk.
+            _ => self.options.recovery_point.filter(|known| *known <= end).unwrap_or(Offset::ZERO),
         };
         let high_watermark = self.options.high_watermark.unwrap_or(start).clamp(start, end);
         let (producers, mut transactions) = self.load_producers(&segments, &mut names, start, end)?;
@@ -234,6 +235,8 @@ impl Loader<'_> {
             // Found in the system's memory: nobody has promised yet that they are on the disk.
             view.due(recovery_point, end);
         }
+        // A process that was killed may have left names and snapshots that only the system's memory has.
+        let directory_changed = directory_changed || recovered;
         Ok(Loaded { view, epochs, producers, snapshots: names.snapshots, directory_changed, report: self.report })
     }
 
@@ -467,6 +470,13 @@ impl Loader<'_> {
     ) -> Result<(ProducerState, Transactions), LogError> {
         // Snapshots of later than where the check began may tell of records that are gone.
         let newest = segments.recovered_from.unwrap_or(end.0);
+        let lost = |finding: &Finding| matches!(finding.kind, FindingKind::Damaged { .. } | FindingKind::Hole { .. });
+        if self.report.findings.iter().any(lost) {
+            // They would be used when a later check begins behind the damage.
+            for offset in names.snapshots.split_off(&newest.saturating_add(1)) {
+                self.place.remove(&file_name(offset, extension::SNAPSHOT))?;
+            }
+        }
         let on_disk = names.snapshots.clone();
         let now_ms = self.options.now_ms;
         let replayed =
