@@ -1,6 +1,7 @@
 //! Tests of whole logs.
 
 mod basics;
+mod crash;
 mod damage;
 mod faults;
 mod model;

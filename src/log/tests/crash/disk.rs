@@ -1,0 +1,330 @@
+//! A disk that breaks, stops or loses its power when told to, and knows what it may have lost then.
+//!
+//! The files are real ones. Of each it is remembered what it held at its last flush and after every write since; of the directory,
+//! which names were flushed and what has happened to names since. After a power cut each page of a file is as it was at the flush or
+//! after any write since, so is the file's size, and each change of names has come through or not.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+
+use crate::log::{Fault, Faults, Operation};
+
+pub(super) const EIO: i32 = 5;
+pub(super) const ENOSPC: i32 = 28;
+
+/// What happens at an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Break {
+    /// It fails with this `errno`, once.
+    Fail(i32),
+    /// A write stores a part, then the disk is full.
+    Short,
+    /// It and all after it fail: the process is gone, a write may have come through in part.
+    Stop,
+}
+
+/// What the disk has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Course {
+    /// Operations until now.
+    pub(super) operations: u64,
+    /// Whether what was planned has happened.
+    pub(super) broke: bool,
+    /// Whether it has stopped.
+    pub(super) stopped: bool,
+}
+
+pub(super) struct Disk {
+    dir: PathBuf,
+    state: Mutex<State>,
+}
+
+struct State {
+    random: fastrand::Rng,
+    /// What is written as a whole or not at all.
+    page: usize,
+    files: HashMap<u64, Content>,
+    names: BTreeMap<String, u64>,
+    flushed_names: BTreeMap<String, u64>,
+    changes: Vec<Change>,
+    course: Course,
+    plan: Option<(u64, Break)>,
+    /// A write was cut short, what is left of it fails.
+    full: bool,
+}
+
+struct Content {
+    /// Keeps the content of a file without a name, and its inode from being used again.
+    open: File,
+    /// What was flushed, and what was there before each change since.
+    versions: Vec<Vec<u8>>,
+}
+
+enum Change {
+    Added(String, u64),
+    Renamed(String, String, u64),
+    Removed(String),
+}
+
+fn bytes_of(file: &File) -> Vec<u8> {
+    let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+impl Disk {
+    /// The disk below the directory of a partition.
+    pub(super) fn new(dir: &Path, seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let page = if random.bool() { 4096 } else { 512 };
+        let state = State {
+            random,
+            page,
+            files: HashMap::new(),
+            names: BTreeMap::new(),
+            flushed_names: BTreeMap::new(),
+            changes: Vec::new(),
+            course: Course { operations: 0, broke: false, stopped: false },
+            plan: None,
+            full: false,
+        };
+        Self { dir: dir.to_owned(), state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Plans a break at the operation that comes after `operations` others.
+    pub(super) fn plan(&self, operations: u64, what: Break) {
+        let mut state = self.state();
+        state.course = Course { operations: state.course.operations, broke: false, stopped: false };
+        state.plan = Some((state.course.operations + operations, what));
+    }
+
+    /// Works as it should from here on; says what has happened.
+    pub(super) fn calm(&self) -> Course {
+        let mut state = self.state();
+        let course = state.course;
+        (state.plan, state.full) = (None, false);
+        state.course = Course { broke: false, stopped: false, ..course };
+        course
+    }
+
+    pub(super) fn course(&self) -> Course {
+        self.state().course
+    }
+
+    /// Flushes all that there is, as one call for a whole file system does.
+    pub(super) fn flush_all(&self) {
+        let mut state = self.state();
+        state.look(&self.dir);
+        for content in state.files.values_mut() {
+            content.flushed();
+        }
+        state.names_flushed();
+    }
+
+    /// Takes the power away: what is left in the directory is what a start may find.
+    pub(super) fn cut_power(&self) {
+        let mut state = self.state();
+        state.look(&self.dir);
+        let names = state.surviving_names();
+        let mut left = Vec::new();
+        for (name, inode) in names {
+            left.push((name, state.surviving_content(inode)));
+        }
+        state.files.clear();
+        state.names.clear();
+        for entry in fs::read_dir(&self.dir).into_iter().flatten() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        for (name, content) in left {
+            fs::write(self.dir.join(name), content).unwrap();
+        }
+        state.look(&self.dir);
+        for content in state.files.values_mut() {
+            content.flushed();
+        }
+        state.names_flushed();
+    }
+}
+
+impl Content {
+    fn flushed(&mut self) {
+        self.versions = vec![bytes_of(&self.open)];
+    }
+
+    /// Notes what is there, before it is changed.
+    fn note(&mut self) {
+        let now = bytes_of(&self.open);
+        if self.versions.last() != Some(&now) {
+            self.versions.push(now);
+        }
+    }
+}
+
+impl State {
+    /// Finds out what has become of the names since the last look: at most one thing.
+    fn look(&mut self, dir: &Path) {
+        let mut names = BTreeMap::new();
+        for entry in fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap()) {
+            let inode = entry.metadata().unwrap().ino();
+            names.insert(entry.file_name().into_string().unwrap(), inode);
+            self.files.entry(inode).or_insert_with(|| {
+                // A new file is empty on the disk until it is flushed.
+                Content { open: File::open(entry.path()).unwrap(), versions: vec![Vec::new()] }
+            });
+        }
+        let mut gone: Vec<(String, u64)> = Vec::new();
+        for (name, inode) in &self.names {
+            if !names.contains_key(name) {
+                gone.push((name.clone(), *inode));
+            }
+        }
+        for (name, inode) in &names {
+            if self.names.get(name) == Some(inode) {
+                continue;
+            }
+            match gone.iter().position(|(_, other)| other == inode) {
+                Some(at) => self.changes.push(Change::Renamed(gone.swap_remove(at).0, name.clone(), *inode)),
+                None => self.changes.push(Change::Added(name.clone(), *inode)),
+            }
+        }
+        self.changes.extend(gone.into_iter().map(|(name, _)| Change::Removed(name)));
+        self.names = names;
+    }
+
+    fn names_flushed(&mut self) {
+        self.flushed_names = self.names.clone();
+        self.changes.clear();
+    }
+
+    fn content_at(&mut self, dir: &Path, path: &Path) -> Option<&mut Content> {
+        let inode = fs::metadata(path).ok()?.ino();
+        if !self.files.contains_key(&inode) {
+            self.look(dir);
+        }
+        self.files.get_mut(&inode)
+    }
+
+    fn surviving_names(&mut self) -> BTreeMap<String, u64> {
+        let mode = self.random.u8(0..4);
+        let prefix = self.random.usize(0..=self.changes.len());
+        let mut names = self.flushed_names.clone();
+        for (at, change) in self.changes.iter().enumerate() {
+            let survives = match mode {
+                0 => false,
+                1 => true,
+                2 => at < prefix,
+                _ => self.random.bool(),
+            };
+            if !survives {
+                continue;
+            }
+            match change {
+                Change::Added(name, inode) => drop(names.insert(name.clone(), *inode)),
+                // One entry of a journal: the file does not lose both names.
+                Change::Renamed(from, to, inode) => {
+                    names.remove(from);
+                    names.insert(to.clone(), *inode);
+                }
+                Change::Removed(name) => drop(names.remove(name)),
+            }
+        }
+        names
+    }
+
+    fn surviving_content(&mut self, inode: u64) -> Vec<u8> {
+        let (random, page) = (&mut self.random, self.page);
+        let content = self.files.get_mut(&inode).unwrap();
+        content.note();
+        let versions = &content.versions;
+        let mode = random.u8(0..6);
+        match mode {
+            0 => return versions.first().unwrap().clone(),
+            1 => return versions.last().unwrap().clone(),
+            _ => {}
+        }
+        let pick = |random: &mut fastrand::Rng| match mode {
+            2 => random.choice([0, versions.len() - 1]).unwrap(),
+            _ => random.usize(0..versions.len()),
+        };
+        let size = versions[pick(random)].len();
+        let mut survived = vec![0; size];
+        for (at, bytes) in survived.chunks_mut(page).enumerate() {
+            let from = versions[pick(random)].get(at * page..).unwrap_or_default();
+            let length = bytes.len().min(from.len());
+            bytes[..length].copy_from_slice(&from[..length]);
+        }
+        survived
+    }
+
+    /// What breaks at this operation.
+    fn break_now(&mut self, operation: Operation) -> Fault {
+        self.course.operations += 1;
+        let is_write = matches!(operation, Operation::Write(_));
+        if self.course.stopped {
+            return Fault::Fail(EIO);
+        }
+        if std::mem::take(&mut self.full) && is_write {
+            return Fault::Fail(ENOSPC);
+        }
+        let Some((_, what)) = self.plan.filter(|(at, _)| self.course.operations > *at) else { return Fault::None };
+        let part = match operation {
+            Operation::Write(length) => self.random.usize(0..=length),
+            _ => 0,
+        };
+        match what {
+            Break::Short if !is_write => return Fault::None,
+            _ => {}
+        }
+        self.plan = None;
+        self.course.broke = true;
+        match what {
+            Break::Fail(errno) => Fault::Fail(errno),
+            Break::Short => {
+                self.full = true;
+                Fault::Short(part.max(1))
+            }
+            Break::Stop => {
+                self.course.stopped = true;
+                if part > 0 { Fault::Short(part) } else { Fault::Fail(EIO) }
+            }
+        }
+    }
+}
+
+impl Faults for Disk {
+    fn before(&self, operation: Operation, path: &Path) -> Fault {
+        let mut state = self.state();
+        match operation {
+            Operation::Read(_) => {}
+            Operation::Write(_) | Operation::SetLen(_) => {
+                if let Some(content) = state.content_at(&self.dir, path) {
+                    content.note();
+                }
+            }
+            Operation::Open if path != self.dir => {
+                state.look(&self.dir);
+                // It may be emptied.
+                if let Some(content) = state.content_at(&self.dir, path) {
+                    content.note();
+                }
+            }
+            _ => state.look(&self.dir),
+        }
+        let fault = state.break_now(operation);
+        if operation == Operation::Sync && fault == Fault::None {
+            if path == self.dir {
+                state.names_flushed();
+            } else if let Some(content) = state.content_at(&self.dir, path) {
+                content.flushed();
+            }
+        }
+        fault
+    }
+}

@@ -1,0 +1,96 @@
+//! What such runs have found, step by step.
+
+use std::sync::{Arc, Mutex};
+
+use crate::log::fs::test_faults::Switch;
+use crate::log::test_support::*;
+use crate::log::{
+    AppendContext, AppendError, AppendOrigin, Fault, Fs, Log, LogConfig, LogError, LogOptions, Operation,
+};
+use crate::types::Offset;
+
+/// A new segment was made and its name not flushed when the process was killed; the next one flushed records in it, but not the name.
+#[test]
+fn names_that_a_killed_process_left_are_flushed_with_the_next_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(dir.path(), &LogConfig::default());
+    append(&log, &batch(NOW, &[b"before"])).unwrap();
+    let (path, switch) = (log.dir(), Arc::new(Switch::default()));
+    drop(log);
+    let fs = Fs::with_faults(switch.clone());
+    let (log, _) = Log::open(LogOptions { fs, ..options(dir.path(), &LogConfig::default()) }).unwrap();
+    let flushed = Arc::new(Mutex::new(0));
+    let count = flushed.clone();
+    switch.set(move |operation, at| {
+        *count.lock().unwrap() += usize::from(operation == Operation::Sync && at == path);
+        Fault::None
+    });
+    append(&log, &batch(NOW, &[b"after"])).unwrap();
+    log.flush().unwrap();
+    assert_eq!(*flushed.lock().unwrap(), 1);
+}
+
+/// A full disk let a new segment be made, but not be preallocated. Smaller appends went on in the old one, and the next start took the
+/// records behind the empty file's base offset for damage.
+#[test]
+fn a_segment_that_can_not_be_preallocated_is_not_left_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig { segment_bytes: 600, preallocate: true, ..LogConfig::default() };
+    let switch = Arc::new(Switch::default());
+    let fs = Fs::with_faults(switch.clone());
+    let (log, _) = Log::open(LogOptions { fs, ..options(dir.path(), &config) }).unwrap();
+    append(&log, &batch(NOW, &[&[1; 200]])).unwrap();
+    switch.set(|operation, _| if operation == Operation::SetLen(600) { Fault::Fail(28) } else { Fault::None });
+    let error = append(&log, &batch(NOW, &[&[2; 400]])).unwrap_err();
+    assert!(matches!(error, AppendError::Storage(LogError::Full { .. })), "{error}");
+    append(&log, &batch(NOW, &[&[3; 100]])).unwrap();
+    let (log, _) = reopen_killed(&log, dir.path());
+    assert_eq!(read_all(&log, 0, 1000), [(0, vec![1; 200]), (1, vec![3; 100])]);
+}
+
+/// The log was cut after its recovery point was noted, and its end taken for flushed because the point lay behind it.
+#[test]
+fn a_recovery_point_behind_the_end_says_nothing_of_what_was_flushed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(dir.path(), &LogConfig::default());
+    append(&log, &batch(NOW, &[b"in the system's memory"])).unwrap();
+    drop(log);
+    let recovery_point = Some(Offset(7));
+    let (log, _) = Log::open(LogOptions { recovery_point, ..options(dir.path(), &LogConfig::default()) }).unwrap();
+    assert_eq!((log.flushed_end(), log.recovery_point(), log.log_end_offset()), (Offset(0), Offset(0), Offset(1)));
+}
+
+/// The marker of an aborted transaction was cut off the log, but not out of the index: readers would have left out its records although
+/// it was committed afterwards.
+#[test]
+fn an_abort_that_is_cut_off_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(dir.path(), &LogConfig::default());
+    let ends = AppendContext { origin: AppendOrigin::Coordinator, ..context(0, NOW) };
+    append(&log, &transactional(3, 0, 0)).unwrap();
+    append_in(&log, &marker(3, 0, false, 0), &ends).unwrap();
+    let (cut, _) = log.truncate_to(Offset(1), NOW).unwrap();
+    assert!(cut);
+    append_in(&log, &marker(3, 0, true, 0), &ends).unwrap();
+    assert_eq!(log.aborted_transactions(Offset(0)..Offset(2)).unwrap(), []);
+}
+
+/// What a power cut had taken was still told by a snapshot of later, which was used once the recovery point had passed it: the producer's
+/// next attempt would have been taken for a duplicate.
+#[test]
+fn producers_of_what_was_lost_are_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig { segment_bytes: 200, ..LogConfig::default() };
+    let (log, _) = open(dir.path(), &config);
+    for sequence in 0..3 {
+        append(&log, &sequenced(7, 0, sequence * 10, 10)).unwrap();
+    }
+    let lost = log.dir().join("00000000000000000010.log");
+    drop(log);
+    std::fs::write(lost, [0; 100]).unwrap();
+    std::fs::write(dir.path().join("topic-0/00000000000000000020.log"), []).unwrap();
+    open(dir.path(), &config);
+    let recovery_point = Some(Offset(20));
+    let (log, _) = Log::open(LogOptions { recovery_point, ..options(dir.path(), &config) }).unwrap();
+    assert_eq!(log.active_producers().unwrap()[0].last_sequence(), 9);
+}

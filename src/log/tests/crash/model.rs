@@ -1,0 +1,332 @@
+//! What the log should be: a list of batches, and what was promised of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bytes::Bytes;
+
+use crate::log::test_support::*;
+use crate::log::{Log, OpenReport, ReadError, ReadLimits};
+use crate::record::{EndMarker, RecordBatch, batches};
+use crate::types::Offset;
+
+/// The bytes of a batch as the log stores them.
+pub(super) fn stored(bytes: &[u8], base_offset: i64, epoch: i32) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
+    bytes[12..16].copy_from_slice(&epoch.to_be_bytes());
+    bytes.into()
+}
+
+pub(super) fn view(bytes: &Bytes) -> RecordBatch<'_> {
+    RecordBatch::new(bytes).unwrap().0
+}
+
+pub(super) fn end_of(bytes: &Bytes) -> i64 {
+    view(bytes).header().next_offset().0
+}
+
+/// How a log was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Closed.
+    Clean,
+    /// Its process is gone; what it wrote is there.
+    Killed,
+    /// So is the power, and what was not flushed may be.
+    PowerCut,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    /// The batches in the log, by base offset; below the log start too.
+    pub(super) batches: BTreeMap<i64, Bytes>,
+    /// All that was ever given to the log.
+    pub(super) written: BTreeSet<(i64, Bytes)>,
+    /// Batches of an append that came to no good end: they may be there, up to any one of them.
+    pub(super) doubtful: Vec<Bytes>,
+    pub(super) start: i64,
+    pub(super) end: i64,
+    /// What is below survives a power cut.
+    pub(super) safe: i64,
+    pub(super) high_watermark: i64,
+    /// What was cut off from this offset on may come back, since that it was cut is not flushed.
+    pub(super) cut_at: Option<i64>,
+    /// The log was begun anew here, and that is not flushed: what was before may come back.
+    pub(super) anew_at: Option<i64>,
+    pub(super) epoch: i32,
+    /// The log start offset in the checkpoint.
+    pub(super) checkpointed_start: i64,
+    /// The offset behind the last batch may be forgotten.
+    pub(super) gap_at_end: bool,
+    /// Batches that were cut off stand beside those that came after them.
+    pub(super) is_mixed: bool,
+    /// The log start fell back to what was noted of it.
+    pub(super) fell_back: bool,
+    /// A power cut has left damage in the log, which stays.
+    pub(super) is_damaged: bool,
+    /// Holes are the ordinary thing in the log.
+    pub(super) is_compacted: bool,
+}
+
+/// What is read of a log.
+pub(super) struct Served {
+    pub(super) batches: BTreeMap<i64, Bytes>,
+    /// Offsets were refused as damaged.
+    pub(super) refused: bool,
+}
+
+pub(super) fn served(log: &Log) -> Served {
+    let mut served = Served { batches: BTreeMap::new(), refused: false };
+    let (mut next, end) = (log.log_start_offset(), log.log_end_offset());
+    while next < end {
+        let limits = ReadLimits { end, max_bytes: 700, at_least_one_batch: true };
+        let piece = match log.read(next, limits) {
+            Ok(piece) => piece,
+            Err(ReadError::Corrupt { .. }) => {
+                served.refused = true;
+                next = next.plus(1);
+                continue;
+            }
+            Err(error) => panic!("reading at {next}: {error}"),
+        };
+        if piece.bytes.is_empty() {
+            break;
+        }
+        for batch in batches(&piece.bytes) {
+            let batch = batch.unwrap();
+            batch.verify_crc().expect("a batch with a wrong checksum is served");
+            let base = batch.header().base_offset.0;
+            let before = served.batches.insert(base, Bytes::copy_from_slice(batch.bytes()));
+            assert!(before.is_none() || served.refused, "offset {base} twice");
+        }
+        assert!(piece.next_offset > next, "reading stands still at {next}");
+        next = piece.next_offset;
+    }
+    served
+}
+
+impl Model {
+    /// Takes a batch as acknowledged.
+    pub(super) fn append(&mut self, bytes: Bytes) {
+        let base = view(&bytes).header().base_offset.0;
+        self.end = end_of(&bytes);
+        self.gap_at_end = false;
+        self.batches.insert(base, bytes);
+    }
+
+    /// The log is cut, or may be.
+    pub(super) fn truncate(&mut self, to: i64) {
+        self.batches.retain(|_, bytes| end_of(bytes) <= to);
+        self.end = to;
+        self.gap_at_end = true;
+        self.high_watermark = self.high_watermark.min(to);
+        let last_end = self.batches.values().next_back().map_or(0, end_of);
+        self.safe = self.safe.min(to).min(last_end.max(self.start));
+        self.cut_at = Some(self.cut_at.map_or(to, |at| at.min(to)));
+    }
+
+    /// All below `end` has been flushed, and the directory.
+    pub(super) fn flushed(&mut self, end: i64) {
+        self.safe = self.safe.max(end);
+        if self.anew_at.is_some_and(|at| at < end) {
+            (self.anew_at, self.cut_at) = (None, None);
+        } else if self.anew_at.is_none() && self.cut_at.is_some_and(|at| at < end) {
+            self.cut_at = None;
+        }
+    }
+
+    /// The log says what the model says, while it is open.
+    pub(super) fn check_open(&mut self, log: &Log) {
+        let offsets = log.offsets();
+        assert_eq!(offsets.log_end_offset.0, self.end, "log end");
+        assert_eq!(offsets.log_start_offset.0, self.start, "log start");
+        assert_eq!(offsets.high_watermark.0, self.high_watermark, "high watermark");
+        let served = served(log);
+        assert!(!served.refused || self.is_damaged, "damage in an open log");
+        assert_eq!(shown(&served.batches), shown(&self.above_start()));
+        assert_eq!(served.batches, self.above_start(), "not the bytes that were written");
+        check_state(log, &served, !self.is_damaged, self);
+    }
+
+    fn above_start(&self) -> BTreeMap<i64, Bytes> {
+        let above = self.batches.iter().filter(|(_, bytes)| end_of(bytes) > self.start);
+        above.map(|(base, bytes)| (*base, bytes.clone())).collect()
+    }
+
+    /// The log holds what it must after it was opened again and nothing that was not written; then the model is what the log is.
+    pub(super) fn check_opened(&mut self, log: &Log, left: Left, report: &OpenReport) {
+        let offsets = log.offsets();
+        let (start, end) = (offsets.log_start_offset.0, offsets.log_end_offset.0);
+        assert!(start <= offsets.last_stable_offset.0);
+        assert!(offsets.last_stable_offset <= offsets.high_watermark);
+        assert!(offsets.high_watermark <= offsets.log_end_offset);
+        assert!(offsets.recovery_point <= offsets.log_end_offset);
+        assert!(start >= self.checkpointed_start, "log start {start} back from {}", self.checkpointed_start);
+        // The names of the first segments may be lost.
+        let raised = start > self.start && left != Left::PowerCut;
+        assert!(!raised, "log start {start}, never raised above {}", self.start);
+        let served = served(log);
+        let context =
+            format!("{left:?}, {start}..{end}, safe {}, start {}, cut {:?}", self.safe, self.start, self.cut_at);
+
+        let promised = if left == Left::PowerCut { self.safe } else { i64::MAX };
+        for (base, bytes) in self.above_start().iter().filter(|(_, bytes)| end_of(bytes) <= promised) {
+            let found = served.batches.get(base);
+            assert_eq!(found, Some(bytes), "offset {base} is gone; {context}; {:?} {report:?}", shown(&served.batches));
+        }
+        for (base, bytes) in &served.batches {
+            assert!(self.written.contains(&(*base, bytes.clone())), "never written: {base}; {context}");
+            let is_current = self.batches.get(base) == Some(bytes) || self.doubtful.contains(bytes);
+            let may_come_back = self.anew_at.is_some() || self.cut_at.is_some_and(|at| end_of(bytes) > at);
+            let came_back = may_come_back && left == Left::PowerCut;
+            assert!(is_current || came_back, "cut off, and there again: {base}; {context}");
+        }
+        let last_end = served.batches.values().next_back().map_or(start, end_of);
+        assert!(end >= last_end);
+        if left != Left::PowerCut {
+            let most = self.doubtful.last().map_or(self.end, end_of).max(self.end);
+            assert!(end <= most, "the log ends at {end}; {context}");
+            let whole = self.doubtful.is_empty() && !self.gap_at_end;
+            assert!(!whole || end == self.end, "the log ends at {end}, not {}; {context}", self.end);
+        }
+        let missing = |(base, bytes): (&i64, &Bytes)| {
+            *base >= self.start.max(start)
+                && end_of(bytes) <= end
+                && *base < last_end
+                && served.batches.get(base) != Some(bytes)
+        };
+        let whole = !self.batches.iter().any(missing) && self.cut_at.is_none();
+        let told = !report.findings.is_empty();
+        let may_be_silent =
+            self.cut_at.is_some() || self.anew_at.is_some() || self.is_compacted || served.refused || self.is_damaged;
+        assert!(whole || told || may_be_silent, "a hole is not told; {context}");
+        assert!(!served.refused || self.is_damaged || left == Left::PowerCut, "damage; {context}");
+        self.is_damaged |= served.refused;
+        self.fell_back |= start < self.start;
+        self.is_mixed |= left == Left::PowerCut && (self.cut_at.is_some() || self.anew_at.is_some());
+        check_state(log, &served, whole && !self.is_damaged, self);
+        self.take_over(log, served, left);
+    }
+
+    fn take_over(&mut self, log: &Log, served: Served, left: Left) {
+        let offsets = log.offsets();
+        (self.start, self.end) = (offsets.log_start_offset.0, offsets.log_end_offset.0);
+        self.high_watermark = offsets.high_watermark.0;
+        self.batches.retain(|_, bytes| end_of(bytes) <= self.start);
+        self.batches.extend(served.batches);
+        self.doubtful.clear();
+        let last_end = self.batches.values().next_back().map_or(self.start, end_of);
+        self.gap_at_end = last_end < self.end;
+        self.safe = self.safe.min(self.end);
+        if left == Left::PowerCut {
+            // What is there was on the disk.
+            self.safe = self.end;
+            (self.cut_at, self.anew_at) = (None, None);
+        }
+    }
+}
+
+fn shown(batches: &BTreeMap<i64, Bytes>) -> Vec<(i64, i64)> {
+    batches.iter().map(|(base, bytes)| (*base, end_of(bytes))).collect()
+}
+
+/// What the batches say of one producer.
+#[derive(Debug, Default)]
+pub(super) struct Producer {
+    pub(super) epoch: i16,
+    /// Last sequence number and last offset of the last batch with records.
+    pub(super) last: Option<(i32, i64)>,
+    pub(super) open_since: Option<i64>,
+}
+
+/// Replays batches: producers, and aborted transactions as producer, first offset and marker.
+pub(super) fn replay<'a>(batches: impl Iterator<Item = &'a Bytes>) -> (HashMap<i64, Producer>, Vec<(i64, i64, i64)>) {
+    let (mut producers, mut aborted) = (HashMap::<i64, Producer>::new(), Vec::new());
+    for bytes in batches {
+        let batch = view(bytes);
+        let header = batch.header();
+        if !header.has_producer_id() {
+            continue;
+        }
+        let producer = producers.entry(header.producer_id.0).or_default();
+        if producer.epoch != header.producer_epoch {
+            *producer = Producer { epoch: header.producer_epoch, last: None, open_since: producer.open_since };
+        }
+        if let Some(marker) = EndMarker::of(&batch) {
+            if let Some(first) = producer.open_since.take().filter(|_| !marker.commit) {
+                aborted.push((header.producer_id.0, first, header.base_offset.0));
+            }
+            continue;
+        }
+        if header.attributes.is_transactional() {
+            producer.open_since.get_or_insert(header.base_offset.0);
+        }
+        producer.last = Some((header.last_sequence(), header.last_offset().0));
+    }
+    (producers, aborted)
+}
+
+/// Epochs, producers and transactions are what the batches say that can be read.
+fn check_state(log: &Log, served: &Served, whole: bool, model: &Model) {
+    let (start, end) = (log.log_start_offset().0, log.log_end_offset().0);
+    for (base, bytes) in served.batches.iter().filter(|(base, _)| **base >= start) {
+        let found = read(log, *base, 1).unwrap();
+        assert_eq!(found.bytes, *bytes, "by the index, offset {base}");
+        // Epochs from before the log start were forgotten, and it was not noted where that was.
+        let forgotten = model.fell_back && log.epochs_known().first().is_none_or(|first| first.start_offset.0 > *base);
+        if !model.is_mixed && !forgotten {
+            let epoch = view(bytes).header().partition_leader_epoch;
+            assert_eq!(log.epoch_at(Offset(*base)), Some(epoch), "epoch of {base}: {:?}", log.epochs_known());
+        }
+    }
+    assert!(log.epochs_known().iter().all(|entry| entry.start_offset.0 <= end), "{:?}", log.epochs_known());
+
+    if model.is_mixed {
+        // Batches of before and after may stand beside each other.
+        return;
+    }
+    let (producers, aborted) = replay(served.batches.values());
+    let known = log.active_producers().unwrap();
+    for (id, producer) in &producers {
+        let entry = known.iter().find(|entry| entry.producer_id.0 == *id);
+        let entry = entry.unwrap_or_else(|| panic!("producer {id} is not known"));
+        assert_eq!(entry.epoch, producer.epoch, "of producer {id}");
+        let last = entry.batches().next_back().map(|last| (last.last_sequence, last.last_offset.0));
+        if producer.last.is_some() {
+            assert_eq!(last, producer.last, "of producer {id}");
+        }
+        if whole && producer.open_since.is_some() {
+            let since = entry.txn_first_offset.map(|offset| offset.0);
+            let before_start = since.is_some_and(|since| since < start);
+            assert!(since == producer.open_since || before_start, "{since:?} of producer {id}: {producer:?}");
+            assert!(log.last_stable_offset().0 <= since.unwrap().max(start));
+        }
+    }
+    for entry in &known {
+        let last = entry.batches().next_back().map_or(-1, |last| last.last_offset.0);
+        assert!(last < end, "producer {} at {last} of a log that ends at {end}", entry.producer_id);
+        let is_served = served.batches.values().any(|bytes| view(bytes).header().last_offset().0 == last);
+        // One that was deleted with its segment is remembered, also when the log start falls back.
+        assert!(
+            last < start || is_served || model.fell_back,
+            "producer {} at {last}, where nothing is",
+            entry.producer_id
+        );
+    }
+
+    let told = log.aborted_transactions(Offset(start)..Offset(end)).unwrap();
+    let told: BTreeSet<_> = told.iter().map(|t| (t.producer_id.0, t.last_offset.0, t.first_offset.0)).collect();
+    for (id, first, marker) in aborted.iter().filter(|(_, first, marker)| *first >= start && *marker >= start) {
+        let begins = |from: &i64| from == first || *from < start || !whole;
+        let is_told = told.iter().any(|(other, last, from)| (other, last) == (id, marker) && begins(from));
+        assert!(is_told, "transaction {id} {first}..={marker} was aborted: {told:?}");
+    }
+    for (id, marker, first) in &told {
+        let is_marker = |bytes: &Bytes| {
+            let batch = view(bytes);
+            batch.header().producer_id.0 == *id && EndMarker::of(&batch).is_some_and(|marker| !marker.commit)
+        };
+        let exists = *marker < start || served.batches.get(marker).is_some_and(is_marker);
+        assert!(exists, "transaction {id} {first}..={marker} was not aborted");
+    }
+}
