@@ -239,8 +239,11 @@ pub(super) struct Producer {
     pub(super) open_since: Option<i64>,
 }
 
-/// Replays batches: producers, and aborted transactions as producer, first offset and marker.
-pub(super) fn replay<'a>(batches: impl Iterator<Item = &'a Bytes>) -> (HashMap<i64, Producer>, Vec<(i64, i64, i64)>) {
+/// Producer, first offset and marker of a transaction.
+type Aborted = (i64, i64, i64);
+
+/// Replays batches: producers, and aborted transactions.
+pub(super) fn replay<'a>(batches: impl Iterator<Item = &'a Bytes>) -> (HashMap<i64, Producer>, Vec<Aborted>) {
     let (mut producers, mut aborted) = (HashMap::<i64, Producer>::new(), Vec::new());
     for bytes in batches {
         let batch = view(bytes);
