@@ -220,11 +220,12 @@ fn try_append(log: &Log) -> Result<(), crate::log::AppendError> {
 #[test]
 fn a_failed_disk_takes_its_directory_with_it_and_no_other() {
     type Try = fn(&LogManager, &Log) -> bool;
+    type Wanted = Box<dyn Fn(Operation) -> bool + Send>;
     let write: Try = |_, log| try_append(log).is_err();
     let flush: Try = |_, log| log.flush().is_err();
     let is_write = |operation| matches!(operation, Operation::Write(_));
     let is_sync = |operation| operation == Operation::Sync;
-    let cases: [(Box<dyn Fn(Operation) -> bool + Send>, i32, Try); 5] = [
+    let cases: [(Wanted, i32, Try); 5] = [
         (Box::new(is_write), ENOSPC, write),
         (Box::new(is_write), EIO, write),
         (Box::new(is_write), EROFS, write),
