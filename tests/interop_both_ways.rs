@@ -7,6 +7,8 @@ mod interop_support;
 mod old_formats;
 mod support;
 
+use std::env;
+
 use interop_support::{BothWays, Facts, Home, KafkaProcess, Node, Quorum, Tools, check_data_directory, check_indexes};
 use support::Broker;
 
@@ -57,7 +59,10 @@ impl End {
     }
 }
 
-/// Three times from Kafka to our broker and back. In each turn there is work that goes on with what the turns before began:
+/// How often there and back, unless `KAFKA_RS_TURNS` asks for more: a turn takes a minute.
+const TURNS: usize = 1;
+
+/// From Kafka to our broker and back, `TURNS` times. In each turn there is work that goes on with what the turns before began:
 /// an idempotent producer's sequence, a transaction that begins with one server and is committed with the next, one that is left open
 /// and aborted by its successor, groups of all kinds, topics that grow and go, configs that change. And all the time there is a
 /// producer that never rests, and groups that read what it writes.
@@ -84,7 +89,8 @@ fn take_turns(home: Home, quorum: Quorum, end: End) {
     let inexact = if end == End::Clean { CLEANED } else { CLEANED_OR_TRIMMED };
     let look = |client: &mut BothWays| client.facts().besides(inexact);
     let mut facts = look(&mut client);
-    for turn in 1..=3 {
+    let turns = env::var("KAFKA_RS_TURNS").map_or(TURNS, |turns| turns.parse().unwrap());
+    for turn in 1..=turns {
         end.kafka(kafka);
         let when = |what: &str| format!("{home:?} {quorum:?} {end:?}, turn {turn}: {what}");
 
@@ -99,18 +105,18 @@ fn take_turns(home: Home, quorum: Quorum, end: End) {
             check_indexes(&node.data());
         }
 
-        kafka = node.kafka(if turn == 3 { WITH_AUTHORIZER } else { &[] });
+        kafka = node.kafka(if turn == turns { WITH_AUTHORIZER } else { &[] });
         let back = look(&mut client);
         found.assert_same(&back.besides(KAFKAS_ALONE), &when("ours to Kafka"));
         facts.about(UNCHANGED_BY_OURS).assert_same(&back.about(UNCHANGED_BY_OURS), &when("what ours does not use"));
         assert_eq!(back.count(&["config CLIENT_METRICS", "interval.ms"]), 2 * turn, "{}", when("client metrics"));
-        if turn == 3 {
+        if turn == turns {
             acls.assert_same(&back.about(&["acl"]), &when("access control entries"));
         }
         client.work(2 * turn);
         facts = look(&mut client);
     }
-    check_work_of_seven_rounds(&facts, home);
+    check_work(&facts, home, 2 * turns + 1);
     assert!(client.unload() > 1000);
     if end == End::Clean {
         kafka.stop();
@@ -119,37 +125,38 @@ fn take_turns(home: Home, quorum: Quorum, end: End) {
 }
 
 /// What the client did over all turns, whoever ran.
-fn check_work_of_seven_rounds(facts: &Facts, home: Home) {
+fn check_work(facts: &Facts, home: Home, rounds: usize) {
     let records = |isolation: &str, topic: &str, key: &str| {
         facts.count(&[&format!("record {isolation} {topic}-"), &format!(" {key} ")])
     };
     // Ten a round in each transaction; of the one that crosses, those of both rounds; the last is still open.
-    assert_eq!(records("read_committed", "transactions", "committed"), 7 * 10);
-    assert_eq!(records("read_committed", "transactions", "across"), 6 * 20);
+    assert_eq!(records("read_committed", "transactions", "committed"), rounds * 10);
+    assert_eq!(records("read_committed", "transactions", "across"), (rounds - 1) * 20);
     assert_eq!(records("read_committed", "transactions", "aborted"), 0);
     assert_eq!(records("read_committed", "transactions", "open"), 0);
-    assert_eq!(records("read_uncommitted", "transactions", "open"), 7 * 10);
+    assert_eq!(records("read_uncommitted", "transactions", "open"), rounds * 10);
     // One producer, never replaced: its epoch is its first, its sequence has no gap.
     assert_eq!(
-        facts.count(&["producer idempotent-0 ", " epoch 0 sequence 349 "]),
+        facts.count(&["producer idempotent-0 ", &format!(" epoch 0 sequence {} ", rounds * 50 - 1)]),
         1,
         "{:?}",
         facts.about(&["producer"])
     );
-    assert_eq!(facts.count(&["offsets idempotent-0 read_committed 0 350"]), 1);
+    assert_eq!(facts.count(&[&format!("offsets idempotent-0 read_committed 0 {}", rounds * 50)]), 1);
     for group in if home == Home::Kafka { &["classic", "consumer"][..] } else { &["classic"] } {
-        let group = format!("group offset {group}-group codecs-0 OffsetAndMetadata{{offset=210,");
+        let group = format!("group offset {group}-group codecs-0 OffsetAndMetadata{{offset={},", rounds * 30);
         assert_eq!(facts.count(&[&group]), 1, "{:?}", facts.about(&["group"]));
     }
     if home == Home::Kafka {
-        assert_eq!(facts.count(&["group offset streams-group idempotent-0 OffsetAndMetadata{offset=350,"]), 1);
+        let streams = format!("group offset streams-group idempotent-0 OffsetAndMetadata{{offset={},", rounds * 50);
+        assert_eq!(facts.count(&[&streams]), 1);
         assert_eq!(facts.count(&["group share-group Share"]), 1);
     }
-    assert_eq!(facts.count(&["group offset simple-group", "set in round 6"]), 1);
+    assert_eq!(facts.count(&["group offset simple-group", &format!("set in round {}", rounds - 1)]), 1);
     assert_eq!(facts.count(&["latest cleaned-0 "]), 8);
     assert_eq!(facts.count(&["topic gone-"]), 1);
-    assert_eq!(facts.count(&["topic round-"]), 7);
-    assert_eq!(facts.count(&["topic growing ", "partitions 7"]), 1);
+    assert_eq!(facts.count(&["topic round-"]), rounds);
+    assert_eq!(facts.count(&["topic growing ", &format!("partitions {rounds}")]), 1);
 }
 
 #[test]
