@@ -165,14 +165,15 @@ fn print_groups(found: &Found, out: &mut Output) -> io::Result<()> {
     }
     let (losses, warnings) = (found.count(Severity::DataLoss), found.count(Severity::Warning));
     out.line(format_args!(
-        "{} partitions, {} segments, {}: {}",
-        found.partitions,
-        found.segments,
+        "{}, {}, {}: {}",
+        counted(found.partitions, "partition"),
+        counted(found.segments, "segment"),
         indicatif::HumanBytes(found.bytes),
         match (losses, warnings) {
             (0, 0) => "nothing wrong".to_owned(),
-            (0, warnings) => format!("{warnings} faults, no records lost"),
-            (losses, warnings) => format!("{losses} places with lost records, {warnings} other faults"),
+            (0, warnings) => format!("{}, no records lost", counted(warnings, "fault")),
+            (losses, warnings) =>
+                format!("records lost in {}, {}", counted(losses, "place"), counted(warnings, "other fault")),
         }
     ))?;
     if losses > 0 {
@@ -181,4 +182,9 @@ fn print_groups(found: &Found, out: &mut Output) -> io::Result<()> {
         out.hint("a start of the broker mends indexes, snapshots and torn ends; directories have to be moved by hand")?;
     }
     Ok(())
+}
+
+/// A number of things: `1 segment`, `2 segments`.
+fn counted(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
