@@ -288,7 +288,7 @@ fn tell(report: &ManagerReport) {
         warn!(error = chain(error), "a checkpoint is damaged and made anew");
     }
     for finding in &report.findings {
-        warn!(path = %finding.path.display(), kind = ?finding.kind, "found when opening the log");
+        warn!("{finding}");
     }
 }
 

@@ -12,7 +12,7 @@ use super::log::{Log, Writer};
 use super::producer_snapshot;
 use super::producer_state::{AppendOrigin, Circumstances, ProducerBatch, ProducerEntry, Staged};
 use super::segment::{AppendFailure, Appended, RollCheck, Segment, is_full};
-use super::txn_index::{self, AbortedTransaction};
+use super::txn_index::AbortedTransaction;
 use super::verification::{Verification, VerificationGuard, VerificationWanted};
 use crate::record::{
     BatchHeader, EndMarker, HEADER_LEN, NO_TIMESTAMP, RecordBatch, Stamp, TimestampType, ValidateOptions,
@@ -351,9 +351,7 @@ impl Log {
                 last_offset: transaction.last_offset,
                 last_stable_offset: self.view().transactions.stable_offset_after(transaction),
             };
-            // Order: before the entry, so that no reader who sees its marker leaves it out.
-            self.view_mut().has_aborted = true;
-            txn_index::append(&self.place(), segment.base_offset(), &entry)?;
+            segment.add_aborted(entry)?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use super::config::LogConfig;
 use super::epoch_cache::{EpochCache, EpochEnd, EpochEntry};
 use super::error::LogError;
+use super::finding::OpenReport;
 use super::flush::{ALL_FLUSHED, DueFlush};
 use super::fs::Fs;
 use super::open_segments::OpenSegments;
@@ -21,7 +22,8 @@ use super::place::{Place, extension, file_name};
 use super::position_cache::PositionCache;
 use super::producer_snapshot;
 use super::producer_state::{ProducerEntry, ProducerState};
-use super::recovery::{self, OpenReport};
+use super::progress::Progress;
+use super::recovery;
 use super::segment::Segment;
 use super::transactions::Transactions;
 use crate::types::{LeaderEpoch, Offset};
@@ -136,8 +138,6 @@ pub(super) struct View {
     /// What has to be flushed before it may be committed.
     pub(super) due_flush: Option<DueFlush>,
     pub(super) transactions: Transactions,
-    /// Whether there may be an index of aborted transactions. Most logs never get one, and need not look for it at every read.
-    pub(super) has_aborted: bool,
 }
 
 #[derive(Debug)]
@@ -187,9 +187,17 @@ impl Log {
     /// # Errors
     /// What the disk says.
     pub fn open(options: LogOptions) -> Result<(Self, OpenReport), LogError> {
+        Self::open_counted(options, None)
+    }
+
+    /// As [`Log::open`], telling `progress` of each segment that is checked.
+    pub(super) fn open_counted(
+        options: LogOptions,
+        progress: Option<&Progress>,
+    ) -> Result<(Self, OpenReport), LogError> {
         let name = options.dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let place = Arc::new(Place::new(options.fs.clone(), options.dir.clone()));
-        let loaded = recovery::load(&place, &options)?;
+        let loaded = recovery::load(&place, &options, progress)?;
         let unsynced_snapshots =
             if loaded.directory_changed { loaded.snapshots.iter().copied().collect() } else { Vec::new() };
         let unflushed_records = loaded.view.log_end_offset.0.saturating_sub(loaded.view.flushed_end.0);
@@ -245,7 +253,6 @@ impl Log {
                 log_end_offset: Offset::ZERO,
                 recovery_point: Offset::ZERO,
                 transactions: Transactions::default(),
-                has_aborted: false,
             }),
             epochs: Mutex::new(Epochs { cache: EpochCache::default(), unused: false, unsaved: false }),
             positions: PositionCache::default(),
@@ -516,6 +523,7 @@ impl Log {
         self.writer()?.closed = true;
         let segments = self.view().segments.clone();
         for segment in segments {
+            segment.save_aborted()?;
             segment.close_files()?;
         }
         Ok(())

@@ -247,7 +247,12 @@ impl LogManager {
                 self.logs_mut().insert(partition.clone(), hosted);
                 return Ok(log);
             }
-            self.put_aside(partition, &hosted)?;
+            let path = self.put_aside(partition, &hosted)?;
+            let found = hosted.topic_id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+            tracing::warn!(
+                %partition, expected = %topic_id, found, kept = %path.display(),
+                "the log is of another topic, by its topic id; it is kept aside and an empty one begins"
+            );
             self.logs_mut().remove(partition);
         }
         let preferred = lock(&self.preferred).remove(partition);

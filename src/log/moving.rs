@@ -94,7 +94,6 @@ impl Log {
             let mut view = self.view_mut();
             let copied = copy.view();
             view.segments.clone_from(&copied.segments);
-            view.has_aborted |= copied.has_aborted;
             view.flushed_end = copied.flushed_end;
             view.recovery_point = copied.recovery_point;
         }

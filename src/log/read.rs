@@ -11,9 +11,9 @@ use super::fs::LogFile;
 use super::log::Log;
 use super::position_cache::Position;
 use super::scan::{self, BatchInfo};
-use super::segment::Segment;
+use super::segment::{BatchBytes, Segment};
 use super::time_index::TimestampOffset;
-use super::txn_index::{self, AbortedTransaction};
+use super::txn_index::AbortedTransaction;
 use crate::record::{HEADER_LEN, LogEntry};
 use crate::types::{LeaderEpoch, Offset};
 
@@ -35,6 +35,8 @@ pub struct LogRead {
     pub bytes: Bytes,
     /// Where the next read goes on; the offset asked for if there is nothing.
     pub next_offset: Offset,
+    /// Whether there are records of transactions among them, which may have been aborted.
+    pub has_transactional: bool,
 }
 
 /// A record found by its timestamp.
@@ -84,7 +86,7 @@ impl Log {
     }
 
     fn try_read(&self, from: Offset, limits: ReadLimits, config: &LogConfig) -> Result<LogRead, Retry> {
-        let nothing = LogRead { bytes: Bytes::new(), next_offset: from };
+        let nothing = LogRead { bytes: Bytes::new(), next_offset: from, has_transactional: false };
         let end = limits.end.min(self.check_range(from)?);
         if from >= end {
             return Ok(nothing);
@@ -96,11 +98,11 @@ impl Log {
             let mut bytes = read_bytes(&file, &place, &limits).map_err(ReadError::from)?;
             match self.whole_batches(&place, &bytes, next..end, config) {
                 Piece::Nothing => return Ok(nothing),
-                Piece::Batches { length, next_offset } => {
+                Piece::Batches { length, next_offset, has_transactional } => {
                     bytes.truncate(length);
                     let (base_offset, position) = (place.segment.base_offset(), place.position + length as u64);
                     self.positions.put(Position { offset: next_offset, base_offset, position }, generation);
-                    return Ok(LogRead { bytes: Bytes::from(bytes), next_offset });
+                    return Ok(LogRead { bytes: Bytes::from(bytes), next_offset, has_transactional });
                 }
                 Piece::Damage { position, reason } => {
                     place.segment.examine_now(config).map_err(|error| self.retry(&place.segment, error))?;
@@ -111,7 +113,12 @@ impl Log {
                 }
                 // A position remembered from the last read; the record is in the next segment.
                 Piece::EndOfSegment => match self.next_base(&place.segment) {
-                    Some(base) if base < end => next = base.max(next),
+                    Some(base) if base < end => {
+                        if !config.cleanup_compact {
+                            place.segment.tell_hole(next.0, base.0);
+                        }
+                        next = base.max(next);
+                    }
                     _ => return Ok(nothing),
                 },
             }
@@ -167,6 +174,9 @@ impl Log {
             }
             // Behind the last batch of the segment: a gap, which is skipped.
             let Some(base) = self.next_base(&segment) else { return Ok(None) };
+            if !config.cleanup_compact {
+                segment.tell_hole(offset.0, base.0);
+            }
             offset = base.max(offset);
         }
     }
@@ -186,7 +196,7 @@ impl Log {
     /// damaged.
     fn whole_batches(&self, place: &Place, bytes: &[u8], range: Range<Offset>, config: &LogConfig) -> Piece {
         let check = place.segment.needs_check(&(place.position..place.position + bytes.len() as u64));
-        let (mut length, mut next_offset) = (0, place.min_offset);
+        let (mut length, mut next_offset, mut has_transactional) = (0, place.min_offset, false);
         let stop = loop {
             let rest = bytes.get(length..).unwrap_or_default();
             let position = place.position + length as u64;
@@ -216,6 +226,7 @@ impl Log {
                 break Piece::Damage { position, reason: "wrong checksum" };
             }
             length += whole.len();
+            has_transactional |= batch.header.is_some_and(|header| header.attributes.is_transactional());
             next_offset = Offset(batch.next_offset());
         };
         if length == 0 {
@@ -224,7 +235,7 @@ impl Log {
         if check {
             place.segment.checked(&(place.position..place.position + length as u64));
         }
-        Piece::Batches { length, next_offset }
+        Piece::Batches { length, next_offset, has_transactional }
     }
 
     /// An error with a segment that may be gone in the meantime.
@@ -276,6 +287,7 @@ impl Log {
             let mut found = None;
             segment.walk(from, &config, |batch, mut bytes| {
                 if batch.max_timestamp >= timestamp {
+                    self.check_found(&segment, batch, &mut bytes)?;
                     found = first_record(bytes.read()?, |record, at| at >= start && record >= timestamp);
                 }
                 Ok(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -285,6 +297,20 @@ impl Log {
             }
         }
         Ok(None)
+    }
+
+    /// Refuses a batch that was found by its header, which may be what is damaged.
+    fn check_found(
+        &self,
+        segment: &Segment,
+        batch: &BatchInfo,
+        bytes: &mut BatchBytes<'_, '_>,
+    ) -> Result<(), LogError> {
+        if !segment.needs_check(&(batch.position..batch.end())) || bytes.verify()? {
+            return Ok(());
+        }
+        let (path, position, offset) = (segment.path(), batch.position, Offset(batch.base_offset));
+        Err(LogError::Corrupt { path, position, offset, reason: "wrong checksum" })
     }
 
     /// The first record with the largest timestamp; `None` if no record has a timestamp.
@@ -308,6 +334,11 @@ impl Log {
         let file = segment.file()?;
         let mut bytes = Vec::new();
         file.read_append(&mut bytes, batch.size as usize, batch.position)?;
+        if segment.needs_check(&(batch.position..batch.end())) && !scan::verify(&bytes) {
+            // Its timestamp may be what is damaged. Once the segment was checked it is not found any more.
+            segment.examine_now(&config)?;
+            return self.max_timestamp();
+        }
         Ok(first_record(&bytes, |record, _| record >= timestamp))
     }
 
@@ -335,7 +366,7 @@ impl Log {
         for _ in 0..READS_BETWEEN_SWAPS {
             let generation = self.positions.generation();
             let read = self.read(from, limits)?;
-            if read.bytes.is_empty() {
+            if !read.has_transactional {
                 return Ok((read, Vec::new()));
             }
             let (aborted, same) = {
@@ -347,47 +378,14 @@ impl Log {
                 return Ok((read, aborted));
             }
         }
-        Ok((LogRead { bytes: Bytes::new(), next_offset: from }, Vec::new()))
-    }
-
-    /// The aborted transactions that a reader of committed data must know of for the records in `range`.
-    ///
-    /// # Errors
-    /// [`ReadError::Storage`].
-    pub fn aborted_transactions(&self, range: Range<Offset>) -> Result<Vec<AbortedTransaction>, ReadError> {
-        let _no_swap = self.swapping.read().unwrap_or_else(PoisonError::into_inner);
-        self.aborted_in(range)
-    }
-
-    fn aborted_in(&self, range: Range<Offset>) -> Result<Vec<AbortedTransaction>, ReadError> {
-        self.check_usable()?;
-        let (segments, first) = {
-            let view = self.view();
-            if !view.has_aborted {
-                return Ok(Vec::new());
-            }
-            (view.segments.clone(), view.floor(range.start).unwrap_or(0))
-        };
-        let mut found = Vec::new();
-        for segment in segments.iter().skip(first) {
-            // What is damaged was made anew when the log was opened.
-            for entry in txn_index::read(segment.place(), segment.base_offset())?.unwrap_or_default() {
-                if entry.last_offset >= range.start && entry.first_offset < range.end {
-                    found.push(entry);
-                }
-                if entry.last_stable_offset >= range.end {
-                    return Ok(found);
-                }
-            }
-        }
-        Ok(found)
+        Ok((LogRead { bytes: Bytes::new(), next_offset: from, has_transactional: false }, Vec::new()))
     }
 }
 
 /// What was found at a place.
 enum Piece {
     /// Batches that may be returned.
-    Batches { length: usize, next_offset: Offset },
+    Batches { length: usize, next_offset: Offset, has_transactional: bool },
     /// The next batch is too large, or not to be read yet.
     Nothing,
     /// No batch follows in the segment.

@@ -9,8 +9,7 @@
 //! Nothing sound is ever dropped: a torn end is cut, damage elsewhere stays and is reported. Epochs and producers come
 //! from their files as far as these are good, and from the batches after that.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,132 +17,47 @@ use std::sync::Arc;
 use super::config::LogConfig;
 use super::epoch_cache::{self, EpochCache};
 use super::error::LogError;
-use super::log::{Epochs, LogOptions, Shutdown, View};
+use super::finding::{Finding, FindingKind, OpenReport};
+use super::log::{Epochs, Log, LogOptions, Shutdown, View};
 use super::place::{Place, extension, file_name, parse_file_name};
 use super::producer_snapshot;
-use super::producer_state::{Circumstances, ProducerEntry, ProducerState, Staged};
+use super::producer_state::{ProducerEntry, ProducerState};
+use super::progress::Progress;
+use super::replay::load_producers;
 use super::segment::{Segment, Tail};
 use super::swap;
 use super::transactions::Transactions;
-use super::txn_index::{self, AbortedTransaction};
-use crate::record::{EndMarker, RecordBatch, TimestampType};
-use crate::types::Offset;
-
-/// What was found when a log was opened.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct OpenReport {
-    /// Segments that were checked batch by batch.
-    pub recovered_segments: usize,
-    /// Bytes of a torn end that were cut.
-    pub truncated_bytes: u64,
-    /// What somebody should know of.
-    pub findings: Vec<Finding>,
-}
-
-/// Something that was not as it should be, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The file, or the partition's directory.
-    pub path: PathBuf,
-    /// What was found.
-    pub kind: FindingKind,
-}
-
-/// What can be wrong in a log without making it unusable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FindingKind {
-    /// The last write was torn; what there was of it is cut off.
-    TornEnd {
-        /// Where the log ends now.
-        position: u64,
-        /// Bytes cut off.
-        bytes: u64,
-        /// The offset that the log ends at now.
-        offset: Offset,
-    },
-    /// Records can't be read any more.
-    Damaged {
-        /// Where the damage begins.
-        position: u64,
-        /// Bytes up to the next sound batch.
-        bytes: u64,
-        /// First offset that is lost.
-        from: Offset,
-        /// First offset that can be read again.
-        to: Offset,
-        /// What is wrong.
-        reason: &'static str,
-    },
-    /// Offsets are missing between segments.
-    Hole {
-        /// First offset that is missing.
-        from: Offset,
-        /// First offset after the hole.
-        to: Offset,
-    },
-    /// The log was said to be closed, but its end is not whole.
-    NotClean {
-        /// What contradicts it.
-        reason: &'static str,
-    },
-    /// The log ends before the offset up to which it was known to be on disk.
-    ShorterThanKnown {
-        /// The recovery point.
-        known: Offset,
-        /// Where it ends.
-        end: Offset,
-    },
-    /// The log was said to begin behind its end; its segments are kept under other names, and it goes on there.
-    StartBehindEnd {
-        /// The log start offset from the checkpoint.
-        start: Offset,
-        /// Where the log ended.
-        end: Offset,
-        /// Segments put aside.
-        segments: usize,
-    },
-    /// The epochs' file was no good or missing, and was made anew from the batches.
-    EpochsRebuilt,
-    /// A snapshot of the producers was no good, and is not used.
-    BadSnapshot,
-    /// There was no snapshot of the producers where one should be; the log was replayed.
-    ProducersRebuilt,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.path.display())?;
-        match &self.kind {
-            FindingKind::TornEnd { position, bytes, offset } => {
-                write!(f, "{bytes} bytes of a torn write cut off at byte {position}, the log ends at offset {offset}")
-            }
-            FindingKind::Damaged { position, bytes, from, to, reason } => write!(
-                f,
-                "{reason}: {bytes} bytes from byte {position} on, offsets {from} up to {to} can't be read and are kept"
-            ),
-            FindingKind::Hole { from, to } => write!(f, "offsets {from} up to {to} are missing"),
-            FindingKind::NotClean { reason } => {
-                write!(f, "{reason} at the end of a log that was closed, checking it")
-            }
-            FindingKind::ShorterThanKnown { known, end } => {
-                write!(f, "the log ends at offset {end}, but was on disk up to {known}")
-            }
-            FindingKind::StartBehindEnd { start, end, segments } => write!(
-                f,
-                "the log start offset {start} is behind the log end {end}; {segments} segments are kept as *.{KEPT}, \
-                 the log goes on at {start}"
-            ),
-            FindingKind::EpochsRebuilt => f.write_str("made anew from the batches in the log"),
-            FindingKind::BadSnapshot => f.write_str("not a whole snapshot of producers, not used"),
-            FindingKind::ProducersRebuilt => {
-                f.write_str("no snapshot of producers at the log end, the log was replayed")
-            }
-        }
-    }
-}
+use super::txn_index;
+use crate::types::{LeaderEpoch, Offset};
 
 /// Extension of segments that are kept out of the log; Kafka leaves such files alone.
-const KEPT: &str = "kept";
+pub(super) const KEPT: &str = "kept";
+
+impl Log {
+    /// Lets the log begin where its leader epochs do, if nothing else says any more where it begins: the first record there
+    /// is belongs to an epoch that was dropped as deleted, or to one that begins later by now.
+    pub(super) fn begin_with_epochs(&self) -> Result<Option<Finding>, LogError> {
+        let (first, start, end) = {
+            let view = self.view();
+            (view.segments.first().cloned(), view.log_start_offset, view.log_end_offset)
+        };
+        let known = self.epochs_known().first().copied().filter(|known| known.start_offset > start);
+        let (Some(first), Some(known)) = (first, known.filter(|known| known.start_offset <= end)) else {
+            return Ok(None);
+        };
+        // Records from before there were epochs have none: they are not from before the start.
+        let epoch = first.first_epoch()?;
+        first.close_files()?;
+        if epoch < LeaderEpoch(0) || epoch > known.epoch {
+            return Ok(None);
+        }
+        let high_watermark = self.high_watermark().max(known.start_offset);
+        self.set_high_watermark(high_watermark);
+        let start = self.raise_log_start_offset(known.start_offset)?;
+        let finding = Finding { path: self.dir(), kind: FindingKind::StartFromEpochs { start } };
+        Ok(Some(finding))
+    }
+}
 
 /// A log as it was found.
 #[derive(Debug)]
@@ -160,14 +74,15 @@ pub(super) struct Loaded {
 ///
 /// # Errors
 /// What the disk says.
-pub(super) fn load(place: &Arc<Place>, options: &LogOptions) -> Result<Loaded, LogError> {
-    Loader { place, options, config: &options.config, report: OpenReport::default() }.load()
+pub(super) fn load(place: &Arc<Place>, options: &LogOptions, progress: Option<&Progress>) -> Result<Loaded, LogError> {
+    Loader { place, options, config: &options.config, progress, report: OpenReport::default() }.load()
 }
 
 struct Loader<'a> {
     place: &'a Arc<Place>,
     options: &'a LogOptions,
     config: &'a LogConfig,
+    progress: Option<&'a Progress>,
     report: OpenReport,
 }
 
@@ -177,6 +92,8 @@ struct Names {
     logs: BTreeSet<i64>,
     indexes: Vec<(i64, String)>,
     snapshots: BTreeSet<i64>,
+    /// Segments that there are indexes of, but no log.
+    lost: BTreeSet<i64>,
     has_epochs: bool,
 }
 
@@ -209,9 +126,6 @@ impl Loader<'_> {
         let high_watermark = self.options.high_watermark.unwrap_or(start).clamp(start, end);
         let (producers, mut transactions) = self.load_producers(&segments, &mut names, start, end)?;
         transactions.high_watermark_moved(high_watermark);
-        let is_index = |name: &str| name.ends_with(extension::TXN_INDEX);
-        // Found in the directory, or made while the log was replayed.
-        let has_aborted = names.indexes.iter().any(|(_, name)| is_index(name));
         // What was opened to look at it may rest for a long time.
         for segment in &segments.all {
             segment.close_files()?;
@@ -225,7 +139,6 @@ impl Loader<'_> {
             recovery_point,
             due_flush: None,
             transactions,
-            has_aborted,
         };
         if recovered {
             // The files of the last segment were made anew, and are not durable.
@@ -241,9 +154,7 @@ impl Loader<'_> {
     }
 
     fn find(&mut self, path: PathBuf, kind: FindingKind) {
-        let finding = Finding { path, kind };
-        tracing::warn!("{finding}");
-        self.report.findings.push(finding);
+        self.report.findings.push(Finding { path, kind });
     }
 
     /// Lists the directory, after finishing or undoing what was going on when the log was left.
@@ -280,6 +191,7 @@ impl Loader<'_> {
         for (_, name) in names.indexes.iter().filter(|(offset, _)| !names.logs.contains(offset)) {
             self.place.remove(name)?;
         }
+        names.lost = names.indexes.iter().map(|(offset, _)| *offset).filter(|at| !names.logs.contains(at)).collect();
         Ok(names)
     }
 
@@ -296,8 +208,12 @@ impl Loader<'_> {
             // Kafka makes the file before it has anything to say; of a log with records it says something.
             Ok(None) => epochs.unsaved = !names.logs.is_empty(),
             // What the file should say is in the batches; a disk that can't be read will be noticed there as well.
-            _ => {
-                self.find(path, FindingKind::EpochsRebuilt);
+            wrong => {
+                let line = match wrong {
+                    Ok(Some(Err(line))) => Some(line),
+                    _ => None,
+                };
+                self.find(path, FindingKind::EpochsRebuilt { line });
                 epochs.unsaved = true;
             }
         }
@@ -331,7 +247,10 @@ impl Loader<'_> {
         let known = self.options.recovery_point;
         if self.options.shutdown == Shutdown::Clean {
             match last.find_end()? {
-                Ok(end) if known.is_none_or(|known| known.0 <= end) => segments.end = end,
+                Ok((end, epoch)) if known.is_none_or(|known| known.0 <= end) => {
+                    segments.end = end;
+                    self.compare_epochs(end, epoch, epochs);
+                }
                 Ok(_) => self.recover(&mut segments, last.base_offset(), epochs, "fewer records than there were")?,
                 Err(reason) => self.recover(&mut segments, last.base_offset(), epochs, reason)?,
             }
@@ -342,6 +261,7 @@ impl Loader<'_> {
             self.recover(&mut segments, base, epochs, "")?;
         }
         last.set_end_offset(segments.end);
+        self.report_lost_segments(names, &segments);
         if epochs.unsaved {
             self.rebuild_epochs(&segments, epochs)?;
             // A log without records has nothing to tell.
@@ -352,6 +272,33 @@ impl Loader<'_> {
             self.find(self.place.dir(), FindingKind::ShorterThanKnown { known, end });
         }
         Ok(segments)
+    }
+
+    /// Holds the epochs' file, which has no checksum, against the last batch, unless that was deleted. The newest epoch may have
+    /// no records yet.
+    fn compare_epochs(&mut self, end: i64, last: LeaderEpoch, epochs: &mut Epochs) {
+        let at = Offset(end).plus(-1);
+        let is_deleted = epochs.cache.entries().first().is_some_and(|first| first.start_offset > at);
+        if last >= LeaderEpoch(0) && !epochs.unsaved && !is_deleted && epochs.cache.epoch_at(at) != Some(last) {
+            let path = self.place.path(epoch_cache::FILE_NAME);
+            self.find(path, FindingKind::EpochsRebuilt { line: None });
+            epochs.cache.clear();
+            epochs.unsaved = true;
+        }
+    }
+
+    /// Tells of segments whose logs are gone while something else of them is there. Where nothing is left, whoever reads
+    /// over the hole says so; segments that were checked one after another have told theirs.
+    fn report_lost_segments(&mut self, names: &Names, segments: &Segments) {
+        let checked_from = segments.recovered_from.unwrap_or(i64::MAX);
+        let first = names.logs.first().copied().unwrap_or(i64::MAX);
+        for from in names.lost.range(first.min(checked_from)..checked_from) {
+            let next = names.logs.range(from..).next();
+            if let Some(to) = next.filter(|_| !self.config.cleanup_compact) {
+                let path = self.place.path(&file_name(*from, extension::LOG));
+                self.find(path, FindingKind::Hole { from: Offset(*from), to: Offset(*to) });
+            }
+        }
     }
 
     /// Checks the segments from the one at `from` on. `reason` says why that must be although the log was closed.
@@ -401,6 +348,9 @@ impl Loader<'_> {
                 self.report.truncated_bytes += bytes;
             }
             self.report.recovered_segments += 1;
+            if let Some(progress) = self.progress {
+                progress.segment_checked(recovered.end + recovered.cut);
+            }
         }
         segments.end = expected;
         segments.recovered_from = Some(from);
@@ -491,8 +441,8 @@ impl Loader<'_> {
                 let aborted = replayed.aborted.get(&base).map(Vec::as_slice).unwrap_or_default();
                 if !aborted.is_empty() || names.indexes.contains(&(base, file_name(base, extension::TXN_INDEX))) {
                     txn_index::rewrite(self.place, base, aborted)?;
-                    names.indexes.push((base, file_name(base, extension::TXN_INDEX)));
                 }
+                segment.aborted_are_known(!aborted.is_empty());
             }
         } else if replayed.from.0 < end.0 {
             self.find(self.place.dir(), FindingKind::ProducersRebuilt);
@@ -524,95 +474,4 @@ impl Loader<'_> {
         }
         Ok(())
     }
-}
-
-/// The producers' state at the log end, found from a snapshot and the batches after it.
-#[derive(Debug)]
-pub(super) struct Replayed {
-    pub(super) producers: ProducerState,
-    pub(super) transactions: Transactions,
-    /// Where replaying began.
-    pub(super) from: Offset,
-    /// Aborted transactions met on the way, by base offset of the segment of their markers.
-    pub(super) aborted: BTreeMap<i64, Vec<AbortedTransaction>>,
-}
-
-/// Loads the newest good snapshot at `newest` or below and replays the log from there to its end. Bad snapshots are
-/// deleted and left out of `snapshots`.
-pub(super) fn load_producers(
-    place: &Place,
-    config: &LogConfig,
-    segments: &[Arc<Segment>],
-    snapshots: &mut BTreeSet<i64>,
-    newest: i64,
-    end: Offset,
-    now_ms: i64,
-) -> Result<Replayed, LogError> {
-    let first = segments.first().map_or(0, |segment| segment.base_offset());
-    let mut replayed = Replayed {
-        producers: ProducerState::default(),
-        transactions: Transactions::default(),
-        from: Offset(first),
-        aborted: BTreeMap::new(),
-    };
-    while let Some(offset) = snapshots.range(..=newest).next_back().copied() {
-        if let Some(entries) = producer_snapshot::read(place, offset)? {
-            replayed.producers.load(&entries);
-            replayed.from = Offset(offset.max(first));
-            break;
-        }
-        place.remove(&file_name(offset, extension::SNAPSHOT))?;
-        snapshots.remove(&offset);
-    }
-    for entry in replayed.producers.entries() {
-        if let Some(first_offset) = entry.txn_first_offset {
-            replayed.transactions.begin(first_offset, entry.producer_id);
-        }
-    }
-    for (at, segment) in segments.iter().enumerate() {
-        let ends_before = segments.get(at + 1).is_some_and(|next| next.base_offset() <= replayed.from.0);
-        if !ends_before && segment.size() > 0 && replayed.from < end {
-            replay(place, config, segment, &mut replayed)?;
-            segment.close_files()?;
-        }
-    }
-    replayed.producers.expire(now_ms, config.producer_id_expiration_ms);
-    Ok(replayed)
-}
-
-fn replay(place: &Place, config: &LogConfig, segment: &Segment, replayed: &mut Replayed) -> Result<(), LogError> {
-    // Records may be as old as their producer likes; when they were appended is not told by them. The file's time is
-    // not before that, so nobody is forgotten too early.
-    let modified_ms = place.fs.metadata(&segment.path())?.modified_ms;
-    let (from, base_offset) = (replayed.from.0, segment.base_offset());
-    let Replayed { producers, transactions, aborted, .. } = replayed;
-    segment.walk(from, config, |batch, mut bytes| {
-        let Some(header) = batch.header.filter(|header| header.has_producer_id() && batch.base_offset >= from) else {
-            return Ok(ControlFlow::Continue(()));
-        };
-        let marker = if header.attributes.is_control() {
-            RecordBatch::new(bytes.read()?).ok().and_then(|(batch, _)| EndMarker::of(&batch))
-        } else {
-            None
-        };
-        let append_ms = match header.attributes.timestamp_type() {
-            TimestampType::LogAppendTime => header.max_timestamp,
-            TimestampType::CreateTime => modified_ms,
-        };
-        let mut staged = Staged::default();
-        // What is in the log is not refused.
-        if producers.stage(&mut staged, &header, marker, &Circumstances::replicated(append_ms)).is_ok() {
-            for transaction in staged.transactions.completed.iter().filter(|transaction| transaction.aborted) {
-                aborted.entry(base_offset).or_default().push(AbortedTransaction {
-                    producer_id: transaction.producer_id,
-                    first_offset: transaction.first_offset,
-                    last_offset: transaction.last_offset,
-                    last_stable_offset: transactions.stable_offset_after(transaction),
-                });
-            }
-            transactions.apply(&staged.transactions);
-            producers.commit(staged);
-        }
-        Ok(ControlFlow::Continue(()))
-    })
 }

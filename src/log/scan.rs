@@ -5,13 +5,15 @@
 
 use super::error::LogError;
 use super::fs::LogFile;
-use crate::record::{BatchHeader, EntryPrefix, HEADER_LEN, LogEntry, MAGIC_V2, NO_TIMESTAMP, RecordError};
+use crate::record::{BatchHeader, CRC_START, EntryPrefix, HEADER_LEN, LogEntry, MAGIC_V2, NO_TIMESTAMP, RecordError};
 use crate::types::LeaderEpoch;
 
 /// Enough for the way from an index entry to the next at the default interval, and a header after it.
 pub(super) const LOOKUP_BLOCK: usize = 8 * 1024;
 /// Block size when every byte is wanted.
 pub(super) const WHOLE_BLOCK: usize = 512 * 1024;
+/// A larger batch is not held in memory to check it: a damaged size may be that of the whole segment.
+const LARGEST_HELD: u64 = 4 * 1024 * 1024;
 
 /// A batch in a segment file, or a message of a format before Kafka 0.11.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +102,8 @@ pub(super) struct Scanner<'f> {
     file: &'f LogFile,
     position: u64,
     end: u64,
+    /// Where the batch before starts.
+    last_position: Option<u64>,
     /// Offsets below this would go back.
     next_offset: i64,
     /// Whether nothing was left out before that.
@@ -113,12 +117,27 @@ impl<'f> Scanner<'f> {
     /// A walk from `position`, where a batch must start, to `end`; no batch may hold offsets below `min_offset`.
     pub(super) fn new(file: &'f LogFile, position: u64, end: u64, min_offset: i64, block_size: usize) -> Self {
         let is_exact = position == 0;
-        Self { file, position, end, next_offset: min_offset, is_exact, block: Vec::new(), block_start: 0, block_size }
+        Self {
+            file,
+            position,
+            end,
+            last_position: None,
+            next_offset: min_offset,
+            is_exact,
+            block: Vec::new(),
+            block_start: 0,
+            block_size,
+        }
     }
 
     /// Where the walk is.
     pub(super) fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Where the last batch seen starts.
+    pub(super) fn last_position(&self) -> Option<u64> {
+        self.last_position
     }
 
     /// Offset after the last batch seen.
@@ -154,6 +173,7 @@ impl<'f> Scanner<'f> {
         if info.base_offset < self.next_offset {
             return Err(damaged("offsets go back"));
         }
+        self.last_position = Some(info.position);
         self.position = info.end();
         self.next_offset = info.next_offset();
         self.is_exact = true;
@@ -167,7 +187,10 @@ impl<'f> Scanner<'f> {
 
     /// Whether the checksum of a batch that [`Self::next`] gave fits its bytes.
     pub(super) fn verify(&mut self, info: &BatchInfo) -> Result<bool, LogError> {
-        Ok(verify(self.batch_bytes(info)?))
+        match &info.header {
+            Some(header) if info.size > LARGEST_HELD => verify_in_pieces(self.file, info, header.crc),
+            _ => Ok(verify(self.batch_bytes(info)?)),
+        }
     }
 
     /// Some bytes of the file, from the block or from disk; fewer where the file ends before its time.
@@ -196,6 +219,21 @@ pub(super) fn verify(bytes: &[u8]) -> bool {
     LogEntry::new(bytes).is_ok_and(|(entry, rest)| rest.is_empty() && entry.verify_crc().is_ok())
 }
 
+/// Whether the checksum of a batch in the file fits, read a block at a time.
+fn verify_in_pieces(file: &LogFile, info: &BatchInfo, stored: u32) -> Result<bool, LogError> {
+    let (mut position, mut crc, mut block) = (info.position + CRC_START as u64, 0, Vec::new());
+    while position < info.end() {
+        block.resize((info.end() - position).min(WHOLE_BLOCK as u64) as usize, 0);
+        let read = file.read_at(&mut block, position)?;
+        if read < block.len() {
+            return Ok(false);
+        }
+        crc = crc32c::crc32c_append(crc, &block);
+        position += read as u64;
+    }
+    Ok(crc == stored)
+}
+
 /// Looks for the first whole, sound batch after `position` with offsets from `min_offset` on: where the log goes on
 /// behind damage.
 pub(super) fn find_batch_after(
@@ -207,7 +245,6 @@ pub(super) fn find_batch_after(
     // Offsets within a segment differ by no more, so most of the eight bytes of a true base offset are known.
     let max_offset = min_offset.saturating_add(i64::from(i32::MAX));
     let mut block = Vec::new();
-    let mut candidate = Vec::new();
     let mut start = position + 1;
     while start < end {
         let wanted = (end - start).min(WHOLE_BLOCK as u64) as usize;
@@ -222,11 +259,10 @@ pub(super) fn find_batch_after(
             let here = start + at as u64;
             let Ok(info) = BatchInfo::parse(window, here) else { continue };
             // Old formats have too little to know them by: a checksum of few bytes is met by chance.
-            if info.header.is_none() || info.end() > end || info.last_offset > max_offset {
+            let Some(header) = info.header.filter(|_| info.end() <= end && info.last_offset <= max_offset) else {
                 continue;
-            }
-            candidate.resize(info.size as usize, 0);
-            if file.read_at(&mut candidate, here)? as u64 == info.size && verify(&candidate) {
+            };
+            if verify_in_pieces(file, &info, header.crc)? {
                 return Ok(Some(info));
             }
         }

@@ -14,10 +14,12 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub(super) use check::Tail;
+pub(super) use lookup::BatchBytes;
 
+use super::aborted::Aborted;
 use super::config::LogConfig;
 use super::error::LogError;
 use super::fs::{Create, LogFile};
@@ -78,6 +80,12 @@ pub(super) struct Segment {
     size: AtomicU64,
     /// Whether the files were used since somebody asked.
     used: AtomicBool,
+    /// Somebody has read over the offsets that are missing at its end, and said so.
+    hole_told: AtomicBool,
+    /// What is known of the aborted transactions in it.
+    pub(super) aborted: Mutex<Aborted>,
+    /// First offset of the oldest transaction that was open when the segment was begun, once known.
+    pub(super) earliest_open: OnceLock<i64>,
     state: Mutex<State>,
 }
 
@@ -149,6 +157,7 @@ impl Segment {
         // Order: the log comes last, since indexes without a log are swept away, but a log without them is mended.
         let file = place.open(&file_name(base_offset, extension::LOG), Create::Empty)?;
         let segment = Self::existing(place.clone(), base_offset, 0, base_offset, now_ms);
+        segment.aborted_are_known(false);
         {
             let mut state = segment.state();
             if config.preallocate {
@@ -173,6 +182,9 @@ impl Segment {
             base_offset,
             size: AtomicU64::new(size),
             used: AtomicBool::new(false),
+            hole_told: AtomicBool::new(false),
+            aborted: Mutex::default(),
+            earliest_open: OnceLock::new(),
             state: Mutex::new(State::new(size, end_offset, now_ms)),
         }
     }
@@ -324,6 +336,13 @@ impl Segment {
         Ok(())
     }
 
+    /// Says that offsets between its last batch and `next_base` are missing, once.
+    pub(super) fn tell_hole(&self, from: i64, next_base: i64) {
+        if from < next_base && !self.hole_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(segment = %self.path().display(), from, to = next_base, "offsets are missing behind a segment");
+        }
+    }
+
     /// Whether its files were used since the last call.
     pub(super) fn take_used(&self) -> bool {
         self.used.swap(false, Ordering::Relaxed)
@@ -342,6 +361,11 @@ impl Segment {
             return Ok(false);
         }
         let mut open = state.file.take().is_some();
+        if state.deleted {
+            // Written now, what is not yet in the indexes would make new files under the old names.
+            (state.offset_index, state.time_index) = (None, None);
+            return Ok(open);
+        }
         if let Some(index) = &mut state.offset_index {
             open |= index.file().close()?;
         }

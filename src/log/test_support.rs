@@ -32,7 +32,7 @@ pub(super) fn batch_with(options: BatchOptions, timestamp: i64, values: &[&[u8]]
 /// A batch of one record whose size is exactly `size`.
 pub(super) fn sized(timestamp: i64, size: usize) -> Bytes {
     // What is not value: the header, and at least seven bytes that grow with the value's length.
-    let found = (0..6).map(|more| batch(timestamp, &[&vec![b'x'; size - 61 - 7 - more]])).find(|b| b.len() == size);
+    let found = (0..8).map(|more| batch(timestamp, &[&vec![b'x'; size - 61 - 7 - more]])).find(|b| b.len() == size);
     found.unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! Tests of whole logs.
 
 mod basics;
+mod bytes;
 mod crash;
 mod damage;
 mod faults;

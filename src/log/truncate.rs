@@ -6,10 +6,9 @@ use std::sync::atomic::Ordering;
 use super::error::LogError;
 use super::flush::ALL_FLUSHED;
 use super::log::{Log, Writer};
-use super::recovery;
+use super::replay;
 use super::retention::DeletedFiles;
 use super::segment::Segment;
-use super::txn_index;
 use crate::types::Offset;
 
 impl Log {
@@ -47,7 +46,7 @@ impl Log {
         };
         let Some(last) = last else { return Err(LogError::Closed { dir: self.dir() }) };
         last.truncate_to(offset.0, &config, now_ms)?;
-        txn_index::truncate_to(&self.place(), last.base_offset(), offset.0)?;
+        last.truncate_aborted(offset)?;
         self.positions.clear();
         self.open_segments.clear();
         {
@@ -75,7 +74,7 @@ impl Log {
         self.remove_snapshots(writer, |snapshot| snapshot > end.0)?;
         let segments = self.view().segments.clone();
         let replayed =
-            recovery::load_producers(&self.place(), &config, &segments, &mut writer.snapshots, end.0, end, now_ms)?;
+            replay::load_producers(&self.place(), &config, &segments, &mut writer.snapshots, end.0, end, now_ms)?;
         writer.producers = replayed.producers;
         let mut view = self.view_mut();
         view.transactions = replayed.transactions;

@@ -35,7 +35,7 @@ pub const NO_SEQUENCE: i32 = -1;
 pub const NO_PRODUCER_EPOCH: i16 = -1;
 
 /// Where the checksum's range starts.
-pub(super) const CRC_START: usize = 21;
+pub(crate) const CRC_START: usize = 21;
 /// The smallest value of the size field of an entry of magic 0: crc, magic, attributes, two lengths.
 const MIN_SIZE_FIELD: i32 = 14;
 

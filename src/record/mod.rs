@@ -24,6 +24,7 @@ pub use compression::{Codec, Compression, UnknownCodecName, compress, compress_i
 pub use end_marker::EndMarker;
 pub use error::{OldMessageDefect, RecordDefect, RecordError};
 pub use failures::{RecordFailure, RecordFailureReason, RecordFailures};
+pub(crate) use header::CRC_START;
 pub use header::{
     Attributes, BatchHeader, EntryPrefix, HEADER_LEN, LOG_OVERHEAD, MAGIC_V2, NO_PRODUCER_EPOCH, NO_SEQUENCE,
     NO_TIMESTAMP, PREFIX_LEN, TimestampType,

@@ -208,7 +208,7 @@ impl MetadataLog {
         })?;
         for finding in &report.findings {
             match finding.kind {
-                FindingKind::NotClean { .. } | FindingKind::EpochsRebuilt | FindingKind::ProducersRebuilt => {}
+                FindingKind::NotClean { .. } | FindingKind::EpochsRebuilt { .. } | FindingKind::ProducersRebuilt => {}
                 _ => warn!("metadata log: {finding}"),
             }
         }
@@ -233,6 +233,11 @@ impl MetadataLog {
         };
         let damaged = self.load_snapshot(&mut loaded)?;
         let from = loaded.image.position().offset.plus(1);
+        let damaged = match damaged {
+            // Nothing else tells what it stood for.
+            Some((error, end)) if self.log.log_end_offset() < end => return Err(error.into()),
+            other => other.map(|(error, _)| error),
+        };
         if self.log.log_end_offset() < from {
             // The log was lost, or ends below the snapshot: what it said is in the snapshot.
             let end = self.log.log_end_offset();
@@ -243,18 +248,22 @@ impl MetadataLog {
             let (dir, expected, found) = (self.dir.clone(), from, self.log.log_start_offset());
             return Err(damaged.map_or(MetadataLogError::Missing { dir, expected, found }, Into::into));
         }
-        self.replay(from, loaded)
+        self.replay(from, loaded).map_err(|error| match (error, damaged) {
+            (MetadataLogError::Missing { .. }, Some(damaged)) => damaged.into(),
+            (error, _) => error,
+        })
     }
 
-    /// Reads the newest snapshot that is whole; gives the error of those that are not.
-    fn load_snapshot(&mut self, loaded: &mut Loaded) -> Result<Option<SnapshotError>, MetadataLogError> {
+    /// Reads the newest snapshot that is whole; gives the error of the newest of those that are not, and the offset up to which
+    /// that one stood for the log.
+    fn load_snapshot(&mut self, loaded: &mut Loaded) -> Result<Option<(SnapshotError, Offset)>, MetadataLogError> {
         let mut damaged = None;
         for file in self.snapshots.iter().rev() {
             let checkpoint = match snapshots::read(&file.path) {
                 Ok(checkpoint) => checkpoint,
                 Err(error @ SnapshotError::Damaged { .. }) => {
                     error!(error = chain(&error), "a metadata snapshot is damaged; an older one and the log are used");
-                    damaged.get_or_insert(error);
+                    damaged.get_or_insert((error, file.id.end_offset));
                     continue;
                 }
                 Err(error) => return Err(error.into()),

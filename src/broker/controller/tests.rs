@@ -1,5 +1,7 @@
 //! The controller on real files: first start, restarts, kills, snapshots, damage, and directories that Kafka wrote.
 
+mod bytes;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

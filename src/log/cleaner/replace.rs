@@ -19,6 +19,7 @@ use crate::log::log::{Log, Writer};
 use crate::log::place::{extension, file_name};
 use crate::log::retention::DeletedFiles;
 use crate::log::segment::Segment;
+use crate::log::txn_index;
 
 /// Kinds of files of a segment.
 const KINDS: [&str; 4] = [extension::LOG, extension::OFFSET_INDEX, extension::TIME_INDEX, extension::TXN_INDEX];
@@ -48,6 +49,8 @@ impl Log {
         self.finish_swap(&mut writer, base, old, config, &mut paths).map_err(|error| self.fail(error))?;
 
         let new = Arc::new(Segment::existing(self.place(), base, size, end_offset, now_ms));
+        let aborted = txn_index::read(new.place(), base)?.unwrap_or_default();
+        new.aborted_are_known(!aborted.is_empty());
         {
             let mut view = self.view_mut();
             view.segments.splice(at..at + old.len(), [new]);

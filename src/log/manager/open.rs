@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
+use std::time::Instant;
 
 use super::removal::Removal;
 use super::settle;
@@ -12,6 +13,7 @@ use super::{Copy, Directory, Hosted, LogManager, ManagerError, lock, no_director
 use crate::log::checkpoint::{self, TextFileError};
 use crate::log::directory::{self, CleanShutdown, DirectoryError, TakenDirectory};
 use crate::log::directory_name::DirectoryKind;
+use crate::log::progress::Progress;
 use crate::log::{Finding, Log, LogConfig, LogError, LogOptions, OpenReport, Shutdown};
 use crate::types::{Offset, TopicPartition, Uuid};
 
@@ -65,6 +67,8 @@ pub(super) struct Job {
     shutdown: Shutdown,
     recovery_point: Option<Offset>,
     log_start_offset: Option<Offset>,
+    /// The file is gone that may have told it.
+    start_is_lost: bool,
     high_watermark: Option<Offset>,
     /// It is a copy that is to take the place of the partition's log.
     pub(super) is_copy: bool,
@@ -114,6 +118,9 @@ impl LogManager {
             match opened {
                 Ok((log, opened)) => {
                     report.findings.extend(opened.findings);
+                    if job.start_is_lost && !job.is_copy {
+                        report.findings.extend(log.begin_with_epochs()?);
+                    }
                     let (log, directory) = (Arc::new(log), job.directory);
                     if job.is_copy {
                         copies.push((job.partition.clone(), Copy { log, directory }));
@@ -187,6 +194,7 @@ fn list(directory: &Directory, index: usize, now_ms: i64) -> Result<Listed, Mana
     };
     let recovery_points = rebuilt(checkpoint::RECOVERY_POINTS)?;
     let high_watermarks = rebuilt(checkpoint::HIGH_WATERMARKS)?.unwrap_or_default();
+    let start_is_lost = !path.join(checkpoint::LOG_START_OFFSETS).exists();
     let starts = checkpoint::read(&path.join(checkpoint::LOG_START_OFFSETS))?;
     // Without recovery points nothing is known to be on disk, whatever the marker says.
     let shutdown = if clean && recovery_points.is_some() { Shutdown::Clean } else { Shutdown::Unclean };
@@ -200,6 +208,7 @@ fn list(directory: &Directory, index: usize, now_ms: i64) -> Result<Listed, Mana
                     recovery_point: recovery_points.get(&partition).copied(),
                     log_start_offset: starts.get(&partition).copied(),
                     high_watermark: high_watermarks.get(&partition).copied(),
+                    start_is_lost,
                     path: entry.path,
                     directory: index,
                     shutdown,
@@ -227,9 +236,10 @@ fn open_in_parallel<'j>(
 ) -> Vec<(&'j Job, Opened)> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(jobs.len()));
+    let progress = Progress::new(jobs.len(), Instant::now());
     let work = || {
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let opened = Log::open(LogOptions {
+            let options = LogOptions {
                 dir: job.path.clone(),
                 config: (options.config)(&job.partition),
                 fs: directories.get(job.directory).map(|directory| directory.fs.clone()).unwrap_or_default(),
@@ -239,12 +249,15 @@ fn open_in_parallel<'j>(
                 // A copy may not have come that far; it is the log that knows where it begins.
                 log_start_offset: job.log_start_offset.filter(|_| !job.is_copy),
                 high_watermark: job.high_watermark,
-            });
+            };
+            let opened = Log::open_counted(options, Some(&progress));
+            progress.log_opened();
             lock(&done).push((job, opened));
         }
     };
-    // A few logs are opened faster than a thread is started.
-    let workers = threads.min(jobs.len() / 16);
+    let is_quick = jobs.iter().all(|job| job.shutdown == Shutdown::Clean);
+    // A few logs that were closed are opened faster than a thread is started. This thread works too.
+    let workers = if is_quick { threads.min(jobs.len() / 16) } else { threads.min(jobs.len()).saturating_sub(1) };
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(work);

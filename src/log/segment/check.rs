@@ -62,7 +62,7 @@ impl Segment {
 
     /// Checks the segment because something in it or its indexes is not as it should be.
     pub(super) fn examine(&self, state: &mut State, config: &LogConfig) -> Result<(), LogError> {
-        if state.replaced {
+        if state.replaced || state.deleted {
             // Its indexes can't be made anew: they would take the place of the new segment's.
             return Err(LogError::io("check", &self.path(), io::ErrorKind::NotFound.into()));
         }

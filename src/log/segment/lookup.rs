@@ -11,7 +11,7 @@ use crate::log::offset_index::{OffsetIndex, OffsetPosition};
 use crate::log::scan::{BatchInfo, LOOKUP_BLOCK, ScanError, Scanner};
 use crate::log::time_index::{TimeIndex, TimestampOffset};
 use crate::record::HEADER_LEN;
-use crate::types::Offset;
+use crate::types::{LeaderEpoch, Offset};
 
 /// The bytes of the batch that a walk stands at, read when they are wanted.
 pub(in crate::log) struct BatchBytes<'s, 'f> {
@@ -23,6 +23,11 @@ impl BatchBytes<'_, '_> {
     /// The whole batch.
     pub(in crate::log) fn read(&mut self) -> Result<&[u8], LogError> {
         self.scanner.batch_bytes(&self.batch)
+    }
+
+    /// Whether its checksum fits.
+    pub(in crate::log) fn verify(&mut self) -> Result<bool, LogError> {
+        self.scanner.verify(&self.batch)
     }
 }
 
@@ -130,7 +135,14 @@ impl Segment {
                 }
                 Ok(batch) => return Ok(batch),
                 Err(ScanError::Io(error)) => return Err(error),
-                Err(ScanError::Damaged { .. }) if !state.examined => self.examine(state, config)?,
+                Err(ScanError::Damaged { .. }) if !state.examined => {
+                    self.examine(state, config)?;
+                    // The size of the batch before may be what is damaged, and have led past where the log goes on.
+                    let damaged = |at: u64| state.damage.iter().find(|damage| (damage.start..damage.end).contains(&at));
+                    if let Some(damage) = scanner.last_position().and_then(damaged) {
+                        scanner.seek(damage.end, damage.to_offset);
+                    }
+                }
                 Err(ScanError::Damaged { position, reason }) => {
                     let offset = Offset(scanner.next_offset());
                     return Err(LogError::Corrupt { path: self.path(), position, offset, reason });
@@ -168,12 +180,12 @@ impl Segment {
         }
     }
 
-    /// The offset after the last batch of a last segment that was closed well; opens its files. The inner error says what contradicts
+    /// The offset after the last batch of a last segment that was closed well, and that batch's epoch; opens its files. The inner error says what contradicts
     /// that. The last batch is checked whole, the others behind the last index entry by their headers.
-    pub(in crate::log) fn find_end(&self) -> Result<Result<i64, &'static str>, LogError> {
+    pub(in crate::log) fn find_end(&self) -> Result<Result<(i64, LeaderEpoch), &'static str>, LogError> {
         let mut state = self.state();
         if state.end == 0 {
-            return Ok(Ok(self.base_offset));
+            return Ok(Ok((self.base_offset, LeaderEpoch::NONE)));
         }
         let offsets = OffsetIndex::load(self.place.clone(), self.base_offset, state.end_offset, state.end)?;
         let Some(offsets) = offsets else { return Ok(Err("the offset index is no good")) };
@@ -200,7 +212,19 @@ impl Segment {
             return Ok(Err("wrong checksum"));
         }
         // The index is not kept: most logs that are opened are not used soon.
-        Ok(Ok(last.next_offset()))
+        Ok(Ok((last.next_offset(), last.leader_epoch())))
+    }
+
+    /// The leader epoch of the first batch; none if it is not sound.
+    pub(in crate::log) fn first_epoch(&self) -> Result<LeaderEpoch, LogError> {
+        let mut state = self.state();
+        let file = self.open_file(&mut state)?;
+        let mut scanner = Scanner::new(&file, 0, state.end, self.base_offset, LOOKUP_BLOCK);
+        match scanner.next() {
+            Ok(Some(batch)) if scanner.verify(&batch)? => Ok(batch.leader_epoch()),
+            Err(ScanError::Io(error)) => Err(error),
+            _ => Ok(LeaderEpoch::NONE),
+        }
     }
 
     /// Loads the indexes if they are not; those that are missing or can't be right are built anew.

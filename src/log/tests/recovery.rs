@@ -1,9 +1,13 @@
 //! Opening a log after a kill, or after a stop that was less clean than it said.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::log::test_support::*;
-use crate::log::{CloseMode, FindingKind, Log, LogConfig, LogOptions, OpenReport, Shutdown};
+use crate::log::{
+    CloseMode, Fault, Faults, FindingKind, Fs, Log, LogConfig, LogOptions, OpenReport, Operation, Shutdown,
+};
 use crate::types::{LeaderEpoch, Offset};
 
 fn segment(log: &Log, name: &str) -> PathBuf {
@@ -148,9 +152,13 @@ fn epochs_come_from_the_batches_if_their_file_is_no_good() {
         }
     }
     // Epochs of records that are gone go with them.
-    std::fs::write(&path, "0\n2\n0 0\n9 12\n").unwrap();
-    let (log, _) = reopen(&log, dir.path(), Shutdown::Clean, 12);
-    assert_eq!(log.latest_epoch().unwrap().epoch, LeaderEpoch(0));
+    std::fs::write(&path, "0\n5\n0 0\n2 3\n4 6\n6 9\n9 12\n").unwrap();
+    let (log, report) = reopen(&log, dir.path(), Shutdown::Clean, 12);
+    assert_eq!((log.latest_epoch().unwrap().epoch, report.findings.len()), (LeaderEpoch(6), 0));
+    // A file that does not know the newest records is of another log, or an old one.
+    std::fs::write(&path, "0\n2\n0 0\n2 3\n").unwrap();
+    let (log, report) = reopen(&log, dir.path(), Shutdown::Clean, 12);
+    assert_eq!((log.epochs_known(), report.findings.len()), (epochs, 1));
 }
 
 #[test]
@@ -291,4 +299,73 @@ fn a_partition_that_was_never_used_costs_nothing() {
         std::fs::read_dir(log.dir()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names, [format!("{FIRST}.index"), format!("{FIRST}.log"), format!("{FIRST}.timeindex")]);
+}
+
+/// Counts what is read, and notes the largest piece.
+#[derive(Default)]
+struct Reads {
+    bytes: AtomicU64,
+    largest: AtomicU64,
+}
+
+impl Faults for Reads {
+    fn before(&self, operation: Operation, _: &Path) -> Fault {
+        if let Operation::Read(bytes) = operation {
+            self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            self.largest.fetch_max(bytes as u64, Ordering::Relaxed);
+        }
+        Fault::None
+    }
+}
+
+fn reopen_counted(log: &Log, dir: &Path, recovery_point: Offset) -> (OpenReport, u64, u64) {
+    let reads = Arc::new(Reads::default());
+    let fs = Fs::with_faults(reads.clone());
+    let options = LogOptions { recovery_point: Some(recovery_point), fs, ..options(dir, &log.config()) };
+    let (_, report) = Log::open(options).unwrap();
+    (report, reads.bytes.load(Ordering::Relaxed), reads.largest.load(Ordering::Relaxed))
+}
+
+#[test]
+fn a_kill_costs_the_segments_beyond_the_recovery_point_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig { segment_bytes: 100_000, ..LogConfig::default() };
+    let (log, _) = open(dir.path(), &config);
+    for at in 0..400 {
+        append(&log, &sized(NOW + at, 10_000)).unwrap();
+    }
+    let (segments, size) = (log.segment_count() as u64, log.size_bytes());
+    assert_eq!(segments, 40);
+    log.flush_up_to(Offset(395)).unwrap();
+    let (report, bytes, _) = reopen_counted(&log, dir.path(), log.recovery_point());
+    assert_eq!((report.recovered_segments, report.findings.len()), (1, 0));
+    assert!(bytes < 3 * size / segments, "{bytes} bytes of {size} were read");
+    let (report, bytes, _) = reopen_counted(&log, dir.path(), Offset(0));
+    assert_eq!(report.recovered_segments, 40);
+    assert!((size..2 * size).contains(&bytes), "{bytes} bytes of {size} were read");
+}
+
+/// Goal: recovery takes no more memory than a few blocks, whatever is in the file.
+/// Method: a batch of 20 MB, sound and with a damaged byte, and one whose size reaches to the end of such a segment.
+#[test]
+fn a_huge_batch_is_checked_piece_by_piece() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig { max_message_bytes: 1 << 30, ..LogConfig::default() };
+    let (log, _) = open(dir.path(), &config);
+    append(&log, &batch(NOW, &[b"first"])).unwrap();
+    append(&log, &sized(NOW, 20_000_000)).unwrap();
+    append(&log, &batch(NOW, &[b"last"])).unwrap();
+    log.close(CloseMode::Sync).unwrap();
+    let path = segment(&log, &format!("{FIRST}.log"));
+    let good = std::fs::read(&path).unwrap();
+    let mut flipped = good.clone();
+    flipped[10_000_000] ^= 1;
+    let mut long = good.clone();
+    long[8..12].copy_from_slice(&(good.len() as i32 - 12).to_be_bytes());
+    for (what, bytes, findings) in [("sound", &good, 0), ("flipped", &flipped, 1), ("long", &long, 1)] {
+        std::fs::write(&path, bytes).unwrap();
+        let (report, _, largest) = reopen_counted(&log, dir.path(), Offset(0));
+        assert_eq!(report.findings.len(), findings, "{what}: {report:?}");
+        assert!(largest <= 4 << 20, "{what}: {largest} bytes were read at once");
+    }
 }
