@@ -165,7 +165,10 @@ fn check(found: &Content, right: &Content, path: &Path, bases: &[i64], report: &
         assert!(found.records.contains_key(offset), "{what}: offset {offset} is lost");
     }
     for (offset, value) in &found.committed {
-        assert_eq!(right.committed.get(offset), Some(value), "{what}: offset {offset} for readers of committed data");
+        // Where the records of the open transaction are lost, it holds nobody back any more.
+        let stable = right.records.get(offset).filter(|value| *value != b"in a transaction");
+        let expected = right.committed.get(offset).or(stable);
+        assert_eq!(expected, Some(value), "{what}: offset {offset} for readers of committed data");
     }
     for (time, offset) in &found.times {
         let first = right.times.get(time);
