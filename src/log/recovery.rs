@@ -246,19 +246,28 @@ impl Loader<'_> {
         let first = bases.first().copied().unwrap_or(0);
         let known = self.options.recovery_point;
         if self.options.shutdown == Shutdown::Clean {
-            match last.find_end()? {
-                Ok((end, epoch)) if known.is_none_or(|known| known.0 <= end) => {
-                    segments.end = end;
-                    self.compare_epochs(end, epoch, epochs);
+            let wrong = match last.find_end()? {
+                Err(reason) => Some(reason),
+                Ok(end) if known.is_some_and(|known| end.offset < known.0) => Some("fewer records than there were"),
+                Ok(end) if end.is_after_leap && known.is_some_and(|known| end.offset > known.0) => {
+                    Some("offsets behind the log end")
                 }
-                Ok(_) => self.recover(&mut segments, last.base_offset(), epochs, "fewer records than there were")?,
-                Err(reason) => self.recover(&mut segments, last.base_offset(), epochs, reason)?,
+                Ok(end) => {
+                    segments.end = end.offset;
+                    self.compare_epochs(end.offset, end.epoch, epochs);
+                    None
+                }
+            };
+            if let Some(reason) = wrong {
+                self.find(self.place.dir(), FindingKind::NotClean { reason });
+                let tail = known.map_or(Tail::Cut, |known| Tail::CutLeapBeyond(known.0));
+                self.recover(&mut segments, last.base_offset(), epochs, tail)?;
             }
         } else {
             let from = known.unwrap_or(Offset::ZERO).0;
             let at = segments.all.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
             let base = segments.all.get(at).map_or(0, |segment| segment.base_offset());
-            self.recover(&mut segments, base, epochs, "")?;
+            self.recover(&mut segments, base, epochs, Tail::Cut)?;
         }
         last.set_end_offset(segments.end);
         self.report_lost_segments(names, &segments);
@@ -301,17 +310,8 @@ impl Loader<'_> {
         }
     }
 
-    /// Checks the segments from the one at `from` on. `reason` says why that must be although the log was closed.
-    fn recover(
-        &mut self,
-        segments: &mut Segments,
-        from: i64,
-        epochs: &mut Epochs,
-        reason: &'static str,
-    ) -> Result<(), LogError> {
-        if !reason.is_empty() {
-            self.find(self.place.dir(), FindingKind::NotClean { reason });
-        }
+    /// Checks the segments from the one at `from` on; `tail` says what becomes of a bad end of the last one.
+    fn recover(&mut self, segments: &mut Segments, from: i64, epochs: &mut Epochs, tail: Tail) -> Result<(), LogError> {
         epochs.unsaved |= epochs.cache.truncate_from_end(Offset(from));
         let mut expected = from;
         let count = segments.all.len();
@@ -323,7 +323,7 @@ impl Loader<'_> {
             if base > expected && !self.config.cleanup_compact && segment.size() > 0 {
                 self.find(segment.path(), FindingKind::Hole { from: Offset(expected), to: Offset(base) });
             }
-            let tail = if at + 1 == count { Tail::Cut } else { Tail::Keep };
+            let tail = if at + 1 == count { tail } else { Tail::Keep };
             let mut assigned = false;
             let recovered = segment.recover(tail, self.config, |batch| {
                 assigned |= epochs.cache.assign(batch.leader_epoch(), Offset(batch.base_offset));

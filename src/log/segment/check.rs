@@ -22,6 +22,9 @@ const MAX_DAMAGES: usize = 1024;
 pub(in crate::log) enum Tail {
     /// The last segment after a crash: it is the torn end of the last write.
     Cut,
+    /// The same, and the log was known to end at this offset: a last batch beyond it, before which offsets are missing, is no
+    /// better.
+    CutLeapBeyond(i64),
     /// It was whole once, so it is damage.
     Keep,
 }
@@ -93,12 +96,13 @@ impl Segment {
     ) -> Result<Recovered, LogError> {
         let file = self.open_file(state)?;
         let (size, end_offset) = (state.end, state.end_offset);
+        let bounds = Bounds { size, end_offset, tail };
         self.reset(state)?;
         let mut scanner = Scanner::new(&file, 0, size, self.base_offset, WHOLE_BLOCK);
         let mut recovered = Recovered { end: 0, next_offset: self.base_offset, cut: 0, damage: Vec::new() };
         loop {
             let (position, from_offset) = (scanner.position(), scanner.next_offset());
-            let reason = match self.check_next(&mut scanner, &file, size, end_offset)? {
+            let reason = match self.check_next(&mut scanner, &file, bounds)? {
                 Checked::End => break,
                 Checked::Sound(batch) => {
                     // Invariant: `note` takes the batch to stand at `end`.
@@ -113,7 +117,7 @@ impl Segment {
             };
             let behind = scan::find_batch_after(&file, position, size, from_offset)?
                 .filter(|behind| behind.last_offset < end_offset);
-            if behind.is_none() && tail == Tail::Cut {
+            if behind.is_none() && tail != Tail::Keep {
                 recovered.cut = size - position;
                 break;
             }
@@ -159,13 +163,7 @@ impl Segment {
         Ok(())
     }
 
-    fn check_next(
-        &self,
-        scanner: &mut Scanner<'_>,
-        file: &LogFile,
-        size: u64,
-        end_offset: i64,
-    ) -> Result<Checked, LogError> {
+    fn check_next(&self, scanner: &mut Scanner<'_>, file: &LogFile, bounds: Bounds) -> Result<Checked, LogError> {
         let expected = scanner.next_offset();
         let batch = match scanner.next() {
             Ok(None) => return Ok(Checked::End),
@@ -173,7 +171,7 @@ impl Segment {
             Err(ScanError::Io(error)) => return Err(error),
             Err(ScanError::Damaged { reason, .. }) => return Ok(Checked::Bad(reason)),
         };
-        if batch.last_offset >= end_offset {
+        if batch.last_offset >= bounds.end_offset {
             return Ok(Checked::Bad("offsets of the next segment"));
         }
         if batch.last_offset - self.base_offset > i64::from(i32::MAX) {
@@ -183,15 +181,27 @@ impl Segment {
             return Ok(Checked::Bad("wrong checksum"));
         }
         // The checksum leaves out the base offset. One that leaps ahead is wrong if the next batch goes on before it;
-        // after compaction there are honest leaps.
+        // after compaction, and where a log was cut within a batch, there are honest leaps.
         if batch.base_offset > expected && batch.header.is_some() {
-            let next = Scanner::new(file, batch.end(), size, expected, 0).next();
-            if matches!(next, Ok(Some(next)) if next.base_offset <= batch.last_offset) {
+            let is_wrong = match Scanner::new(file, batch.end(), bounds.size, expected, 0).next() {
+                Ok(Some(next)) => next.base_offset <= batch.last_offset,
+                Ok(None) => matches!(bounds.tail, Tail::CutLeapBeyond(end) if batch.last_offset >= end),
+                Err(_) => false,
+            };
+            if is_wrong {
                 return Ok(Checked::Bad("wrong base offset"));
             }
         }
         Ok(Checked::Sound(batch))
     }
+}
+
+/// What the batches of a segment must keep to.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    size: u64,
+    end_offset: i64,
+    tail: Tail,
 }
 
 enum Checked {

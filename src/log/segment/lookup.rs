@@ -31,6 +31,17 @@ impl BatchBytes<'_, '_> {
     }
 }
 
+/// Where a segment ends, by its last batch.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::log) struct FoundEnd {
+    /// The offset after that batch.
+    pub(in crate::log) offset: i64,
+    /// Its leader epoch.
+    pub(in crate::log) epoch: LeaderEpoch,
+    /// Whether offsets are missing before it. Its base offset, which the checksum leaves out, may be wrong then.
+    pub(in crate::log) is_after_leap: bool,
+}
+
 impl Segment {
     /// The first batch that ends at `target` or later; `None` if there is none.
     ///
@@ -180,12 +191,12 @@ impl Segment {
         }
     }
 
-    /// The offset after the last batch of a last segment that was closed well, and that batch's epoch; opens its files. The inner error says what contradicts
-    /// that. The last batch is checked whole, the others behind the last index entry by their headers.
-    pub(in crate::log) fn find_end(&self) -> Result<Result<(i64, LeaderEpoch), &'static str>, LogError> {
+    /// Where a last segment ends that was closed well; opens its files. The inner error says what contradicts that. The last batch is
+    /// checked whole, the others behind the last index entry by their headers.
+    pub(in crate::log) fn find_end(&self) -> Result<Result<FoundEnd, &'static str>, LogError> {
         let mut state = self.state();
         if state.end == 0 {
-            return Ok(Ok((self.base_offset, LeaderEpoch::NONE)));
+            return Ok(Ok(FoundEnd { offset: self.base_offset, epoch: LeaderEpoch::NONE, is_after_leap: false }));
         }
         let offsets = OffsetIndex::load(self.place.clone(), self.base_offset, state.end_offset, state.end)?;
         let Some(offsets) = offsets else { return Ok(Err("the offset index is no good")) };
@@ -199,9 +210,14 @@ impl Segment {
         }
         let mut scanner = Scanner::new(&file, start, state.end, self.base_offset, LOOKUP_BLOCK);
         let mut last = None;
+        let mut is_after_leap = false;
         loop {
+            let expected = scanner.expected_offset();
             match scanner.next() {
-                Ok(Some(batch)) => last = Some(batch),
+                Ok(Some(batch)) => {
+                    is_after_leap = expected.is_some_and(|expected| batch.base_offset > expected);
+                    last = Some(batch);
+                }
                 Ok(None) => break,
                 Err(ScanError::Io(error)) => return Err(error),
                 Err(ScanError::Damaged { reason, .. }) => return Ok(Err(reason)),
@@ -212,7 +228,7 @@ impl Segment {
             return Ok(Err("wrong checksum"));
         }
         // The index is not kept: most logs that are opened are not used soon.
-        Ok(Ok((last.next_offset(), last.leader_epoch())))
+        Ok(Ok(FoundEnd { offset: last.next_offset(), epoch: last.leader_epoch(), is_after_leap }))
     }
 
     /// The leader epoch of the first batch; none if it is not sound.

@@ -77,6 +77,7 @@ fn try_open(log: &Log, dir: &Path, shutdown: Shutdown) -> (Log, OpenReport) {
 /// Reads all there is; an offset that can't be read is passed over, if the error says that it is damaged.
 fn content(log: &Log, what: &str) -> Content {
     let end = log.log_end_offset();
+    assert!(end.0 < 100, "{what}: ends at {end}");
     log.set_high_watermark(end);
     let (mut records, mut committed) = (BTreeMap::new(), BTreeMap::new());
     let limits = ReadLimits { end, max_bytes: 1 << 20, at_least_one_batch: true };
@@ -188,6 +189,11 @@ fn damage_all(wanted: fn(&str) -> bool) {
     let (log, files, right) = small_log(dir.path());
     let is_log = |path: &&PathBuf| path.extension().is_some_and(|e| e == "log");
     let bases: Vec<i64> = files.iter().map(|(path, _)| path).filter(is_log).map(|path| base_offset(path)).collect();
+    let last_log = files.iter().map(|(path, _)| path).filter(is_log).next_back();
+    let last_offset = files.iter().find(|(path, _)| Some(path) == last_log).map_or(0..0, |(_, bytes)| {
+        let last = batches(bytes).last().unwrap().unwrap().bytes().len();
+        bytes.len() - last..bytes.len() - last + 8
+    });
     let restore = || {
         for entry in std::fs::read_dir(log.dir()).unwrap() {
             let path = entry.unwrap().path();
@@ -213,6 +219,10 @@ fn damage_all(wanted: fn(&str) -> bool) {
                     restore();
                     std::fs::write(path, &bad).unwrap();
                     let (opened, report) = try_open(&log, dir.path(), shutdown);
+                    // Nothing tells where a log ended that was killed, nor what offset its last batch had.
+                    if shutdown == Shutdown::Unclean && Some(path) == last_log && last_offset.contains(&position) {
+                        continue;
+                    }
                     check(&content(&opened, &what), &right, path, &bases, &report, &what);
                     if position % 16 == 0 {
                         let end = opened.log_end_offset();
