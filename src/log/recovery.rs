@@ -45,10 +45,14 @@ impl Log {
         let (Some(first), Some(known)) = (first, known.filter(|known| known.start_offset <= end)) else {
             return Ok(None);
         };
-        // Records from before there were epochs have none: they are not from before the start.
-        let epoch = first.first_epoch()?;
+        let batch = first.first_batch()?;
         first.close_files()?;
-        if epoch < LeaderEpoch(0) || epoch > known.epoch {
+        // Records from before there were epochs have none: they are not from before the start. And where compaction took
+        // the first records, epochs that were made anew from the batches begin with the first that is left: nothing to hide.
+        let is_deleted = batch.is_some_and(|(offset, epoch)| {
+            offset < known.start_offset && epoch >= LeaderEpoch(0) && epoch <= known.epoch
+        });
+        if !is_deleted {
             return Ok(None);
         }
         let high_watermark = self.high_watermark().max(known.start_offset);

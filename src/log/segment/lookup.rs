@@ -231,15 +231,15 @@ impl Segment {
         Ok(Ok(FoundEnd { offset: last.next_offset(), epoch: last.leader_epoch(), is_after_leap }))
     }
 
-    /// The leader epoch of the first batch; none if it is not sound.
-    pub(in crate::log) fn first_epoch(&self) -> Result<LeaderEpoch, LogError> {
+    /// Base offset and leader epoch of the first batch; none if there is none or it is not sound.
+    pub(in crate::log) fn first_batch(&self) -> Result<Option<(Offset, LeaderEpoch)>, LogError> {
         let mut state = self.state();
         let file = self.open_file(&mut state)?;
         let mut scanner = Scanner::new(&file, 0, state.end, self.base_offset, LOOKUP_BLOCK);
         match scanner.next() {
-            Ok(Some(batch)) if scanner.verify(&batch)? => Ok(batch.leader_epoch()),
+            Ok(Some(batch)) if scanner.verify(&batch)? => Ok(Some((Offset(batch.base_offset), batch.leader_epoch()))),
             Err(ScanError::Io(error)) => Err(error),
-            _ => Ok(LeaderEpoch::NONE),
+            _ => Ok(None),
         }
     }
 

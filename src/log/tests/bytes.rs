@@ -110,7 +110,7 @@ fn content(log: &Log, what: &str) -> Content {
                 aborting.remove(&header.producer_id);
             }
             let counts =
-                !is_control && !(header.attributes.is_transactional() && aborting.contains(&header.producer_id));
+                !(is_control || header.attributes.is_transactional() && aborting.contains(&header.producer_id));
             for record in batch.records(&mut Vec::new(), 1 << 20).unwrap() {
                 let record = record.unwrap();
                 let value = record.value.unwrap_or_default().to_vec();
@@ -189,7 +189,7 @@ fn damage_all(wanted: fn(&str) -> bool) {
     let (log, files, right) = small_log(dir.path());
     let is_log = |path: &&PathBuf| path.extension().is_some_and(|e| e == "log");
     let bases: Vec<i64> = files.iter().map(|(path, _)| path).filter(is_log).map(|path| base_offset(path)).collect();
-    let last_log = files.iter().map(|(path, _)| path).filter(is_log).next_back();
+    let last_log = files.iter().map(|(path, _)| path).rfind(is_log);
     let last_offset = files.iter().find(|(path, _)| Some(path) == last_log).map_or(0..0, |(_, bytes)| {
         let last = batches(bytes).last().unwrap().unwrap().bytes().len();
         bytes.len() - last..bytes.len() - last + 8
