@@ -1,0 +1,15 @@
+//! Several log directories, and disks that fail.
+#![allow(unreachable_pub, reason = "modules of a test binary have no outside")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test stops at the first surprise")]
+
+mod away;
+mod directories;
+mod failing;
+#[path = "../support/failing_disk.rs"]
+mod failing_disk;
+mod moving;
+mod small_disk;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/wire.rs"]
+mod wire;
