@@ -310,8 +310,8 @@ impl Partition {
             FlushKind::CompletedSegments => self.log.flush_completed_segments(),
         };
         if let Err(error) = flushed {
-            // A log that has failed before said so then; one that was closed meanwhile is flushed.
-            if !matches!(error, LogError::Failed { .. } | LogError::Closed { .. }) {
+            // A log that has failed says so itself; one that was closed meanwhile is flushed.
+            if !self.log.has_failed() && !matches!(error, LogError::Closed { .. }) {
                 error!(partition = %self.name, error = chain(&error), "flush failed");
             }
             self.waiting.wake_all();

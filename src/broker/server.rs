@@ -90,6 +90,9 @@ impl BrokerError {
 
     /// What the controller says, or what is behind that: the disk of the metadata.
     fn of_disk(disk: &Disk, error: ControllerError) -> Self {
+        if let Some((action, path, source)) = error.io() {
+            disk.consider(action, path, None, source);
+        }
         match disk.failure() {
             Some(failure) => Self::MetadataDisk { failure: failure.clone() },
             None => error.into(),

@@ -141,8 +141,9 @@ impl Disk {
         }
     }
 
-    /// Considers an error; what can't be undone makes the directory unusable.
-    pub(super) fn consider(&self, action: &'static str, path: &Path, needed: Option<u64>, error: &io::Error) {
+    /// Considers what the system said of a file in the directory; what can't be undone makes the directory unusable. `needed` are the
+    /// bytes that were to be written, where that is known.
+    pub fn consider(&self, action: &'static str, path: &Path, needed: Option<u64>, error: &io::Error) {
         // After a failed flush the system may have dropped what was written: it does not matter why.
         if (is_failure(error) || action == FLUSH && error.kind() != io::ErrorKind::NotFound)
             && self.failure.get().is_none()

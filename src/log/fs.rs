@@ -87,7 +87,7 @@ impl Fs {
     }
 
     /// Considers what the system said of a file that is not reached through here.
-    pub(super) fn consider(&self, action: &'static str, path: &Path, error: &io::Error) {
+    pub fn consider(&self, action: &'static str, path: &Path, error: &io::Error) {
         if let Some(disk) = &self.disk {
             disk.consider(action, path, None, error);
         }

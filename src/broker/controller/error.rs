@@ -1,6 +1,7 @@
 //! What the controller refuses, and what stops it.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -94,6 +95,17 @@ pub(in crate::broker) enum ControllerError {
     /// It was closed, or failed before.
     #[error("the controller is stopped")]
     Stopped,
+}
+
+impl ControllerError {
+    /// What the system said of a file beside the metadata log: what was tried, on which file, and its error.
+    pub(in crate::broker) fn io(&self) -> Option<(&'static str, &Path, &io::Error)> {
+        match self {
+            Self::Log(MetadataLogError::Snapshot(error)) | Self::Bootstrap(error) => error.io(),
+            Self::QuorumState(QuorumStateError::Io { action, path, source }) => Some((action, path, source)),
+            _ => None,
+        }
+    }
 }
 
 impl ControllerError {

@@ -403,7 +403,11 @@ impl MetadataLog {
             let source = std::io::Error::other(source);
             SnapshotError::Io { action: "write", path: self.dir.join(id.file_name()), source }
         })?;
-        let file = snapshots::write(&self.dir, id, &bytes)?;
+        let file = snapshots::write(&self.dir, id, &bytes).inspect_err(|error| {
+            if let Some((action, path, source)) = error.io() {
+                self.fs.consider(action, path, source);
+            }
+        })?;
         info!(offset = %id.end_offset, bytes = bytes.len(), "metadata snapshot written");
         if self.snapshots.last().map(|last| last.id) != Some(id) {
             self.snapshots.push(file);

@@ -40,6 +40,16 @@ pub(in crate::broker) enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// What was tried, on which file, and what the system said.
+    pub(in crate::broker) fn io(&self) -> Option<(&'static str, &Path, &io::Error)> {
+        match self {
+            Self::Io { action, path, source } => Some((action, path, source)),
+            Self::Damaged { .. } => None,
+        }
+    }
+}
+
 /// A snapshot file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SnapshotFile {
