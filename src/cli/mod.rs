@@ -16,8 +16,12 @@ mod complete;
 mod completions;
 mod console_consumer;
 mod console_producer;
+mod delete_records;
 mod dump_log;
+mod get_offsets;
+mod groups;
 mod links;
+mod log_dirs;
 mod man;
 mod server_start;
 mod server_stop;
@@ -110,6 +114,10 @@ static TOOLS: &[Tool] = &[
     Tool::new::<topics::Topics>("topics", Some("kafka-topics")),
     Tool::new::<console_producer::ConsoleProducer>("console-producer", Some("kafka-console-producer")),
     Tool::new::<console_consumer::ConsoleConsumer>("console-consumer", Some("kafka-console-consumer")),
+    Tool::new::<groups::Groups>("groups", Some("kafka-groups")),
+    Tool::new::<get_offsets::GetOffsets>("get-offsets", Some("kafka-get-offsets")),
+    Tool::new::<delete_records::DeleteRecords>("delete-records", Some("kafka-delete-records")),
+    Tool::new::<log_dirs::LogDirs>("log-dirs", Some("kafka-log-dirs")),
     Tool::new::<broker_api_versions::BrokerApiVersions>("broker-api-versions", Some("kafka-broker-api-versions")),
     Tool::new::<dump_log::DumpLog>("dump-log", Some("kafka-dump-log")),
     Tool::new::<zookeeper::Start>("zookeeper-server-start", Some("zookeeper-server-start")),

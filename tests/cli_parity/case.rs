@@ -17,6 +17,10 @@ pub enum Step {
     File { name: String, lines: Vec<String> },
     /// Run a tool.
     Run(Box<Case>),
+    /// Have somebody join a group.
+    Join { name: String, kind: String, group: String, topic: String },
+    /// Have them leave it.
+    Leave { name: String },
 }
 
 /// A command, what Kafka's tool did, and what ours does instead where that differs.
@@ -28,6 +32,8 @@ pub struct Case {
     pub stdin: Vec<String>,
     /// Ends the tool once it has printed what it has to print.
     pub signal: Option<String>,
+    /// Tried again until it is as recorded: what it tells of takes its time.
+    pub eventually: bool,
     /// Only sets the scene: has to succeed, and its output does not matter.
     pub prepare: bool,
     pub kafka: Outcome,
@@ -81,6 +87,14 @@ impl Suite {
             ("broker", _) => self.broker.push(rest.to_owned()),
             ("file", _) => self.steps.push(Step::File { name: rest.to_owned(), lines: Vec::new() }),
             ("+", Some(Step::File { lines, .. })) => lines.push(rest.to_owned()),
+            ("member", _) => match rest.split(' ').collect::<Vec<_>>()[..] {
+                [name, kind, group, topic] => {
+                    let [name, kind, group, topic] = [name, kind, group, topic].map(str::to_owned);
+                    self.steps.push(Step::Join { name, kind, group, topic });
+                }
+                _ => return Err(Unexpected),
+            },
+            ("leave", _) => self.steps.push(Step::Leave { name: rest.to_owned() }),
             ("$", _) => {
                 let case = Case { line, command: rest.to_owned(), ..Case::default() };
                 self.steps.push(Step::Run(Box::new(case)));
@@ -98,6 +112,7 @@ impl Case {
         match mark {
             "<" => self.stdin.push(line()),
             "(prepare)" => self.prepare = true,
+            "eventually" => self.eventually = true,
             "signal" => self.signal = Some(line()),
             "exit" => self.kafka.exit = rest.parse().map_err(|_| Unexpected)?,
             "1" => self.kafka.stdout.push(line()),

@@ -15,6 +15,7 @@
 
 mod case;
 mod compare;
+mod members;
 mod runner;
 #[path = "../support/mod.rs"]
 mod support;
@@ -52,6 +53,10 @@ suites! {
     dump_log: "dump-log",
     storage: "storage",
     broker_api_versions: "broker-api-versions",
+    get_offsets: "get-offsets",
+    delete_records: "delete-records",
+    log_dirs: "log-dirs",
+    groups: "groups",
 }
 
 #[test]

@@ -14,10 +14,13 @@ use tempfile::TempDir;
 
 use crate::case::{Case, Outcome, Step, Suite};
 use crate::compare::{input, matches, messages, notation, words};
+use crate::members::Member;
 use crate::support::{Broker, wait_for};
 
 /// How long a tool may take; the longest case waits a few seconds for records.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long something that takes its time may do so.
+const EVENTUALLY: Duration = Duration::from_secs(20);
 
 /// A suite on its way.
 pub struct Runner {
@@ -28,6 +31,8 @@ pub struct Runner {
     /// Ids of topics, by name, as `topics --describe` printed them last.
     topic_ids: BTreeMap<String, String>,
     failures: String,
+    /// Who is a member of a group, by the name that the suite gives it.
+    members: BTreeMap<String, Member>,
 }
 
 impl Runner {
@@ -42,6 +47,7 @@ impl Runner {
             nobody,
             topic_ids: BTreeMap::new(),
             failures: String::new(),
+            members: BTreeMap::new(),
         };
         for step in &suite.steps {
             match step {
@@ -50,8 +56,15 @@ impl Runner {
                     std::fs::write(runner.files.path().join(name), text).unwrap();
                 }
                 Step::Run(case) => runner.check(case),
+                Step::Join { name, kind, group, topic } => {
+                    let member = Member::join(runner.broker.address(), kind, group, topic);
+                    assert!(runner.members.insert(name.clone(), member).is_none(), "{name} is there already");
+                }
+                Step::Leave { name } => drop(runner.members.remove(name).unwrap()),
             }
         }
+        // Before the broker goes.
+        runner.members.clear();
         assert!(runner.failures.is_empty(), "these are not as recorded:\n\n{}", runner.failures);
     }
 
@@ -85,7 +98,15 @@ impl Runner {
         if case.not_run.is_some() {
             return;
         }
-        let found = self.outcome(case);
+        let start = std::time::Instant::now();
+        let (found, wrong) = loop {
+            let found = self.outcome(case);
+            let wrong = if case.prepare { String::new() } else { self.differences(case, &found) };
+            if wrong.is_empty() || !case.eventually || start.elapsed() > EVENTUALLY {
+                break (found, wrong);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
         self.remember_topic_ids(&found.stdout);
         if case.prepare {
             if found.exit != 0 {
@@ -93,6 +114,13 @@ impl Runner {
             }
             return;
         }
+        if !wrong.is_empty() {
+            self.fail(case, &format!("{wrong}found:\n{found}"));
+        }
+    }
+
+    /// What is not as recorded; nothing if all is.
+    fn differences(&self, case: &Case, found: &Outcome) -> String {
         let fill = |lines: &[String]| lines.iter().map(|line| self.filled_in(line)).collect::<Vec<_>>();
         let mut wrong = String::new();
         match case.ours.exit {
@@ -123,9 +151,7 @@ impl Runner {
                 }
             }
         }
-        if !wrong.is_empty() {
-            self.fail(case, &format!("{wrong}found:\n{found}"));
-        }
+        wrong
     }
 
     fn fail(&mut self, case: &Case, what: &str) {

@@ -37,6 +37,11 @@ impl ConnectArgs {
         self.old.servers(self.bootstrap_server.as_deref(), out)
     }
 
+    /// The value of `--broker-list`, for the tools where it does not say where to connect to.
+    pub(crate) fn take_broker_list(&mut self) -> Option<String> {
+        self.old.broker_list.take()
+    }
+
     /// The settings for calls of an administrator.
     pub(crate) fn admin_options(&self, out: &mut Output) -> anyhow::Result<ClientOptions> {
         let servers = self.servers(out)?;

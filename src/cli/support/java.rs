@@ -3,6 +3,7 @@
 use crate::client::{ApiError, ClientError};
 use crate::config::ConfigError;
 use crate::protocol::ErrorCode;
+use crate::types::TopicPartition;
 
 /// The class of the exception that Java clients throw for an error code.
 pub(crate) fn exception_class(code: ErrorCode) -> String {
@@ -34,25 +35,47 @@ pub(crate) fn exception_class(code: ErrorCode) -> String {
     format!("org.apache.kafka.common.errors.{name}")
 }
 
-/// What Java clients say of an error on which the broker did not comment: of those that people meet when they produce.
+/// What Java clients say of an error on which the broker did not comment: of those that people meet.
 pub(crate) fn message(error: &ApiError) -> String {
-    let known = match (&error.message, error.code) {
-        (Some(message), _) => message,
-        (None, ErrorCode::MessageTooLarge) => {
+    if let Some(message) = &error.message {
+        return message.clone();
+    }
+    let known = match error.code {
+        ErrorCode::MessageTooLarge => {
             "The request included a message larger than the max message size the server will accept."
         }
-        (None, ErrorCode::RecordListTooLarge) => {
+        ErrorCode::RecordListTooLarge => {
             "The request included message batch larger than the configured segment size on the server."
         }
-        (None, ErrorCode::NotEnoughReplicas) => {
-            "Messages are rejected since there are fewer in-sync replicas than required."
+        ErrorCode::NotEnoughReplicas => "Messages are rejected since there are fewer in-sync replicas than required.",
+        ErrorCode::InvalidRecord => "This record has failed the validation on broker and hence will be rejected.",
+        ErrorCode::OffsetOutOfRange => {
+            "The requested offset is not within the range of offsets maintained by the server."
         }
-        (None, ErrorCode::InvalidRecord) => {
-            "This record has failed the validation on broker and hence will be rejected."
+        ErrorCode::LeaderNotAvailable => {
+            "There is no leader for this topic-partition as we are in the middle of a leadership election."
         }
-        (None, ErrorCode::TopicAuthorizationFailed) => "Topic authorization failed.",
-        (None, ErrorCode::UnknownTopicOrPartition) => "This server does not host this topic-partition.",
-        (None, code) => code.name(),
+        ErrorCode::RequestTimedOut => "The request timed out.",
+        ErrorCode::CoordinatorNotAvailable => "The coordinator is not available.",
+        ErrorCode::NotCoordinator => "This is not the correct coordinator.",
+        ErrorCode::InvalidTopicException => "The request attempted to perform an operation on an invalid topic.",
+        ErrorCode::InvalidGroupId => "The group id is invalid.",
+        ErrorCode::UnknownMemberId => "The coordinator is not aware of this member.",
+        ErrorCode::RebalanceInProgress => "The group is rebalancing, so a rejoin is needed.",
+        ErrorCode::NonEmptyGroup => "The group is not empty.",
+        ErrorCode::GroupIdNotFound => "The group id does not exist.",
+        ErrorCode::GroupSubscribedToTopic => {
+            "Deleting offsets of a topic is forbidden while the consumer group is actively subscribed to it."
+        }
+        ErrorCode::TopicAuthorizationFailed => "Topic authorization failed.",
+        ErrorCode::GroupAuthorizationFailed => "Group authorization failed.",
+        ErrorCode::ClusterAuthorizationFailed => "Cluster authorization failed.",
+        ErrorCode::UnsupportedVersion => "The version of API is not supported.",
+        ErrorCode::PolicyViolation => "Request parameters do not satisfy the configured policy.",
+        ErrorCode::KafkaStorageError => "Disk error when trying to access log file on the disk.",
+        ErrorCode::UnknownTopicOrPartition => "This server does not host this topic-partition.",
+        ErrorCode::UnknownTopicId => "This server does not host this topic ID.",
+        code => code.name(),
     };
     known.to_owned()
 }
@@ -87,26 +110,48 @@ pub(crate) fn config_exception_class(error: &ConfigError) -> &'static str {
     }
 }
 
+/// How many buckets a `new HashMap<>()` begins with.
+const BUCKETS: u32 = 16;
+
 /// Puts `items` into the order in which a `new HashMap<>()` with their names as keys goes over them.
 ///
 /// Kafka's tools print settings in that order, and their output should compare equal.
 pub(crate) fn in_hash_map_order<T>(items: &mut [T], name: impl Fn(&T) -> &str) {
-    order_by_bucket(items, 16, name);
+    order_by_bucket(items, BUCKETS, |item| string_hash(name(item)));
 }
 
 /// Puts `items` into the order of a `new HashMap<>(items.len())`, whose table begins smaller or larger.
 pub(crate) fn in_sized_hash_map_order<T>(items: &mut [T], name: impl Fn(&T) -> &str) {
-    let buckets = u32::try_from(items.len()).unwrap_or(u32::MAX).checked_next_power_of_two().unwrap_or(1 << 31);
-    order_by_bucket(items, buckets, name);
+    order_by_bucket(items, buckets_for(items.len()), |item| string_hash(name(item)));
 }
 
-fn order_by_bucket<T>(items: &mut [T], mut buckets: u32, name: impl Fn(&T) -> &str) {
+/// As [`in_hash_map_order`], where the keys are partitions.
+pub(crate) fn in_partition_hash_map_order<T>(items: &mut [T], partition: impl Fn(&T) -> &TopicPartition) {
+    order_by_bucket(items, BUCKETS, |item| partition_hash(partition(item)));
+}
+
+/// `TopicPartition.hashCode`.
+fn partition_hash(TopicPartition { topic, partition }: &TopicPartition) -> i32 {
+    31i32.wrapping_add(partition.get()).wrapping_mul(31).wrapping_add(string_hash(topic))
+}
+
+/// How many buckets a `new HashMap<>(size)` begins with.
+fn buckets_for(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX).checked_next_power_of_two().unwrap_or(1 << 31)
+}
+
+/// As [`in_hash_map_order`], where the keys are numbers.
+pub(crate) fn in_number_hash_map_order<T>(items: &mut [T], number: impl Fn(&T) -> i32) {
+    order_by_bucket(items, BUCKETS, number);
+}
+
+fn order_by_bucket<T>(items: &mut [T], mut buckets: u32, hash: impl Fn(&T) -> i32) {
     // The table doubles when it is three quarters full; the order within a bucket is that of insertion.
     while items.len() as u64 > u64::from(buckets) * 3 / 4 {
         buckets *= 2;
     }
     items.sort_by_key(|item| {
-        let hash = string_hash(name(item)).cast_unsigned();
+        let hash = hash(item).cast_unsigned();
         (hash ^ (hash >> 16)) & (buckets - 1)
     });
 }
@@ -167,6 +212,13 @@ mod tests {
             assert_eq!(names.join(" "), shown);
         }
         in_sized_hash_map_order(&mut [""; 0], |name| name);
+        // As Kafka's tool listed partitions.
+        let mut partitions = [("g3", 0), ("g3", 2), ("g1", 0), ("g3", 1)].map(|(t, p)| TopicPartition::new(t, p));
+        in_partition_hash_map_order(&mut partitions, |partition| partition);
+        assert_eq!(partitions.map(|p| p.to_string()).join(" "), "g3-2 g1-0 g3-1 g3-0");
+        let mut numbers = [9, 1001, 8, 16];
+        in_number_hash_map_order(&mut numbers, |number| *number);
+        assert_eq!(numbers, [16, 8, 9, 1001]);
         assert_eq!(string_hash("polygenelubricants"), i32::MIN);
         assert_eq!(string_hash("Aa"), string_hash("BB"));
     }

@@ -1,12 +1,17 @@
-//! What every tool shares: printing, exit codes, Kafka's way of reading options, questions, progress.
+//! What every tool shares: printing, exit codes, Kafka's way of reading options and of telling errors, questions,
+//! progress.
 //!
 //! Nothing here knows a single tool; nothing here prints except through [`Output`].
 
+mod columns;
 mod connect;
 mod console;
 pub(crate) mod coordinator_records;
 mod exit;
 pub(crate) mod java;
+mod java_error;
+pub(crate) mod java_json;
+mod nearest;
 mod options;
 mod output;
 mod pipe;
@@ -14,21 +19,28 @@ mod progress;
 mod prompt;
 mod runtime;
 mod signals;
+mod topic_filter;
 mod usage;
+mod watch;
 
+pub(crate) use columns::{Column, in_columns};
 pub(crate) use connect::{ConnectArgs, OldServerOptions, explained, explained_config, hint_for, warn};
 pub(crate) use console::{RenamedOptions, properties_of};
 pub(crate) use exit::{Exit, Hinted, chain_text, report_failure};
+pub(crate) use java_error::JavaError;
+pub(crate) use nearest::did_you_mean;
 pub(crate) use options::{
     IgnoredWords, needs_value, takes_value, with_kafkas_option_rules, with_two_dashes, with_words_from_files,
 };
 pub(crate) use output::{Output, OutputArgs, StdoutClosed, Style};
 pub(crate) use pipe::stdout_closed;
 pub(crate) use progress::Progress;
-pub(crate) use prompt::{NothingChosen, confirm, pick, pick_topic};
+pub(crate) use prompt::{confirm_unless, pick, pick_topic};
 pub(crate) use runtime::{block_on, block_on_two_threads};
 pub(crate) use signals::{Signal, Signals};
+pub(crate) use topic_filter::TopicFilter;
 pub(crate) use usage::{Mistake, UsageError};
+pub(crate) use watch::WatchArgs;
 
 /// The broker that is meant when none is named.
 pub(crate) const DEFAULT_SERVER: &str = "localhost:9092";

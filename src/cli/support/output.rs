@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 
@@ -117,6 +118,12 @@ impl Output {
         self.style
     }
 
+    /// Sets it, over what the terminal and `--output` say.
+    #[cfg(test)]
+    pub(crate) fn set_style(&mut self, style: Style) {
+        self.style = style;
+    }
+
     /// Whether errors and remarks are for a person; otherwise they are worded as Kafka's tools word them.
     pub(crate) fn is_for_people(&self) -> bool {
         self.style == Style::Table
@@ -145,6 +152,25 @@ impl Output {
     /// Whether a progress line can be drawn on stderr.
     pub(crate) fn can_draw(&self) -> bool {
         self.stderr_is_terminal
+    }
+
+    /// Whether what is printed can be drawn over: stdout is a terminal.
+    pub(crate) fn can_redraw(&self) -> bool {
+        self.stdout_is_terminal
+    }
+
+    /// What stdout and stderr would have shown of `print`, as it would have been printed there.
+    pub(crate) async fn collect<T>(&self, print: impl AsyncFnOnce(&mut Self) -> T) -> (T, Vec<u8>) {
+        let collected = Shared::default();
+        let mut out = Self {
+            stdout: Stdout(BufWriter::new(Box::new(collected.clone()))),
+            stderr: Box::new(collected.clone()),
+            ..*self
+        };
+        let result = print(&mut out).await;
+        // Into memory; it can't fail.
+        let _ = out.flush();
+        (result, collected.take())
     }
 
     /// Raw bytes for stdout; they reach it at the latest with [`Output::flush`].
@@ -280,15 +306,19 @@ impl Write for RawStdout {
     }
 }
 
-/// Bytes that several writers may add to; what [`Output::captured`] prints into.
-#[cfg(test)]
+/// Bytes that several writers may add to; what [`Output::collect`] prints into.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Shared(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+struct Shared(Arc<Mutex<Vec<u8>>>);
 
-#[cfg(test)]
+impl Shared {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl Write for Shared {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(buf);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(buf);
         Ok(buf.len())
     }
 

@@ -31,11 +31,19 @@ pub(crate) fn pick(question: &str, items: Vec<String>, out: &mut Output) -> anyh
 }
 
 /// Asks for a yes; anything else is a no. Only where [`Output::can_ask`].
-pub(crate) fn confirm(question: &str, out: &mut Output) -> anyhow::Result<bool> {
+fn confirm(question: &str, out: &mut Output) -> anyhow::Result<bool> {
     out.flush()?;
     let theme = theme();
     let answer = Confirm::with_theme(&*theme).with_prompt(question).default(false).interact_opt();
     Ok(answer.context("could not ask")? == Some(true))
+}
+
+/// Asks before what can't be undone, unless `yes` answered ahead or nobody is there to answer.
+///
+/// # Errors
+/// [`NothingChosen`] if the answer is no.
+pub(crate) fn confirm_unless(yes: bool, question: &str, out: &mut Output) -> anyhow::Result<()> {
+    if yes || !out.can_ask() || confirm(question, out)? { Ok(()) } else { Err(NothingChosen.into()) }
 }
 
 /// Lets the person pick one of the cluster's topics.

@@ -4,8 +4,7 @@ use serde_json::json;
 
 use super::Topics;
 use super::create::replica_assignment;
-use super::error::TopicsError;
-use crate::cli::support::{Output, Style};
+use crate::cli::support::{JavaError, Output, Style};
 use crate::client::Admin;
 use crate::client::admin::MorePartitions;
 
@@ -26,9 +25,9 @@ pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyho
         return Ok(());
     }
     let results =
-        admin.create_partitions(&grown, false).await.map_err(|error| TopicsError::call("createPartitions", &error))?;
+        admin.create_partitions(&grown, false).await.map_err(|error| JavaError::call("createPartitions", &error))?;
     if let Some(error) = results.iter().find_map(|(_, result)| result.as_ref().err()) {
-        return Err(TopicsError::api(error).into());
+        return Err(JavaError::api(error).into());
     }
     match out.style() {
         Style::Kafka => {}

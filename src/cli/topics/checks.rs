@@ -1,7 +1,7 @@
 //! Which options of `topics` go together. The order of the checks and their texts are Kafka's.
 
 use super::{Action, Topics};
-use crate::cli::support::{Output, UsageError};
+use crate::cli::support::{JavaError, Output, UsageError};
 use crate::types::Uuid;
 
 impl Topics {
@@ -123,7 +123,7 @@ impl Topics {
         let Some(text) = &self.topic_id else { return Ok(None) };
         match Uuid::parse(text) {
             Some(id) => Ok(Some(id).filter(|id| !id.is_zero())),
-            None => Err(super::TopicsError::illegal_argument(unreadable_id(text)).into()),
+            None => Err(JavaError::illegal_argument(unreadable_id(text)).into()),
         }
     }
 }

@@ -3,8 +3,7 @@
 use serde_json::json;
 
 use super::Topics;
-use super::error::TopicsError;
-use crate::cli::support::{Output, Style};
+use crate::cli::support::{JavaError, Output, Style};
 use crate::client::Admin;
 use crate::client::admin::{NewTopic, NewTopicLayout};
 use crate::config::{Scope, table};
@@ -23,10 +22,10 @@ pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyho
     check_counts(&topic.layout, args.replication_factor)?;
     if name.is_empty() {
         let class = "org.apache.kafka.common.errors.InvalidTopicException";
-        return Err(TopicsError::new(class, "The given topic name '' cannot be represented in a request.").into());
+        return Err(JavaError::new(class, "The given topic name '' cannot be represented in a request.").into());
     }
     let results =
-        admin.create_topics(&[topic], false).await.map_err(|error| TopicsError::call("createTopics", &error))?;
+        admin.create_topics(&[topic], false).await.map_err(|error| JavaError::call("createTopics", &error))?;
     for (_, result) in results {
         match result {
             Ok(_) => {}
@@ -36,7 +35,7 @@ pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyho
                 }
                 return Ok(());
             }
-            Err(error) => return Err(TopicsError::api(&error).into()),
+            Err(error) => return Err(JavaError::api(&error).into()),
         }
     }
     match out.style() {
@@ -60,10 +59,10 @@ fn check_counts(layout: &NewTopicLayout, replication_factor: Option<i32>) -> any
     let NewTopicLayout::Counts { partitions, .. } = layout else { return Ok(()) };
     if replication_factor.is_some_and(|factor| !(1..=i32::from(i16::MAX)).contains(&factor)) {
         let message = format!("The replication factor must be between 1 and {} inclusive", i16::MAX);
-        return Err(TopicsError::illegal_argument(message).into());
+        return Err(JavaError::illegal_argument(message).into());
     }
     if partitions.is_some_and(|count| count < 1) {
-        return Err(TopicsError::illegal_argument("The partitions must be greater than 0").into());
+        return Err(JavaError::illegal_argument("The partitions must be greater than 0").into());
     }
     Ok(())
 }
@@ -73,7 +72,7 @@ fn configs(pairs: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     let mut configs: Vec<(String, String)> = Vec::new();
     for pair in pairs {
         let Some((key, value)) = pair.split_once('=') else {
-            return Err(TopicsError::illegal_argument(
+            return Err(JavaError::illegal_argument(
                 "requirement failed: Invalid topic config: all configs to be added must be in the format \"key=val\".",
             )
             .into());
@@ -81,9 +80,9 @@ fn configs(pairs: &[String]) -> anyhow::Result<Vec<(String, String)>> {
         let (key, value) = (key.trim(), value.trim());
         let Some(def) = table(Scope::Topic).get(key) else {
             let class = "org.apache.kafka.common.errors.InvalidConfigurationException";
-            return Err(TopicsError::new(class, format!("Unknown topic config name: {key}")).into());
+            return Err(JavaError::new(class, format!("Unknown topic config name: {key}")).into());
         };
-        def.parse(value).map_err(|error| TopicsError::config(&error))?;
+        def.parse(value).map_err(|error| JavaError::config(&error))?;
         configs.retain(|(known, _)| known != key);
         configs.push((key.to_owned(), value.to_owned()));
     }
@@ -97,7 +96,7 @@ pub(super) fn replica_assignment(text: &str) -> anyhow::Result<Vec<Vec<NodeId>>>
         let mut replicas = Vec::new();
         for id in list.trim().split(':') {
             let id = id.trim().parse().map_err(|_| {
-                TopicsError::new("java.lang.NumberFormatException", format!("For input string: \"{}\"", id.trim()))
+                JavaError::new("java.lang.NumberFormatException", format!("For input string: \"{}\"", id.trim()))
             })?;
             replicas.push(NodeId(id));
         }
@@ -107,13 +106,13 @@ pub(super) fn replica_assignment(text: &str) -> anyhow::Result<Vec<Vec<NodeId>>>
         if let Some(id) = duplicates.first().and_then(|pair| pair.first()) {
             let class = "org.apache.kafka.tools.AdminCommandFailedException";
             let message = format!("Partition replica lists may not contain duplicate entries: {id}");
-            return Err(TopicsError::new(class, message).into());
+            return Err(JavaError::new(class, message).into());
         }
         if partitions.first().is_some_and(|first| first.len() != replicas.len()) {
             let shown: Vec<_> = replicas.iter().map(ToString::to_string).collect();
             let class = "org.apache.kafka.tools.AdminOperationException";
             let message = format!("Partition {index} has different replication factor: [{}]", shown.join(", "));
-            return Err(TopicsError::new(class, message).into());
+            return Err(JavaError::new(class, message).into());
         }
         partitions.push(replicas);
     }

@@ -3,8 +3,7 @@
 use serde_json::json;
 
 use super::Topics;
-use super::error::TopicsError;
-use crate::cli::support::{NothingChosen, Output, Style, confirm};
+use crate::cli::support::{JavaError, Output, Style, confirm_unless};
 use crate::client::Admin;
 use crate::client::admin::TopicName;
 
@@ -13,14 +12,12 @@ pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyho
     if topics.is_empty() {
         return Ok(());
     }
-    if out.can_ask() && !args.yes && !confirm(&question(&topics), out)? {
-        return Err(NothingChosen.into());
-    }
+    confirm_unless(args.yes, &question(&topics), out)?;
     let names: Vec<_> = topics.iter().cloned().map(TopicName::Name).collect();
-    let results = admin.delete_topics(&names).await.map_err(|error| TopicsError::call("deleteTopics", &error))?;
+    let results = admin.delete_topics(&names).await.map_err(|error| JavaError::call("deleteTopics", &error))?;
     let failed = results.iter().find_map(|(_, result)| result.as_ref().err());
     if let Some(error) = failed {
-        return Err(TopicsError::api(error).into());
+        return Err(JavaError::api(error).into());
     }
     match out.style() {
         Style::Kafka => {}

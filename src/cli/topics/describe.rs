@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Topics;
-use super::error::TopicsError;
 use super::partition_lines::{DescribedTopic, Filters};
-use crate::cli::support::{Output, Style, java};
+use crate::cli::support::{JavaError, Output, Style, java};
 use crate::client::Admin;
 use crate::client::admin::{ConfigResource, Reassignment, TopicDescription};
 use crate::types::NodeId;
@@ -93,36 +92,32 @@ async fn describe(args: &Topics, admin: &Admin) -> anyhow::Result<Vec<DescribedT
             let unknown = format!("TopicId '{id}' does not exist as expected");
             let topics = super::list::find(&Topics { topic: None, ..args.clone() }, admin).await?;
             if !topics.iter().any(|topic| topic.id == id) {
-                return if args.if_exists {
-                    Ok(Vec::new())
-                } else {
-                    Err(TopicsError::illegal_argument(unknown).into())
-                };
+                return if args.if_exists { Ok(Vec::new()) } else { Err(JavaError::illegal_argument(unknown).into()) };
             }
-            let call = |error| TopicsError::call("describeTopicsWithIds", &error);
+            let call = |error| JavaError::call("describeTopicsWithIds", &error);
             collect(admin.describe_topics_by_id(&[id]).await.map_err(call)?)?
         }
         None => {
             let topics = super::list::find(args, admin).await?;
             if let Some(topic) = args.topic.as_deref().filter(|_| topics.is_empty() && !args.if_exists) {
-                return Err(super::list::missing(topic).into());
+                return Err(super::list::missing(topic, admin).into());
             }
             if topics.is_empty() {
                 return Ok(Vec::new());
             }
             let names: Vec<_> = topics.into_iter().map(|topic| topic.name).collect();
             let page = args.partition_size_limit_per_response;
-            let call = |error| TopicsError::call("describeTopicPartitions", &error);
+            let call = |error| JavaError::call("describeTopicPartitions", &error);
             collect(admin.describe_topics(&names, page).await.map_err(call)?)?
         }
     };
     let resources: Vec<_> = descriptions.iter().map(|topic| ConfigResource::topic(&topic.name)).collect();
-    let call = |error| TopicsError::call("describeConfigs", &error);
+    let call = |error| JavaError::call("describeConfigs", &error);
     let configs = admin.describe_configs(&resources, None, false).await.map_err(call)?;
     let mut moving = reassignments(admin).await;
     let mut described = Vec::with_capacity(descriptions.len());
     for (description, (_, configs)) in descriptions.into_iter().zip(configs) {
-        let configs = configs.map_err(|error| TopicsError::api(&error))?;
+        let configs = configs.map_err(|error| JavaError::api(&error))?;
         let reassignments = moving.remove(&description.name).unwrap_or_default();
         described.push(DescribedTopic { description, configs, reassignments });
     }
@@ -143,7 +138,7 @@ fn collect<K>(
 ) -> anyhow::Result<Vec<TopicDescription>> {
     let mut topics = Vec::with_capacity(results.len());
     for (_, result) in results {
-        topics.push(result.map_err(|error| TopicsError::api(&error))?);
+        topics.push(result.map_err(|error| JavaError::api(&error))?);
     }
     topics.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(topics)

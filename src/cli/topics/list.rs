@@ -3,9 +3,7 @@
 use serde_json::json;
 
 use super::Topics;
-use super::error::TopicsError;
-use super::filter::TopicFilter;
-use crate::cli::support::{Output, Style};
+use crate::cli::support::{JavaError, Output, Style, TopicFilter, did_you_mean, pick};
 use crate::client::{Admin, TopicMetadata};
 
 pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyhow::Result<()> {
@@ -49,7 +47,7 @@ fn replication_factor(topic: &TopicMetadata) -> usize {
 pub(super) async fn find(args: &Topics, admin: &Admin) -> anyhow::Result<Vec<TopicMetadata>> {
     // Before the call: a pattern that is none needs no broker.
     let filter = args.topic.as_deref().map(TopicFilter::new).transpose()?;
-    let mut topics = admin.list_topics().await.map_err(|error| TopicsError::call("listTopics", &error))?;
+    let mut topics = admin.list_topics().await.map_err(|error| JavaError::call("listTopics", &error))?;
     topics.retain(|topic| {
         filter.as_ref().is_none_or(|filter| filter.matches(&topic.name))
             && !(args.exclude_internal && topic.is_internal)
@@ -60,13 +58,13 @@ pub(super) async fn find(args: &Topics, admin: &Admin) -> anyhow::Result<Vec<Top
 /// The names of the topics to change: those that `--topic` means, else one that is picked.
 pub(super) async fn find_or_pick(args: &Topics, admin: &Admin, out: &mut Output) -> anyhow::Result<Vec<String>> {
     let filter = args.topic.as_deref().map(TopicFilter::new).transpose()?;
-    let topics = admin.list_topics().await.map_err(|error| TopicsError::call("listTopics", &error))?;
+    let topics = admin.list_topics().await.map_err(|error| JavaError::call("listTopics", &error))?;
     let names: Vec<String> = topics.into_iter().map(|topic| topic.name).collect();
     let Some(filter) = filter else {
         if names.is_empty() {
-            return Err(TopicsError::illegal_argument("there are no topics").into());
+            return Err(JavaError::illegal_argument("there are no topics").into());
         }
-        return Ok(vec![crate::cli::support::pick("Topic", names, out)?]);
+        return Ok(vec![pick("Topic", names, out)?]);
     };
     let (meant, spared) = filter.exact_or_matching(names);
     if !spared.is_empty() {
@@ -74,12 +72,14 @@ pub(super) async fn find_or_pick(args: &Topics, admin: &Admin, out: &mut Output)
         out.note(format_args!("only the topic of exactly this name is meant; as a pattern it also matches {spared}"))?;
     }
     if meant.is_empty() && !args.if_exists {
-        return Err(missing(args.topic.as_deref().unwrap_or_default()).into());
+        return Err(missing(args.topic.as_deref().unwrap_or_default(), admin).into());
     }
     Ok(meant)
 }
 
 /// Nothing matched what had to match.
-pub(super) fn missing(topic: &str) -> TopicsError {
-    TopicsError::illegal_argument(format!("Topic '{topic}' does not exist as expected"))
+pub(super) fn missing(topic: &str, admin: &Admin) -> JavaError {
+    let metadata = admin.cluster().metadata();
+    let near = did_you_mean(topic, metadata.topics.keys().map(String::as_str));
+    JavaError::illegal_argument(format!("Topic '{topic}' does not exist as expected")).with_hint(near)
 }

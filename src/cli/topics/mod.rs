@@ -7,17 +7,14 @@ mod checks;
 mod create;
 mod delete;
 mod describe;
-mod error;
-mod filter;
 mod list;
 mod partition_lines;
 
 use std::io;
 
 use super::Run;
-use super::support::{ConnectArgs, Exit, IgnoredWords, Mistake, Output, OutputArgs, UsageError, block_on};
+use super::support::{ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, UsageError, block_on};
 use crate::client::Admin;
-use error::TopicsError;
 
 /// Create, list, describe, change or delete topics
 #[derive(Debug, Clone, clap::Parser)]
@@ -145,13 +142,49 @@ impl Run for Topics {
         if out.is_for_people() {
             return mistake.report(called_as, out);
         }
-        TopicsError::new(class, mistake.to_string()).report(out)
+        report(&JavaError::new(class, mistake.to_string()), out)
     }
 
     fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
-        match error.downcast_ref::<TopicsError>() {
-            Some(error) => error.report(out),
+        match error.downcast_ref::<JavaError>() {
+            Some(error) => report(error, out),
             None => super::support::report_failure(error, out),
         }
+    }
+}
+
+/// Kafka's tool tells a failure on stdout, and logs it with its class.
+fn report(error: &JavaError, out: &mut Output) -> io::Result<Exit> {
+    error.report(out, |error, out| {
+        out.line(format_args!("Error while executing topic command : {error}"))?;
+        out.kafka_log_error(format_args!("{}\n", error.to_java()), "org.apache.kafka.tools.TopicCommand")
+    })?;
+    Ok(Exit::Failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::ApiError;
+    use crate::protocol::ErrorCode;
+
+    #[test]
+    fn failures_are_told_as_by_kafkas_tool() {
+        let (mut out, captured) = Output::captured();
+        let error = ApiError {
+            code: ErrorCode::TopicAlreadyExists,
+            message: Some("Topic 'orders' already exists.".to_owned()),
+        };
+        assert_eq!(report(&JavaError::api(&error), &mut out).unwrap(), Exit::Failure);
+        out.flush().unwrap();
+        assert_eq!(captured.stdout(), "Error while executing topic command : Topic 'orders' already exists.\n");
+        let stderr = captured.stderr();
+        assert!(
+            stderr.ends_with(
+                "] ERROR org.apache.kafka.common.errors.TopicExistsException: Topic 'orders' already exists.\n \
+                 (org.apache.kafka.tools.TopicCommand)\n"
+            ),
+            "{stderr}"
+        );
     }
 }

@@ -26,6 +26,41 @@ use crate::types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 /// what callers have.
 pub(in crate::client) const LAST_OFFSETS_VERSION_WITH_NAMES: i16 = 9;
 
+/// How the members of a group share their work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupType {
+    /// By the protocol in which members assign (JoinGroup, SyncGroup).
+    Classic,
+    /// By the protocol of KIP-848, in which the coordinator assigns partitions.
+    Consumer,
+    /// By that of KIP-932, in which members share partitions.
+    Share,
+    /// By that of KIP-1071, in which the coordinator assigns tasks.
+    Streams,
+}
+
+impl GroupType {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Classic, Self::Consumer, Self::Share, Self::Streams];
+
+    /// Its name as Kafka's tools print it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "Classic",
+            Self::Consumer => "Consumer",
+            Self::Share => "Share",
+            Self::Streams => "Streams",
+        }
+    }
+
+    /// The type of this name, in any case.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|group_type| group_type.name().eq_ignore_ascii_case(name))
+    }
+}
+
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupListing {

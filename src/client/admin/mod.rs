@@ -21,7 +21,7 @@ use crate::protocol::{ErrorCode, Request};
 
 pub use cluster::{ClusterDescription, ClusterNode};
 pub use configs::{AlterConfig, ConfigChange, ConfigEntry, ConfigResource, ConfigSynonym, ResourceType};
-pub use groups::{DescribedMember, GroupDescription, GroupListing, GroupOffset, RemovedMember};
+pub use groups::{DescribedMember, GroupDescription, GroupListing, GroupOffset, GroupType, RemovedMember};
 pub use log_dirs::{LogDir, LogDirReplica};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use reassignments::Reassignment;

@@ -2,36 +2,34 @@
 
 use regex_lite::Regex;
 
-use super::error::TopicsError;
+use super::JavaError;
 
 /// Which topics are meant.
 #[derive(Debug, Clone)]
-pub(super) struct TopicFilter {
+pub(crate) struct TopicFilter {
     text: String,
     pattern: Regex,
 }
 
 impl TopicFilter {
     /// Reads a pattern as Kafka's tools do: without spaces and surrounding quotes.
-    pub(super) fn new(raw: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(raw: &str) -> anyhow::Result<Self> {
         let text = raw.trim().replace(',', "|").replace(' ', "");
         let text = text.trim_matches(['"', '\'']).to_owned();
         match Regex::new(&format!("^(?:{text})$")) {
             Ok(pattern) => Ok(Self { text, pattern }),
-            Err(_) => {
-                Err(TopicsError::new("java.lang.RuntimeException", format!("{text} is an invalid regex.")).into())
-            }
+            Err(_) => Err(JavaError::runtime(format!("{text} is an invalid regex.")).into()),
         }
     }
 
     /// Whether the topic is meant.
-    pub(super) fn matches(&self, topic: &str) -> bool {
+    pub(crate) fn matches(&self, topic: &str) -> bool {
         self.pattern.is_match(topic)
     }
 
     /// Leaves of `topics` those that are meant where something can't be undone: a topic that has exactly the text as its
     /// name is meant alone, although `.` would match other letters too. Returns what the pattern matched besides.
-    pub(super) fn exact_or_matching(&self, topics: Vec<String>) -> (Vec<String>, Vec<String>) {
+    pub(crate) fn exact_or_matching(&self, topics: Vec<String>) -> (Vec<String>, Vec<String>) {
         let matching: Vec<String> = topics.into_iter().filter(|topic| self.matches(topic)).collect();
         let (exact, others): (Vec<_>, Vec<_>) = matching.into_iter().partition(|topic| *topic == self.text);
         if exact.is_empty() { (others, Vec::new()) } else { (exact, others) }
