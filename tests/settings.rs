@@ -16,6 +16,12 @@ const JOINED: &[(&str, &str)] = &[
     ("internal.segment.bytes", "segment_bytes"),
     ("listener.security.protocol.map", "listeners"),
     ("log.dir", "log_dirs"),
+    ("sasl.jaas.config", "sasl"),
+    ("sasl.login.callback.handler.class", "sasl"),
+    ("sasl.mechanism", "sasl"),
+    ("sasl.oauthbearer.jwt.retriever.class", "sasl"),
+    ("sasl.oauthbearer.token.endpoint.url", "sasl"),
+    ("ssl.enabled.protocols", "spoken_versions"),
     ("offsets.topic.replication.factor", "internal_topic_replication_factor"),
     ("share.coordinator.state.topic.replication.factor", "internal_topic_replication_factor"),
     ("transaction.state.log.replication.factor", "internal_topic_replication_factor"),
@@ -24,6 +30,12 @@ const JOINED: &[(&str, &str)] = &[
 
 /// Checked, and refused where they say anything else than what is done.
 const ONLY_ONE_WAY: &[&str] = &["process.roles", "security.protocol"];
+
+/// The same, of clients.
+const ONLY_ONE_WAY_OF_CLIENTS: &[&str] = &["security.protocol", "ssl.protocol"];
+
+/// Where the settings of TLS and SASL become connections.
+const SECURITY: &str = "src/client/security.rs";
 
 /// Read although they are not in effect.
 const READ_AHEAD: &[&str] = &[
@@ -63,12 +75,16 @@ fn keys_that_are_honoured_are_read_and_no_others() {
         for def in table(scope).iter() {
             // The three share their fields' names; what one of them reads says little about the others.
             let own = match scope {
-                Scope::Producer => fields_read_in(&["src/client/producer/options.rs", "src/client/options.rs"]),
-                Scope::Consumer => fields_read_in(&["src/client/consumer/options.rs", "src/client/options.rs"]),
-                _ => fields_read_in(&["src/client/options.rs"]),
+                Scope::Producer => {
+                    fields_read_in(&["src/client/producer/options.rs", "src/client/options.rs", SECURITY])
+                }
+                Scope::Consumer => {
+                    fields_read_in(&["src/client/consumer/options.rs", "src/client/options.rs", SECURITY])
+                }
+                _ => fields_read_in(&["src/client/options.rs", SECURITY]),
             };
             let is_read = own.contains(&field(def.name)) && client.contains(&field(def.name));
-            judge(scope, def, is_read || ONLY_ONE_WAY.contains(&def.name));
+            judge(scope, def, is_read || ONLY_ONE_WAY_OF_CLIENTS.contains(&def.name));
         }
     }
     assert!(wrong.is_empty(), "{} keys:\n{}", wrong.len(), wrong.join("\n"));
@@ -76,7 +92,7 @@ fn keys_that_are_honoured_are_read_and_no_others() {
 
 #[test]
 fn the_lists_of_exceptions_name_keys() {
-    let keys = JOINED.iter().map(|(key, _)| key).chain(ONLY_ONE_WAY);
+    let keys = JOINED.iter().map(|(key, _)| key).chain(ONLY_ONE_WAY).chain(ONLY_ONE_WAY_OF_CLIENTS);
     let known =
         |key: &str| [Scope::Broker, Scope::Topic, Scope::Admin].iter().any(|scope| table(*scope).get(key).is_some());
     assert_eq!(keys.copied().filter(|key| !known(key)).collect::<Vec<_>>(), [""; 0]);

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::Address;
+use super::{Address, SecurityError};
+use crate::net::sasl::SaslError;
+use crate::net::tls::TlsError;
 use crate::protocol::{ApiKey, DecodeError, EncodeError, ErrorCode, VersionRange};
 
 /// Why a call failed. Cheap to clone: one broken connection fails all who wait on it.
@@ -30,6 +32,32 @@ pub enum ClientError {
         /// What the last one said.
         #[source]
         source: Arc<ClientError>,
+    },
+    /// The settings of TLS or SASL make no connection.
+    #[error(transparent)]
+    Security {
+        /// Why.
+        source: Arc<SecurityError>,
+    },
+    /// There is no TLS with the broker, or it ended.
+    #[error("no TLS with {address}")]
+    Tls {
+        /// The broker.
+        address: Address,
+        /// Why.
+        #[source]
+        source: Box<TlsError>,
+    },
+    /// The broker does not believe that we are who we say, or is not who it should be.
+    #[error("could not authenticate at {address} by {mechanism}")]
+    Authentication {
+        /// The broker.
+        address: Address,
+        /// The SASL mechanism.
+        mechanism: &'static str,
+        /// Why.
+        #[source]
+        source: AuthenticationFailure,
     },
     /// No answer in time. Whether the request was carried out is not known.
     #[error("{address} did not answer {api} within {} ms", .after.as_millis())]
@@ -112,6 +140,29 @@ pub enum ClientError {
     Closed,
 }
 
+/// Why a broker and this client do not believe each other.
+#[derive(Debug, Clone, Error)]
+pub enum AuthenticationFailure {
+    /// The mechanism is not enabled on the listener.
+    #[error("the mechanism is not enabled there; these are: {}", enabled.join(", "))]
+    Mechanism {
+        /// Those that are.
+        enabled: Vec<String>,
+    },
+    /// The listener does not ask who its clients are.
+    #[error("the listener has no SASL")]
+    NotAsked,
+    /// The broker refused, in its own words.
+    #[error("{0}")]
+    Refused(String),
+    /// What the broker said makes no sense.
+    #[error(transparent)]
+    Exchange(SaslError),
+    /// The system gives no random numbers.
+    #[error("the system has no random numbers")]
+    NoRandomness,
+}
+
 struct Span(VersionRange);
 
 impl fmt::Display for Span {
@@ -131,7 +182,11 @@ impl ClientError {
             | Self::Disconnected { .. }
             | Self::UnknownNode(_) => true,
             Self::Api(error) => error.code.is_retriable(),
+            // A listener that is starting closes connections in the middle of a handshake.
+            Self::Tls { source, .. } => matches!(**source, TlsError::Io(_)),
             Self::DeadlineExceeded { .. }
+            | Self::Security { .. }
+            | Self::Authentication { .. }
             | Self::NotKafka { .. }
             | Self::Malformed { .. }
             | Self::Unsayable { .. }

@@ -1,7 +1,7 @@
 //! The client of Kafka's protocol: connections, metadata, producer, consumer, admin calls.
 //!
 //! Works against any Kafka cluster of 2.1 or newer. Runs on the caller's tokio runtime, a current-thread one included.
-//! Never prints, and never reads a configuration file: it takes options that `config` has checked.
+//! Never prints, and never reads a configuration file: it takes options that `config` has checked. Key stores it reads.
 //!
 //! Start reading at [`Connection`] (one broker), then [`Cluster`] (all of them).
 
@@ -17,6 +17,7 @@ pub mod metadata;
 pub mod options;
 pub mod producer;
 pub mod retry;
+pub mod security;
 pub mod share;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -26,10 +27,11 @@ pub use admin::Admin;
 pub use cluster::{AutoCreate, Cluster, Lane, TopicScope};
 pub use connection::{ApiVersions, CallOptions, Connection, Pending};
 pub use consumer::{Consumer, ConsumerOptions, ConsumerRecord};
-pub use error::{ApiError, ClientError};
+pub use error::{ApiError, AuthenticationFailure, ClientError};
 pub use metadata::{Metadata, Node, PartitionMetadata, TopicMetadata};
 pub use options::ClientOptions;
 pub use producer::{Producer, ProducerOptions, ProducerRecord};
+pub use security::{Security, SecurityError};
 pub use share::{ShareConsumer, ShareConsumerOptions, ShareRecord};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Address;
+use super::{Address, Security};
 use crate::config::{AdminConfig, CommonClientConfig, HostPort};
 
 /// How a client reaches its cluster. The defaults are Kafka's; each field says its key.
@@ -10,6 +10,8 @@ use crate::config::{AdminConfig, CommonClientConfig, HostPort};
 pub struct ClientOptions {
     /// `bootstrap.servers`: brokers to ask for the others, tried in this order.
     pub bootstrap_servers: Vec<Address>,
+    /// How connections are protected; `None`: not at all.
+    pub security: Option<Security>,
     /// `client.id`
     pub client_id: String,
     /// `client.rack`: brokers in it are preferred where they may serve.
@@ -52,6 +54,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             bootstrap_servers: Vec::new(),
+            security: None,
             client_id: String::new(),
             client_rack: String::new(),
             request_timeout: Duration::from_secs(30),
@@ -90,6 +93,7 @@ impl From<&CommonClientConfig> for ClientOptions {
     fn from(config: &CommonClientConfig) -> Self {
         Self {
             bootstrap_servers: config.bootstrap_servers.iter().map(Address::from).collect(),
+            security: Security::of(&config.security),
             client_id: config.client_id.clone(),
             request_timeout: config.request_timeout_ms,
             retry_backoff: config.retry_backoff_ms,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::ConfigError;
-use super::value::Value;
+use super::value::{Password, Value};
 
 /// A type that a key's value can be read as.
 pub(super) trait FromValue: Sized {
@@ -67,6 +67,12 @@ impl FromValue for String {
             Value::Text(text) => Some(text.clone()),
             _ => None,
         }
+    }
+}
+
+impl FromValue for Password {
+    fn from_value(key: &str, value: &Value) -> Option<Self> {
+        String::from_value(key, value).map(Self::new)
     }
 }
 

@@ -40,6 +40,18 @@ impl SecurityProtocol {
         }
     }
 
+    /// Whether connections are encrypted.
+    #[must_use]
+    pub const fn has_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+
+    /// Whether clients must say who they are.
+    #[must_use]
+    pub const fn has_sasl(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+
     /// The code in metadata records.
     #[must_use]
     pub const fn code(self) -> i16 {

@@ -15,6 +15,7 @@ mod endpoints;
 mod error;
 mod fields;
 mod idle;
+mod jaas;
 mod layers;
 mod listeners;
 mod load;
@@ -31,8 +32,9 @@ pub use alter::{
     check_eligible_leader_replicas, new_topic_settings, replacing,
 };
 pub use client::{
-    Acks, AdminConfig, Assignor, Client, ClientProperties, CommonClientConfig, ConsumerConfig, GroupProtocol,
-    IsolationLevel, OffsetReset, Partitioner, ProducerConfig,
+    Acks, AdminConfig, Assignor, Claim, Client, ClientProperties, CommonClientConfig, ConsumerConfig, GroupProtocol,
+    IsolationLevel, OffsetReset, Partitioner, ProducerConfig, SaslCredentials, SaslMechanism, SecurityConfig,
+    TokenSource, UnsecuredToken,
 };
 pub use definitions::{ConfigDef, DefaultValue, Effect, Scope, Table, UpdateMode, dynamic_only, gone, table};
 pub use describe::{
@@ -45,4 +47,4 @@ pub use layers::{ConfigSource, Layers, Settings};
 pub use listeners::{HostPort, Listener, SecurityProtocol, Voter};
 pub use server::{InternalTopic, ServerConfig};
 pub use topic::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};
-pub use value::{Kind, Valid, Value, iso_duration};
+pub use value::{Kind, Password, Valid, Value, iso_duration};

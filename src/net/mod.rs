@@ -1,11 +1,13 @@
 //! One framed stream and what proves who is at its other end, for both ends of a connection.
 //!
 //! Never interprets a message beyond its size. Memory is taken as bytes arrive, not as a peer announces them. Start
-//! reading at `frame.rs`.
+//! reading at `frame.rs`, then at `tls` and `sasl`.
 
 mod budget;
 mod frame;
+pub mod sasl;
 mod scram;
+pub mod tls;
 
 pub use budget::{MemoryBudget, MemoryGrant};
 pub use frame::{Frame, FrameError, FrameReader, write_pieces};

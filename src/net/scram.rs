@@ -58,10 +58,7 @@ impl ScramMechanism {
     /// What is kept of a salted password.
     #[must_use]
     pub fn keys(self, salted_password: &[u8]) -> ScramKeys {
-        let hmac = |text: &[u8]| match self {
-            Self::Sha256 => keyed::<Hmac<Sha256>>(salted_password).chain_update(text).finalize().into_bytes().to_vec(),
-            Self::Sha512 => keyed::<Hmac<Sha512>>(salted_password).chain_update(text).finalize().into_bytes().to_vec(),
-        };
+        let hmac = |text: &[u8]| self.hmac(salted_password, text);
         let client_key = hmac(b"Client Key");
         let stored_key = match self {
             Self::Sha256 => Sha256::digest(&client_key).to_vec(),
@@ -69,16 +66,39 @@ impl ScramMechanism {
         };
         ScramKeys { stored_key, server_key: hmac(b"Server Key") }
     }
+
+    /// The proof of a client that knows the salted password, and the signature that it must get for it from a server
+    /// that knows it too; both are about all that was said, `message`.
+    #[must_use]
+    pub fn proof(self, salted_password: &[u8], message: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let ScramKeys { stored_key, server_key } = self.keys(salted_password);
+        let client_key = self.hmac(salted_password, b"Client Key");
+        let signature = self.hmac(&stored_key, message);
+        let proof = client_key.iter().zip(signature).map(|(key, signature)| key ^ signature).collect();
+        (proof, self.hmac(&server_key, message))
+    }
+
+    fn hmac(self, key: &[u8], text: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Sha256 => keyed::<Hmac<Sha256>>(key).chain_update(text).finalize().into_bytes().to_vec(),
+            Self::Sha512 => keyed::<Hmac<Sha512>>(key).chain_update(text).finalize().into_bytes().to_vec(),
+        }
+    }
 }
 
-fn keyed<M: KeyInit>(key: &[u8]) -> M {
+pub(super) fn keyed<M: KeyInit>(key: &[u8]) -> M {
     #[expect(clippy::expect_used, reason = "an HMAC's key has no wrong length")]
     M::new_from_slice(key).expect("keys of any length are taken")
 }
 
 fn hi<M: Mac + KeyInit + Clone>(password: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
+    hi_block::<M>(password, salt, iterations, 1)
+}
+
+/// A block of PBKDF2, of which `Hi` is the first.
+pub(super) fn hi_block<M: Mac + KeyInit + Clone>(password: &[u8], salt: &[u8], iterations: u32, block: u32) -> Vec<u8> {
     let keyed: M = keyed(password);
-    let mut last = keyed.clone().chain_update(salt).chain_update(1u32.to_be_bytes()).finalize().into_bytes();
+    let mut last = keyed.clone().chain_update(salt).chain_update(block.to_be_bytes()).finalize().into_bytes();
     let mut sum = last.clone();
     for _ in 1..iterations {
         last = keyed.clone().chain_update(&last).finalize().into_bytes();

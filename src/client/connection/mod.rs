@@ -1,21 +1,25 @@
 //! One connection to one broker: requests are pipelined, each is answered or told why not.
 
+mod authenticate;
 mod connect;
 mod task;
 mod versions;
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::AbortHandle;
 
 pub use versions::ApiVersions;
 
 use super::retry::Deadline;
-use super::{Address, ApiError, ClientError, ClientOptions};
+use super::{Address, ApiError, ClientError, ClientOptions, Security};
+use crate::net::tls::TlsError;
 use crate::protocol::frame::{read_response, request_frame};
 use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::protocol::{ApiKey, DecodeError, ErrorCode, Request};
@@ -41,10 +45,15 @@ struct Inner {
     request_timeout: Duration,
     next_id: AtomicI32,
     permits: Arc<Semaphore>,
+    /// What authenticates again, where the broker asks for it.
+    authenticating: OnceLock<AbortHandle>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if let Some(task) = self.authenticating.get() {
+            task.abort();
+        }
         self.shared.close(ClientError::Closed);
     }
 }
@@ -76,10 +85,11 @@ pub struct Pending<R> {
 }
 
 impl Connection {
-    /// Connects, and asks the broker what it speaks.
+    /// Connects, asks the broker what it speaks, and says who we are.
     ///
     /// # Errors
-    /// The broker can't be reached within `socket.connection.setup.timeout.ms`, or is no Kafka broker.
+    /// The broker can't be reached within `socket.connection.setup.timeout.ms`, is no Kafka broker, is not who it should
+    /// be, or does not believe that we are who we say.
     pub async fn open(address: &Address, options: &ClientOptions) -> Result<Self, ClientError> {
         Self::open_within(options.connection_setup_timeout, address, options).await
     }
@@ -101,8 +111,8 @@ impl Connection {
             None => return Err(connect_error(std::io::ErrorKind::TimedOut.into())),
         };
         let shared = Arc::new(Shared::new(address.clone()));
-        // Owned by the connection: it ends when the last handle closes `shared`.
-        tokio::spawn(task::run(stream, Arc::clone(&shared), options.max_response_bytes, options.connections_max_idle));
+        let security = options.security.as_ref();
+        start_task(stream, &shared, options, deadline).await?;
         let mut inner = Inner {
             shared,
             versions: ApiVersions::default(),
@@ -110,9 +120,20 @@ impl Connection {
             request_timeout: options.request_timeout,
             next_id: AtomicI32::new(0),
             permits: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            authenticating: OnceLock::new(),
         };
         inner.versions = inner.ask_versions(deadline).await?;
-        Ok(Self { inner: Arc::new(inner) })
+        let lifetime = match security {
+            Some(security) => inner.authenticate(security, deadline).await?.map(|lifetime| (security, lifetime)),
+            None => None,
+        };
+        let inner = Arc::new(inner);
+        if let Some((security, lifetime)) = lifetime {
+            // Owned by the connection, which ends it.
+            let again = authenticate::stay_authenticated(Arc::downgrade(&inner), security.clone(), lifetime);
+            let _ = inner.authenticating.set(tokio::spawn(again).abort_handle());
+        }
+        Ok(Self { inner })
     }
 
     /// The broker at the other end.
@@ -218,6 +239,17 @@ impl Inner {
             Some(Err(_)) => return Err(ClientError::Closed),
             None => return Err(self.timed_out(R::API, deadline)),
         };
+        self.queue(request, version, Some(permit), answered)
+    }
+
+    /// Queues a request that needs no permit: of who holds them all, or is the only one that there is.
+    fn queue<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        permit: Option<OwnedSemaphorePermit>,
+        answered: bool,
+    ) -> Result<oneshot::Receiver<Result<Bytes, ClientError>>, ClientError> {
         let correlation_id = self.next_id.fetch_add(1, Ordering::Relaxed) & i32::MAX;
         let frame = request_frame(request, version, correlation_id, Some(&self.client_id))
             .map_err(|source| ClientError::Unsayable { api: R::API, version, source })?;
@@ -292,6 +324,36 @@ impl Inner {
     fn malformed(&self, api: ApiKey, source: DecodeError) -> ClientError {
         ClientError::Malformed { address: self.shared.address.clone(), api, source }
     }
+}
+
+/// Starts what reads and writes, over TLS if the options say so. It ends when the last handle closes `shared`.
+async fn start_task(
+    mut stream: TcpStream,
+    shared: &Arc<Shared>,
+    options: &ClientOptions,
+    deadline: Deadline,
+) -> Result<(), ClientError> {
+    let (shared, max_response, max_idle) =
+        (Arc::clone(shared), options.max_response_bytes, options.connections_max_idle);
+    let Some(tls) = options.security.as_ref().and_then(Security::tls) else {
+        tokio::spawn(async move {
+            let (reading, writing) = stream.split();
+            task::run(reading, writing, shared, max_response, max_idle).await;
+        });
+        return Ok(());
+    };
+    let tls = tls.map_err(|source| ClientError::Security { source })?;
+    let address = &shared.address;
+    let failed = |source| ClientError::Tls { address: address.clone(), source: Box::new(source) };
+    let stream = match deadline.limit(tls.connect(address.host(), stream)).await {
+        Some(connected) => connected.map_err(failed)?,
+        None => return Err(failed(TlsError::of_io(std::io::ErrorKind::TimedOut.into()))),
+    };
+    tokio::spawn(async move {
+        let (reading, writing) = tokio::io::split(stream);
+        task::run(reading, writing, shared, max_response, max_idle).await;
+    });
+    Ok(())
 }
 
 #[cfg(test)]

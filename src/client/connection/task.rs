@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
 use crate::client::{Address, ClientError, lock};
+use crate::net::tls::TlsError;
 use crate::net::{FrameError, FrameReader, write_pieces};
 use crate::protocol::frame::peek_correlation_id;
 
@@ -48,7 +48,7 @@ pub(super) struct Waiting {
     pub(super) correlation_id: i32,
     pub(super) reply: oneshot::Sender<Result<Bytes, ClientError>>,
     /// Invariant: returned when the request is done with, so permits bound what is queued and awaited.
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Waiting {
@@ -110,6 +110,13 @@ impl Shared {
     }
 
     fn disconnected(&self, source: Option<io::Error>) -> ClientError {
+        let source = match source {
+            Some(error) if TlsError::is_cause_of(&error) => {
+                let source = Box::new(TlsError::of_io(error));
+                return ClientError::Tls { address: self.address.clone(), source };
+            }
+            source => source,
+        };
         ClientError::Disconnected { address: self.address.clone(), source: source.map(Arc::new) }
     }
 
@@ -119,8 +126,13 @@ impl Shared {
 }
 
 /// Serves the connection until it ends, for whatever reason.
-pub(super) async fn run(mut stream: TcpStream, shared: Arc<Shared>, max_response: usize, max_idle: Option<Duration>) {
-    let (reading, mut writing) = stream.split();
+pub(super) async fn run(
+    reading: impl AsyncRead + Unpin,
+    mut writing: impl AsyncWrite + Unpin,
+    shared: Arc<Shared>,
+    max_response: usize,
+    max_idle: Option<Duration>,
+) {
     // Cancelling either loop loses at most a part of a frame, and the connection with it.
     let reason = tokio::select! {
         reason = read_responses(reading, &shared, max_response) => reason,
@@ -160,7 +172,12 @@ async fn write_requests(
             }
             continue;
         }
-        if let Err(error) = write_pieces(to, &pieces).await {
+        let sent = match write_pieces(to, &pieces).await {
+            // TLS keeps what the socket did not take at once.
+            Ok(()) => to.flush().await,
+            failed => failed,
+        };
+        if let Err(error) = sent {
             let reason = shared.disconnected(Some(error));
             for waiting in written.drain(..) {
                 waiting.answer(Err(reason.clone()));

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::security::SecurityConfig;
 use super::{ClientProperties, client_config};
 use crate::config::error::ConfigError;
 use crate::config::layers::Values;
-use crate::config::listeners::{HostPort, SecurityProtocol};
+use crate::config::listeners::HostPort;
 
 client_config! {
     /// How any client reaches its cluster.
@@ -18,6 +19,8 @@ client_config! {
         receive_buffer_bytes: Option<u32>,
         /// `send.buffer.bytes`; left to the system where nobody set it.
         send_buffer_bytes: Option<u32>,
+        /// `security.protocol` and what goes with it.
+        security: SecurityConfig,
     }
     client_id: String,
     connections_max_idle_ms: Option<Duration>,
@@ -32,7 +35,7 @@ client_config! {
 
 impl CommonClientConfig {
     pub(super) fn resolve(properties: &ClientProperties, values: &Values) -> Result<Self, ConfigError> {
-        check_security(values)?;
+        let security = SecurityConfig::resolve(values)?;
         let servers = parse_servers("bootstrap.servers", &values.read::<Vec<String>>("bootstrap.servers")?)?;
         let backoff: Duration = values.read("reconnect.backoff.ms")?;
         let backoff_max: Duration = values.read("reconnect.backoff.max.ms")?;
@@ -42,17 +45,8 @@ impl CommonClientConfig {
             false => Ok(None),
         };
         let (receive, send) = (buffer("receive.buffer.bytes")?, buffer("send.buffer.bytes")?);
-        Self::read(servers, if follows { backoff } else { backoff_max }, receive, send, values)
+        Self::read(servers, if follows { backoff } else { backoff_max }, receive, send, security, values)
     }
-}
-
-fn check_security(values: &Values) -> Result<(), ConfigError> {
-    let name: String = values.read("security.protocol")?;
-    if SecurityProtocol::named(&name) == Some(SecurityProtocol::Plaintext) {
-        return Ok(());
-    }
-    let advice = "only PLAINTEXT is; use a listener of the cluster without TLS and SASL, or Apache Kafka's own tool";
-    Err(ConfigError::unsupported("security.protocol", name, advice))
 }
 
 /// Reads `host:port` entries; empty ones are passed over.

@@ -7,6 +7,7 @@ mod admin;
 mod common;
 mod consumer;
 mod producer;
+mod security;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,6 +16,7 @@ pub use admin::AdminConfig;
 pub use common::CommonClientConfig;
 pub use consumer::{Assignor, ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset};
 pub use producer::{Acks, Partitioner, ProducerConfig};
+pub use security::{Claim, SaslCredentials, SaslMechanism, SecurityConfig, TokenSource, UnsecuredToken};
 
 use super::definitions::{Effect, Scope, gone, table};
 use super::error::{ConfigError, Place, Warning, WarningKind};
@@ -151,6 +153,9 @@ impl ClientProperties {
 fn refusal(key: &str) -> &'static str {
     match key {
         "transaction.two.phase.commit.enable" => "transactions of two phases are not there yet; set it to false",
+        "ssl.engine.factory.class" | "sasl.client.callback.handler.class" | "sasl.login.class" => {
+            "classes of Java can't be loaded here; leave it out"
+        }
         "config.providers" => "values cannot be looked up elsewhere yet; write them into the file",
         _ => "leave it out",
     }
