@@ -51,7 +51,8 @@ pub struct LogOptions {
     pub now_ms: i64,
     /// How it was left.
     pub shutdown: Shutdown,
-    /// From the directory's checkpoint of recovery points; none: nothing is known to be on disk.
+    /// From the directory's checkpoint of recovery points; none: nothing is known to be on disk. Where the log's own is below it
+    /// after opening, that one has to be noted before the first append.
     pub recovery_point: Option<Offset>,
     /// From the directory's checkpoint of log start offsets; none: the log begins with its first segment.
     pub log_start_offset: Option<Offset>,
@@ -200,7 +201,6 @@ impl Log {
         let loaded = recovery::load(&place, &options, progress)?;
         let unsynced_snapshots =
             if loaded.directory_changed { loaded.snapshots.iter().copied().collect() } else { Vec::new() };
-        let unflushed_records = loaded.view.log_end_offset.0.saturating_sub(loaded.view.flushed_end.0);
         let log = Self {
             place: RwLock::new(place),
             name,
@@ -209,12 +209,12 @@ impl Log {
                 producers: loaded.producers,
                 snapshots: loaded.snapshots,
                 unsynced_snapshots,
-                unflushed_records,
+                unflushed_records: 0,
                 directory_changed: loaded.directory_changed,
                 closed: false,
             }),
             flushing: Mutex::new(()),
-            unflushed_since_ms: AtomicI64::new(if unflushed_records > 0 { options.now_ms } else { ALL_FLUSHED }),
+            unflushed_since_ms: AtomicI64::new(ALL_FLUSHED),
             swapping: RwLock::new(()),
             view: RwLock::new(loaded.view),
             epochs: Mutex::new(loaded.epochs),

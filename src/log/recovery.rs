@@ -139,7 +139,8 @@ impl Loader<'_> {
             log_start_offset: start,
             high_watermark,
             log_end_offset: end,
-            flushed_end: recovery_point,
+            // What was checked was flushed then.
+            flushed_end: end,
             recovery_point,
             due_flush: None,
             transactions,
@@ -148,11 +149,7 @@ impl Loader<'_> {
             // The files of the last segment were made anew, and are not durable.
             view.flushed_at_most(end);
         }
-        if self.config.flush_messages < i64::MAX && recovery_point < end {
-            // Found in the system's memory: nobody has promised yet that they are on the disk.
-            view.due(recovery_point, end);
-        }
-        // A process that was killed may have left names and snapshots that only the system's memory has.
+        // A process that was killed may have left snapshots that only the system's memory has.
         let directory_changed = directory_changed || recovered;
         Ok(Loaded { view, epochs, producers, snapshots: names.snapshots, directory_changed, report: self.report })
     }
@@ -332,6 +329,9 @@ impl Loader<'_> {
             let recovered = segment.recover(tail, self.config, |batch| {
                 assigned |= epochs.cache.assign(batch.leader_epoch(), Offset(batch.base_offset));
             })?;
+            // Order: before anything is appended. A killed process may have been cutting the log: what it cut off could come back
+            // beside what is appended now. And what only the system's memory has is promised by nobody.
+            segment.sync_records()?;
             // One after another: a log may have more segments than a process may have files.
             segment.close_files()?;
             epochs.unsaved |= assigned;
@@ -356,6 +356,8 @@ impl Loader<'_> {
                 progress.segment_checked(recovered.end + recovered.cut);
             }
         }
+        // Order: the same for names that were taken away.
+        self.place.fs.sync_dir(&self.place.dir())?;
         segments.end = expected;
         segments.recovered_from = Some(from);
         Ok(())

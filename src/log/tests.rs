@@ -7,7 +7,6 @@ mod damage;
 mod faults;
 mod model;
 mod offsets;
-mod power_cut;
 mod producers;
 mod recovery;
 mod retention;

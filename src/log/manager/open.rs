@@ -113,11 +113,13 @@ impl LogManager {
         settle::duplicates(&directories, &mut jobs, options, &mut report.strays)?;
         let mut logs: HashMap<TopicPartition, Hosted> = HashMap::with_capacity(jobs.len());
         let mut copies = Vec::new();
+        let mut is_beyond = false;
         let threads = options.threads.max(1).saturating_mul(directories.len());
         for (job, opened) in open_in_parallel(&jobs, &directories, options, threads) {
             match opened {
                 Ok((log, opened)) => {
                     report.findings.extend(opened.findings);
+                    is_beyond |= job.recovery_point.is_some_and(|known| known > log.recovery_point());
                     if job.start_is_lost && !job.is_copy {
                         report.findings.extend(log.begin_with_epochs()?);
                     }
@@ -151,6 +153,10 @@ impl LogManager {
             preferred: Mutex::default(),
             names_changed: AtomicBool::new(false),
         };
+        if is_beyond {
+            // Order: before the first append. What is appended below a point that was noted once would be taken for checked.
+            manager.checkpoint_recovery_points()?;
+        }
         Ok((manager, report))
     }
 }

@@ -1,6 +1,7 @@
 //! What the log should be: a list of batches, and what was promised of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
@@ -48,18 +49,16 @@ pub(super) struct Model {
     pub(super) end: i64,
     /// What is below survives a power cut.
     pub(super) safe: i64,
+    /// Somebody was told that what is below is flushed.
+    pub(super) told: i64,
     pub(super) high_watermark: i64,
-    /// What was cut off from this offset on may come back, since that it was cut is not flushed.
-    pub(super) cut_at: Option<i64>,
-    /// The log was begun anew here, and that is not flushed: what was before may come back.
-    pub(super) anew_at: Option<i64>,
+    /// The log is begun anew at its end, or still begins at one of these offsets.
+    pub(super) begun_before: Option<RangeInclusive<i64>>,
     pub(super) epoch: i32,
     /// The log start offset in the checkpoint.
     pub(super) checkpointed_start: i64,
     /// The offset behind the last batch may be forgotten.
     pub(super) gap_at_end: bool,
-    /// Batches that were cut off stand beside those that came after them.
-    pub(super) is_mixed: bool,
     /// The log start fell back to what was noted of it.
     pub(super) fell_back: bool,
     /// A power cut has left damage in the log, which stays.
@@ -120,19 +119,17 @@ impl Model {
         self.end = to;
         self.gap_at_end = true;
         self.high_watermark = self.high_watermark.min(to);
-        let last_end = self.batches.values().next_back().map_or(0, end_of);
-        self.safe = self.safe.min(to).min(last_end.max(self.start));
-        self.cut_at = Some(self.cut_at.map_or(to, |at| at.min(to)));
+        self.safe = self.safe.min(to).min(self.last_end());
+        self.told = self.told.min(self.safe);
     }
 
     /// All below `end` has been flushed, and the directory.
     pub(super) fn flushed(&mut self, end: i64) {
         self.safe = self.safe.max(end);
-        if self.anew_at.is_some_and(|at| at < end) {
-            (self.anew_at, self.cut_at) = (None, None);
-        } else if self.anew_at.is_none() && self.cut_at.is_some_and(|at| at < end) {
-            self.cut_at = None;
-        }
+    }
+
+    pub(super) fn last_end(&self) -> i64 {
+        self.batches.values().next_back().map_or(self.start, end_of)
     }
 
     /// The log says what the model says, while it is open.
@@ -165,9 +162,15 @@ impl Model {
         // The names of the first segments may be lost.
         let raised = start > self.start && left != Left::PowerCut;
         assert!(!raised, "log start {start}, never raised above {}", self.start);
+        if let Some(before) = &self.begun_before {
+            let is_old = before.contains(&start) || left == Left::PowerCut && end >= *before.start();
+            assert!(
+                start == self.start || is_old,
+                "the log begins at {start}, neither anew nor where it did: {before:?}"
+            );
+        }
         let served = served(log);
-        let context =
-            format!("{left:?}, {start}..{end}, safe {}, start {}, cut {:?}", self.safe, self.start, self.cut_at);
+        let context = format!("{left:?}, {start}..{end}, safe {}, start {}", self.safe, self.start);
 
         let promised = if left == Left::PowerCut { self.safe } else { i64::MAX };
         for (base, bytes) in self.above_start().iter().filter(|(_, bytes)| end_of(bytes) <= promised) {
@@ -177,9 +180,7 @@ impl Model {
         for (base, bytes) in &served.batches {
             assert!(self.written.contains(&(*base, bytes.clone())), "never written: {base}; {context}");
             let is_current = self.batches.get(base) == Some(bytes) || self.doubtful.contains(bytes);
-            let may_come_back = self.anew_at.is_some() || self.cut_at.is_some_and(|at| end_of(bytes) > at);
-            let came_back = may_come_back && left == Left::PowerCut;
-            assert!(is_current || came_back, "cut off, and there again: {base}; {context}");
+            assert!(is_current, "cut off, and there again: {base}; {context}");
         }
         let last_end = served.batches.values().next_back().map_or(start, end_of);
         assert!(end >= last_end);
@@ -189,40 +190,36 @@ impl Model {
             let whole = self.doubtful.is_empty() && !self.gap_at_end;
             assert!(!whole || end == self.end, "the log ends at {end}, not {}; {context}", self.end);
         }
+        assert!(end >= self.told.min(self.start), "offsets are given twice: the log ends at {end}; {context}");
         let missing = |(base, bytes): (&i64, &Bytes)| {
             *base >= self.start.max(start)
                 && end_of(bytes) <= end
                 && *base < last_end
                 && served.batches.get(base) != Some(bytes)
         };
-        let whole = !self.batches.iter().any(missing) && self.cut_at.is_none();
+        let whole = !self.batches.iter().any(missing);
         let told = !report.findings.is_empty();
-        let may_be_silent =
-            self.cut_at.is_some() || self.anew_at.is_some() || self.is_compacted || served.refused || self.is_damaged;
+        let may_be_silent = self.is_compacted || served.refused || self.is_damaged;
         assert!(whole || told || may_be_silent, "a hole is not told; {context}");
         assert!(!served.refused || self.is_damaged || left == Left::PowerCut, "damage; {context}");
         self.is_damaged |= served.refused;
         self.fell_back |= start < self.start;
-        self.is_mixed |= left == Left::PowerCut && (self.cut_at.is_some() || self.anew_at.is_some());
         check_state(log, &served, whole && !self.is_damaged, self);
-        self.take_over(log, served, left);
+        self.take_over(log, served);
     }
 
-    fn take_over(&mut self, log: &Log, served: Served, left: Left) {
+    fn take_over(&mut self, log: &Log, served: Served) {
         let offsets = log.offsets();
         (self.start, self.end) = (offsets.log_start_offset.0, offsets.log_end_offset.0);
         self.high_watermark = offsets.high_watermark.0;
         self.batches.retain(|_, bytes| end_of(bytes) <= self.start);
         self.batches.extend(served.batches);
         self.doubtful.clear();
-        let last_end = self.batches.values().next_back().map_or(self.start, end_of);
-        self.gap_at_end = last_end < self.end;
-        self.safe = self.safe.min(self.end);
-        if left == Left::PowerCut {
-            // What is there was on the disk.
-            self.safe = self.end;
-            (self.cut_at, self.anew_at) = (None, None);
-        }
+        self.begun_before = None;
+        self.gap_at_end = self.last_end() < self.end;
+        // What was found was flushed, if it was not on the disk already.
+        self.safe = self.end;
+        self.told = self.end;
     }
 }
 
@@ -277,17 +274,13 @@ fn check_state(log: &Log, served: &Served, whole: bool, model: &Model) {
         assert_eq!(found.bytes, *bytes, "by the index, offset {base}");
         // Epochs from before the log start were forgotten, and it was not noted where that was.
         let forgotten = model.fell_back && log.epochs_known().first().is_none_or(|first| first.start_offset.0 > *base);
-        if !model.is_mixed && !forgotten {
+        if !forgotten {
             let epoch = view(bytes).header().partition_leader_epoch;
             assert_eq!(log.epoch_at(Offset(*base)), Some(epoch), "epoch of {base}: {:?}", log.epochs_known());
         }
     }
     assert!(log.epochs_known().iter().all(|entry| entry.start_offset.0 <= end), "{:?}", log.epochs_known());
 
-    if model.is_mixed {
-        // Batches of before and after may stand beside each other.
-        return;
-    }
     let (producers, aborted) = replay(served.batches.values());
     let known = log.active_producers().unwrap();
     for (id, producer) in &producers {

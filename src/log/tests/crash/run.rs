@@ -134,6 +134,9 @@ impl Run {
                     } else {
                         self.disk_calm_if_any();
                         self.model.check_opened(&log, left, &report);
+                        // As the manager does before anybody uses the log.
+                        let known = &mut self.checkpoint.recovery_point;
+                        *known = known.map(|known| known.min(log.recovery_point()));
                         return log;
                     }
                 }
@@ -243,6 +246,7 @@ impl Run {
                 let flushed = log.flush();
                 if let Some(end) = self.done(log, flushed) {
                     assert_eq!(end.0, self.model.end);
+                    self.model.told = self.model.safe;
                 }
             }
             79..82 => {
@@ -340,6 +344,7 @@ impl Run {
         let flushed = log.flush_up_to(Offset(end));
         if self.done(log, flushed).is_some() {
             assert!(self.model.safe >= end, "acknowledged up to {end}, safe up to {}", self.model.safe);
+            self.model.told = self.model.safe;
         }
     }
 
@@ -401,7 +406,8 @@ impl Run {
         let before = self.model.high_watermark;
         self.model.high_watermark = log.high_watermark().0;
         if self.config.flush_messages == 1 && self.model.high_watermark > before {
-            assert!(self.model.high_watermark <= self.model.safe, "committed, but not flushed");
+            let committed = self.model.high_watermark.min(self.model.last_end());
+            assert!(committed <= self.model.safe, "committed, but not flushed");
         }
     }
 
@@ -487,11 +493,19 @@ impl Run {
     fn start_anew(&mut self, log: &mut Log) {
         let at = self.model.end + self.random.i64(0..10);
         self.tell(&format!("start anew at {at}"));
+        let before = log.view().segments[0].base_offset()..=self.model.start;
         let started = log.truncate_fully_and_start_at(Offset(at), self.now_ms);
         let model = &mut self.model;
+        if started.is_err() {
+            (model.safe, model.told) = (*before.start(), *before.start());
+            model.begun_before = Some(before);
+            model.gap_at_end = true;
+        } else {
+            model.batches.clear();
+            model.gap_at_end = false;
+            (model.safe, model.told) = (at, at);
+        }
         (model.start, model.end, model.high_watermark) = (at, at, at);
-        model.gap_at_end = started.is_err();
-        model.anew_at = Some(at);
         if let Some(files) = self.done(log, started) {
             self.pending.extend(files);
         }
