@@ -32,8 +32,7 @@ const RATE_KEY: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
 #[derive(Debug, Default)]
 pub(super) struct Moves {
     woken: Notify,
-    /// When the next byte may be copied.
-    paid_until: Mutex<Option<Instant>>,
+    debt: Mutex<Debt>,
     /// Replicas that were made elsewhere than the metadata says; to be told to the controller.
     misplaced: Mutex<Vec<Assignment>>,
 }
@@ -111,26 +110,44 @@ impl Moves {
         while working.join_next().await.is_some() {}
     }
 
-    /// Waits until `bytes` more may have been copied; says whether the broker goes on.
-    fn pace(&self, bytes: usize, rate: Option<u64>, stopping: &watch::Receiver<bool>) -> bool {
-        if let Some(rate) = rate {
-            let now = Instant::now();
-            let took = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
-            let until = {
-                let mut paid = lock(&self.paid_until);
-                let until = paid.unwrap_or(now).max(now) + took;
-                *paid = Some(until);
-                until
-            };
-            while !*stopping.borrow() {
-                let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    break;
-                }
-                std::thread::sleep(left.min(NAP));
+    /// Waits until `bytes` more may have been copied at the rate that is set at each moment, as long as `goes_on` says so.
+    fn pace(&self, bytes: usize, rate: impl Fn() -> Option<u64>, goes_on: impl Fn() -> bool) {
+        lock(&self.debt).add(bytes, rate(), Instant::now());
+        while goes_on() {
+            let left = lock(&self.debt).pay(rate(), Instant::now());
+            if left.is_zero() {
+                return;
             }
+            std::thread::sleep(left.min(NAP));
         }
-        !*stopping.borrow()
+    }
+}
+
+/// What was copied sooner than the rate allows.
+#[derive(Debug, Default)]
+struct Debt {
+    bytes: f64,
+    /// Until when it was paid.
+    at: Option<Instant>,
+}
+
+impl Debt {
+    fn add(&mut self, bytes: usize, rate: Option<u64>, now: Instant) {
+        // Time without a move saves nothing up.
+        self.pay(rate, now);
+        self.bytes += bytes as f64;
+    }
+
+    /// Takes off what the rate allows since the last time; tells how long the rest takes. Without a rate nothing is owed.
+    fn pay(&mut self, rate: Option<u64>, now: Instant) -> Duration {
+        let since = self.at.replace(now).map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let Some(rate) = rate else {
+            self.bytes = 0.0;
+            return Duration::ZERO;
+        };
+        let rate = rate.max(1) as f64;
+        self.bytes = (self.bytes - rate * since.as_secs_f64()).max(0.0);
+        Duration::try_from_secs_f64(self.bytes / rate).unwrap_or(Duration::MAX)
     }
 }
 
@@ -167,13 +184,13 @@ fn copy_and_switch(
     loop {
         let copied = moving.copy_some(now_ms())?;
         if copied > NEARLY_ALL_BYTES {
-            if broker.replicas.moves().pace(copied, rate(broker), stopping) {
-                continue;
-            }
-            return Ok(());
+            broker.replicas.moves().pace(copied, || rate(broker), || !*stopping.borrow() && !moving.is_given_up());
         }
         if *stopping.borrow() {
             return Ok(());
+        }
+        if copied > NEARLY_ALL_BYTES {
+            continue;
         }
         moving.flush()?;
         if !*named {
@@ -196,4 +213,27 @@ fn name(broker: &Broker, moving: &Move, directory: Option<Uuid>) -> Result<(), C
     let (Some(topic_id), Some(directory)) = (moving.topic_id, directory) else { return Ok(()) };
     let assignment = Assignment { topic_id, partition: moving.partition.partition, directory };
     broker.controller.assign_directories(&[assignment], broker.now().wall_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_copied_is_paid_at_the_rate_of_the_moment() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut debt = Debt::default();
+        debt.add(1000, Some(10), start);
+        assert_eq!(debt.pay(Some(10), start), Duration::from_secs(100));
+        assert_eq!(debt.pay(Some(10), after(50)), Duration::from_secs(50));
+        assert_eq!(debt.pay(Some(250), after(51)), Duration::from_secs(1), "a higher rate counts at once");
+        assert_eq!(debt.pay(Some(250), after(60)), Duration::ZERO);
+        debt.add(500, Some(250), after(90));
+        assert_eq!(debt.pay(Some(250), after(90)), Duration::from_secs(2), "nothing was saved up");
+        assert_eq!(debt.pay(None, after(90)), Duration::ZERO);
+        assert_eq!(debt.pay(Some(250), after(90)), Duration::ZERO);
+        debt.bytes = 1e300;
+        assert_eq!(debt.pay(Some(0), after(90)), Duration::MAX);
+    }
 }

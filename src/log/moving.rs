@@ -124,6 +124,11 @@ impl Log {
         Ok(())
     }
 
+    /// Whether it takes no more records because it was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).closed
+    }
+
     /// Closes a copy that is given up; its files are the caller's to remove.
     pub fn give_up(&self) {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);

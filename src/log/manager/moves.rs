@@ -77,6 +77,12 @@ impl Move {
         Arc::ptr_eq(&self.copy, &other.copy)
     }
 
+    /// Whether it was given up, for another one or for nothing.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.copy.is_closed()
+    }
+
     /// Copies some of what is missing; returns its bytes, 0 if nothing was.
     ///
     /// # Errors
