@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kafka_rs::protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+use kafka_rs::protocol::messages::create_topics_request::CreatableTopic;
+use kafka_rs::protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_rs::protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_rs::protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_rs::protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_rs::protocol::messages::{
-    AlterReplicaLogDirsRequest, DescribeLogDirsRequest, DescribeLogDirsResponse, ListOffsetsRequest, MetadataRequest,
+    AlterReplicaLogDirsRequest, CreateTopicsRequest, DescribeLogDirsRequest, DescribeLogDirsResponse,
+    IncrementalAlterConfigsRequest, ListOffsetsRequest, MetadataRequest,
 };
 
 use crate::support::{Broker, wait_for};
@@ -115,4 +118,33 @@ pub fn wait_until_in(wire: &mut Wire, topic: &str, partition: i32, dir: &Path) {
     wait_for("the log to have moved", WITHIN, || {
         (holders(wire, topic, partition) == [(dir.to_owned(), false)]).then_some(())
     });
+}
+
+/// Sets or removes a setting of the broker at run time; gives the error code.
+pub fn set_on_broker(wire: &mut Wire, name: &str, value: Option<&str>) -> i16 {
+    const BROKER: i8 = 4;
+    const SET: i8 = 0;
+    const DELETE: i8 = 1;
+    let config = AlterableConfig {
+        name: name.into(),
+        config_operation: if value.is_some() { SET } else { DELETE },
+        value: value.map(str::to_owned),
+        ..Default::default()
+    };
+    let resource = AlterConfigsResource {
+        resource_type: BROKER,
+        resource_name: "1".into(),
+        configs: vec![config],
+        ..Default::default()
+    };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    wire.call(&request, 1).unwrap().responses[0].error_code
+}
+
+/// Asks for a topic of one replica; gives the error code.
+pub fn try_to_create(wire: &mut Wire, name: &str, partitions: i32) -> std::io::Result<i16> {
+    let topic =
+        CreatableTopic { name: name.into(), num_partitions: partitions, replication_factor: 1, ..Default::default() };
+    let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+    Ok(wire.call(&request, 7)?.topics[0].error_code)
 }

@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test stops at the first surprise")]
 
 mod away;
+mod coordinators;
+mod cordoned;
 mod directories;
 mod failing;
 #[path = "../support/failing_disk.rs"]
 mod failing_disk;
+mod leftovers;
 mod moving;
 mod small_disk;
 #[path = "../support/mod.rs"]

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::directories::{Two, WITHIN, end_offset, holders, move_to, partitions_of, stop, wait_until_in};
+use crate::directories::{
+    Two, WITHIN, end_offset, holders, log_dirs, move_to, partitions_of, set_on_broker, stop, wait_until_in, write,
+};
 use crate::support::wait_for;
 use crate::wire::{Wire, batch_of};
 
@@ -138,4 +140,54 @@ fn a_killed_broker_goes_on_with_a_move() {
         target = Some(there);
     }
     assert!(acknowledged > 500, "the test wrote next to nothing");
+}
+
+/// Goal: `replica.alter.log.dirs.io.max.bytes.per.second` holds moves up and nothing else, a change of it counts at once, and neither a
+/// broker that stops nor a move that is given up waits for it.
+#[test]
+fn moves_are_throttled() {
+    const RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
+    let two = Two::new();
+    let (a, b) = (two.path("a"), two.path("b"));
+    let broker = two.start();
+    let mut wire = Wire::connect(broker.address());
+    assert_eq!(move_to(&mut wire, "t", 0, &a), 3, "to be made there");
+    wire.create_topic("t", 1, &[]);
+    let large = "x".repeat(900_000);
+    for _ in 0..5 {
+        assert_eq!(write(&mut wire, "t", 0, &large), 0);
+    }
+    // Hours for the first of the pieces.
+    assert_eq!(set_on_broker(&mut wire, RATE, Some("50")), 0);
+    let under_way = [(a.clone(), false), (b.clone(), true)];
+    let copied = |wire: &mut Wire| {
+        let dirs = log_dirs(wire).results;
+        let copy =
+            dirs.iter().flat_map(|dir| &dir.topics).flat_map(|topic| &topic.partitions).find(|p| p.is_future_key);
+        copy.map_or(0, |copy| copy.partition_size)
+    };
+    assert_eq!(move_to(&mut wire, "t", 0, &b), 0);
+    let first = wait_for("the first piece", WITHIN, || Some(copied(&mut wire)).filter(|bytes| *bytes > 0));
+    for n in 0..200 {
+        assert_eq!(write(&mut wire, "t", 0, &n.to_string()), 0);
+    }
+    assert_eq!(holders(&mut wire, "t", 0), under_way);
+    assert_eq!(copied(&mut wire), first);
+    // One back to where it is ends it; another one begins anew, with what was copied before still to be paid.
+    assert_eq!(move_to(&mut wire, "t", 0, &a), 0);
+    assert_eq!(holders(&mut wire, "t", 0), under_way[..1]);
+    assert_eq!(move_to(&mut wire, "t", 0, &b), 0);
+    wait_for("another first piece", WITHIN, || (copied(&mut wire) > 0).then_some(()));
+    assert_eq!(holders(&mut wire, "t", 0), under_way);
+    stop(broker);
+
+    let broker = two.start();
+    let mut wire = Wire::connect(broker.address());
+    assert_eq!(holders(&mut wire, "t", 0), under_way);
+    wait_for("the move to go on", WITHIN, || (copied(&mut wire) > first).then_some(()));
+    assert_eq!(holders(&mut wire, "t", 0), under_way);
+    assert_eq!(set_on_broker(&mut wire, RATE, Some("1000000000")), 0);
+    wait_until_in(&mut wire, "t", 0, &b);
+    assert_eq!(wire.read_all("t", 0).len(), 205);
+    stop(broker);
 }
