@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "modules of a test binary have no outside")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test stops at the first surprise")]
 
+mod assigned;
 mod away;
 mod coordinators;
 mod cordoned;

@@ -137,12 +137,10 @@ pub(super) fn assign_replicas(
         return (Vec::new(), refused(ErrorCode::UnsupportedVersion));
     }
     let id = NodeId(request.broker_id);
-    let Some(broker) = image.brokers().get(&id) else {
-        return (Vec::new(), refused(ErrorCode::BrokerIdNotRegistered));
-    };
-    if broker.broker_epoch != request.broker_epoch {
+    let registered = image.brokers().get(&id).filter(|broker| broker.broker_epoch == request.broker_epoch);
+    let Some(broker) = registered else {
         return (Vec::new(), refused(ErrorCode::StaleBrokerEpoch));
-    }
+    };
     let mut records: Vec<MetadataRecord> = Vec::new();
     let mut changed = BTreeSet::new();
     let mut directories = Vec::with_capacity(request.directories.len());
