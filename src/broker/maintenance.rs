@@ -41,6 +41,7 @@ pub(super) async fn run(broker: Arc<Broker>, mut stopping: watch::Receiver<bool>
         duty(config.log_flush_offset_checkpoint_interval_ms, checkpoint_recovery_points),
         duty(config.log_flush_start_offset_checkpoint_interval_ms, checkpoint_log_start_offsets),
         duty(TICK, delete_due_files),
+        duty(TICK, keep_metadata_short),
         duty(CLOSE_IDLE_FILES_EVERY, close_idle_files),
         duty(config.offsets_retention_check_interval_ms, expire_offsets),
         duty(config.producer_id_expiration_check_interval_ms, expire_producers),
@@ -96,6 +97,10 @@ fn checkpoint_recovery_points(broker: &Broker) {
 
 fn checkpoint_log_start_offsets(broker: &Broker) {
     checked(broker.replicas.logs().checkpoint_log_start_offsets());
+}
+
+fn keep_metadata_short(broker: &Broker) {
+    broker.controller.keep_log_short(broker.now().wall_ms);
 }
 
 fn delete_due_files(broker: &Broker) {

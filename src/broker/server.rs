@@ -276,6 +276,7 @@ fn close(broker: &Broker) {
         }
         Err(error) => error!(error = chain(&error), "the logs can't be closed cleanly; the next start checks them"),
     }
+    broker.controller.keep_log_short(now().wall_ms);
     if let Err(error) = broker.controller.close() {
         error!(error = chain(&error), "the metadata log can't be closed");
     }

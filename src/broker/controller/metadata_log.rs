@@ -98,6 +98,9 @@ pub(in crate::broker) enum MetadataLogError {
     },
 }
 
+/// What a start reads of the log in a few milliseconds: not worth a snapshot.
+const LEAST_WORTHWHILE_BYTES: u64 = 1 << 20;
+
 /// When snapshots are made and old files dropped.
 #[derive(Debug, Clone, Copy)]
 struct SnapshotPolicy {
@@ -378,6 +381,14 @@ impl MetadataLog {
                     .policy
                     .interval_ms
                     .is_some_and(|interval| now_ms.saturating_sub(self.last_snapshot_ms) >= interval)
+    }
+
+    /// Whether a start would read much more of the log than the state is worth. A broker that comes and goes writes a few records for
+    /// each partition every time, and nothing else may ever make a snapshot due.
+    pub(super) fn is_snapshot_worthwhile(&self) -> bool {
+        let newest = self.snapshots.last().map_or(0, |file| file.bytes);
+        let bound = newest.saturating_mul(2).max(LEAST_WORTHWHILE_BYTES);
+        self.bytes_since_snapshot >= bound.min(self.policy.bytes_between)
     }
 
     /// Writes a snapshot of `image`, which stands at the log's end, and drops what the retention lets go.

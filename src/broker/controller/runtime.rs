@@ -286,7 +286,7 @@ impl Controller {
         self.flush(&mut writer)
     }
 
-    /// Writes nothing more, and closes the files.
+    /// Writes nothing more, and closes the files. To be called after [`Self::keep_log_short`].
     pub(in crate::broker) fn close(&self) -> Result<(), ControllerError> {
         let mut writer = self.writer();
         writer.stopped = true;
@@ -366,13 +366,25 @@ impl Controller {
         self.flush(writer)?;
         self.publish(writer, records, now_ms)?;
         if writer.log.is_snapshot_due(now_ms) {
-            let image = self.cache.read();
-            let Writer { log, quorum, .. } = &mut *writer;
-            if let Err(error) = log.write_snapshot(&image, quorum, now_ms) {
-                error!(error = chain(&error), "a metadata snapshot can't be written; the log is kept");
-            }
+            self.write_snapshot(writer, now_ms);
         }
         Ok(())
+    }
+
+    fn write_snapshot(&self, writer: &mut Writer, now_ms: i64) {
+        let image = self.cache.read();
+        let Writer { log, quorum, .. } = writer;
+        if let Err(error) = log.write_snapshot(&image, quorum, now_ms) {
+            error!(error = chain(&error), "a metadata snapshot can't be written; the log is kept");
+        }
+    }
+
+    /// Writes a snapshot if the next start would have too much of the log to read.
+    pub(in crate::broker) fn keep_log_short(&self, now_ms: i64) {
+        let mut writer = self.writer();
+        if !writer.stopped && writer.log.is_snapshot_worthwhile() {
+            self.write_snapshot(&mut writer, now_ms);
+        }
     }
 
     /// As [`Self::commit`], for records that are made durable together with later ones: nobody was promised anything.

@@ -290,6 +290,24 @@ fn a_snapshot_is_due_by_time_too() {
     assert_eq!(node.snapshots().len(), 2);
 }
 
+/// Goal: a broker that only comes and goes does not leave a log that makes each start slower than the one before.
+#[test]
+fn starts_and_stops_make_snapshots_due_too() {
+    let node = Node::new(&[("metadata.log.max.record.bytes.between.snapshots", "20000")]);
+    let controller = node.start();
+    (0..20).for_each(|n| create(&controller, &format!("topic-{n}")));
+    drop(controller);
+    assert_eq!(node.snapshots().len(), 1, "formatting's alone");
+    for _ in 0..30 {
+        let controller = node.start();
+        controller.shut_down_broker(NOW).unwrap();
+        controller.keep_log_short(NOW);
+        controller.close().unwrap();
+    }
+    assert!(node.snapshots().len() > 1, "{:?}", node.snapshots());
+    assert_eq!(node.start().cache().read().topics().len(), 20);
+}
+
 /// Goal: a torn end costs nothing that was acknowledged before it.
 /// Method: cut the log at each byte of its last batch, and fill the end with zeros.
 #[test]
