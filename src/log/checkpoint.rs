@@ -142,13 +142,27 @@ pub(super) fn read_small_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(io_error(e)),
     };
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(io_error)?;
+    // Half a page comes in one piece; a call that asks for more and gets none is saved for most files.
+    let mut block = [0; 2048];
+    let read = read_once(&file, &mut block).map_err(io_error)?;
+    let mut bytes = block.get(..read).unwrap_or_default().to_vec();
+    if read == block.len() {
+        file.take((limit + 1).saturating_sub(read as u64)).read_to_end(&mut bytes).map_err(io_error)?;
+    }
     if bytes.len() as u64 > limit {
         let reason = format!("larger than {limit} bytes");
         return Err(TextFileError::Malformed { path: path.to_owned(), line: 1, reason });
     }
     Ok(Some(bytes))
+}
+
+fn read_once(mut file: &File, block: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(block) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
 }
 
 /// Puts `bytes` in the place of the file at `path`: after a crash at any moment there is the old content or the new.

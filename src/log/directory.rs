@@ -468,7 +468,8 @@ pub fn list(path: &Path) -> Result<Vec<Entry>, DirectoryError> {
         let Some(kind) = kind else { return Err(DirectoryError::Foreign { path: entry_path }) };
         entries.push(Entry { kind, path: entry_path });
     }
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    // All in one directory: the bytes of the paths compare as the names do, and faster than paths.
+    entries.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
     Ok(entries)
 }
 

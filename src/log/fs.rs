@@ -191,6 +191,12 @@ impl Fs {
             Err(e) if e.is_not_found() => return Ok(None),
             Err(e) => return Err(e),
         };
+        // Most are a few lines, which one call tells: a start reads several of them for each log.
+        let mut block = [0; SMALL_BLOCK];
+        let read = file.read_at_once(&mut block)?;
+        if let Some(whole) = block.get(..read).filter(|_| read < SMALL_BLOCK && read as u64 <= limit) {
+            return Ok(Some(whole.to_vec()));
+        }
         let size = file.size()?;
         if size > limit {
             return Err(LogError::io("read", path, io::Error::new(io::ErrorKind::FileTooLarge, "unexpectedly large")));
@@ -255,6 +261,9 @@ impl Fs {
     }
 }
 
+/// What is read of a small file at first: less than a page, so that it is not read in parts.
+const SMALL_BLOCK: usize = 1024;
+
 /// Whether opening may create the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Create {
@@ -291,6 +300,20 @@ impl LogFile {
     /// Its size on disk.
     pub(super) fn size(&self) -> Result<u64, LogError> {
         self.file.metadata().map(|m| m.len()).map_err(|e| self.fs.error("read", &self.path, e))
+    }
+
+    /// Reads the beginning of the file with one call; returns how much. Less than a page of a file comes in one piece.
+    fn read_at_once(&self, buffer: &mut [u8; SMALL_BLOCK]) -> Result<usize, LogError> {
+        let mut read = || -> io::Result<usize> {
+            self.fs.check(Operation::Read(buffer.len()), &self.path)?;
+            loop {
+                match self.file.read_at(buffer, 0) {
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    other => return other,
+                }
+            }
+        };
+        read().map_err(|e| self.fs.error("read", &self.path, e))
     }
 
     /// Fills `buffer` from `position` as far as the file goes; returns how far.

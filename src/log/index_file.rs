@@ -23,7 +23,7 @@ pub(super) struct IndexFile<const N: usize> {
     stored: u32,
     /// Entries after those. Invariant: fewer than a block.
     tail: Vec<[u8; N]>,
-    /// Whether the file has zeros after its entries.
+    /// Whether the file may go on after its entries: with zeros, or with older ones while the index is made anew.
     preallocated: bool,
     /// Whether the file was written to since it was last made durable.
     unsynced: bool,
@@ -157,12 +157,13 @@ impl<const N: usize> IndexFile<N> {
         Ok(())
     }
 
-    /// Drops all entries, in the file too, whatever it holds.
+    /// Drops all entries: the index is made anew. What the file holds is written over and cut behind the last new entry, not
+    /// emptied first: a file system that guards emptied files writes them out when they are closed, which takes most of the
+    /// time where many small logs are checked.
     pub(super) fn reset(&mut self) -> Result<(), LogError> {
         self.tail.clear();
         self.stored = 0;
-        self.file(Create::IfMissing)?.set_len(0)?;
-        self.preallocated = false;
+        self.preallocated = self.file(Create::IfMissing)?.size()? > 0;
         self.unsynced = true;
         Ok(())
     }
@@ -172,9 +173,12 @@ impl<const N: usize> IndexFile<N> {
         self.write_tail()?;
         if self.preallocated {
             let size = u64::from(self.stored) * N as u64;
-            self.file(Create::IfMissing)?.set_len(size)?;
+            let file = self.file(Create::IfMissing)?;
+            if file.size()? != size {
+                file.set_len(size)?;
+                self.unsynced = true;
+            }
             self.preallocated = false;
-            self.unsynced = true;
         }
         Ok(())
     }
@@ -241,6 +245,24 @@ mod tests {
         loaded.push([9; 8], 0).unwrap();
         loaded.finish().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), [[1; 8], [9; 8]].concat());
+    }
+
+    #[test]
+    fn an_index_made_anew_leaves_nothing_of_the_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = index(dir.path());
+        let path = dir.path().join("00000000000000000000.index");
+        for (old, new) in [(1300, 700), (700, 1300), (3, 2), (2, 0)] {
+            index.reset().unwrap();
+            (0..old).for_each(|_| index.push([1; 8], 10_000).unwrap());
+            index.finish().unwrap();
+            index.reset().unwrap();
+            assert_eq!(index.len(), 0);
+            assert_eq!(index.get(0).unwrap(), None);
+            (0..new).for_each(|_| index.push([2; 8], 10_000).unwrap());
+            index.finish().unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), [2; 8].repeat(new), "{old} entries, then {new}");
+        }
     }
 
     #[test]
