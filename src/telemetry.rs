@@ -4,8 +4,10 @@
 //! terminal it is shorter. `KAFKA_RS_LOG` sets levels: `debug`, or `info,kafka_rs::client=trace`.
 
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
+use std::sync::{PoisonError, RwLock};
 
+use indicatif::ProgressBar;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
@@ -28,7 +30,32 @@ pub fn start_for_tool() {
 pub fn start_for_server() {
     let terminal = std::io::stdout().is_terminal();
     let level = if terminal { Level::WARN } else { Level::INFO };
-    start(std::io::stdout, level, Form { short: false, colour: terminal && colour_is_wanted() });
+    start(|| AroundBar(std::io::stdout()), level, Form { short: false, colour: terminal && colour_is_wanted() });
+}
+
+/// What is drawn at the terminal's last line, which log lines must not run into.
+static BAR: RwLock<Option<ProgressBar>> = RwLock::new(None);
+
+/// Has a server's log lines written above `bar`, until there is another or none.
+pub fn write_above(bar: Option<ProgressBar>) {
+    *BAR.write().unwrap_or_else(PoisonError::into_inner) = bar;
+}
+
+/// Takes the bar away while something is written.
+struct AroundBar<W>(W);
+
+impl<W: io::Write> io::Write for AroundBar<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A line comes in one piece; more than was taken comes again.
+        match &*BAR.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(bar) => bar.suspend(|| self.0.write_all(bytes).and_then(|()| self.0.flush())).map(|()| bytes.len()),
+            None => self.0.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn start<W>(writer: W, level: Level, form: Form)

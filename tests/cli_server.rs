@@ -3,9 +3,12 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use assert_cmd::Command;
@@ -99,4 +102,63 @@ fn server_stop_takes_the_node_that_is_meant() {
     stop(&["--node-id", &own_node_id(2)]);
     stop(&[&format!("--node-id={node}"), "--wait"]);
     assert!(!Path::new(&format!("/proc/{}/exe", broker.pid())).exists());
+}
+
+/// A terminal that collects what is written to it; gives the side that programs write to.
+fn terminal() -> (File, Arc<Mutex<String>>) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let mut ours = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap());
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let theirs = File::options().read(true).write(true).open(name).unwrap();
+    let shown = Arc::new(Mutex::new(String::new()));
+    let seen = Arc::clone(&shown);
+    std::thread::spawn(move || {
+        let mut block = [0; 4096];
+        // It ends with an error when nobody has the other side open any more.
+        while let Ok(read) = ours.read(&mut block) {
+            seen.lock().unwrap().push_str(&String::from_utf8_lossy(&block[..read]));
+        }
+    });
+    (theirs, shown)
+}
+
+/// Goal: who waits at a terminal for logs to be opened sees how far it is, and nothing of it stays.
+/// Method: a log with a pipe in the place of a small file, which holds the start up until the test writes to it.
+#[test]
+fn a_long_start_is_shown_on_a_terminal() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = Broker::start_in(data.path(), &[]);
+    let to = ["--bootstrap-server", broker.address()];
+    kafka_rs().args(["topics", "--create", "--topic", "t", "--partitions", "2"]).args(to).assert().success();
+    kafka_rs().args(["console-producer", "--topic", "t"]).args(to).write_stdin("one\ntwo\n").assert().success();
+    broker.kill();
+    let held = data.path().join("t-1/partition.metadata");
+    let content = fs::read(&held).unwrap();
+    fs::remove_file(&held).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &held, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+
+    let (terminal, shown) = terminal();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_kafka-rs"))
+        .args(["server-start", "--override", "listeners=PLAINTEXT://127.0.0.1:0"])
+        .args(["--override", &format!("log.dirs={}", data.path().display())])
+        .stdin(Stdio::null())
+        .stdout(terminal.try_clone().unwrap())
+        .stderr(terminal)
+        .spawn()
+        .unwrap();
+    let text = || shown.lock().unwrap().clone();
+    let shows = |what: &str| wait_for(what, Duration::from_secs(30), || text().contains(what).then_some(()));
+    shows("opening logs: 1 of 2 partitions");
+    shows(" checked (");
+    assert!(!text().contains("is ready"), "{}", text());
+    fs::write(&held, content).unwrap();
+    shows("is ready");
+    let text = text();
+    let (_, after) = text.rsplit_once("opening logs").unwrap();
+    let (left, _) = after.split_once("kafka-rs").unwrap();
+    assert!(left.contains("\x1b[2K") || left.contains("\r\x1b[K"), "the line is cleared: {left:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -40,3 +40,5 @@ mod transactions;
 mod wait;
 
 pub use server::{BrokerError, Endpoint, Server};
+
+pub use crate::log::{OpenProgress, OpenedSoFar};

@@ -18,7 +18,9 @@ use super::partition::Partition;
 use super::topics::Topics;
 use crate::config::{ConfigError, ServerConfig, Settings, TopicConfig};
 use crate::log::directory::TakenDirectory;
-use crate::log::{Log, LogConfig, LogError, LogManager, ManagerError, ManagerOptions, ManagerReport, Owner};
+use crate::log::{
+    Log, LogConfig, LogError, LogManager, ManagerError, ManagerOptions, ManagerReport, OpenProgress, Owner,
+};
 use crate::metadata::{ConfigResource, ConfigResourceType, MetadataDelta, MetadataImage, PartitionImage, TopicImage};
 use crate::types::{NodeId, PartitionId, TopicPartition, Uuid};
 
@@ -58,6 +60,7 @@ impl Replicas {
         topics: Arc<Topics>,
         directories: Vec<TakenDirectory>,
         image: &MetadataImage,
+        progress: &OpenProgress,
     ) -> Result<(Self, ManagerReport), ManagerError> {
         let now_ms = now().wall_ms;
         let (base, _) = effective(&config, config.node_id, image);
@@ -78,6 +81,7 @@ impl Replicas {
             },
             threads: base.num_recovery_threads_per_data_dir,
             now_ms,
+            progress,
         };
         let (logs, report) = LogManager::open(directories, &options)?;
         let is_known = |partition: &TopicPartition| image.partition(&partition.topic, partition.partition).is_some();

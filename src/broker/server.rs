@@ -27,7 +27,7 @@ use super::topics::Topics;
 use super::{flush_schedule, maintenance};
 use crate::config::{Listener, ServerConfig};
 use crate::log::directory::{DirectoryError, LockedDirectory};
-use crate::log::{Disk, DiskFailure, ManagerError, ManagerReport};
+use crate::log::{Disk, DiskFailure, ManagerError, ManagerReport, OpenProgress};
 use crate::net::MemoryBudget;
 
 /// Memory for requests in flight when `queued.max.request.bytes` does not say.
@@ -130,6 +130,14 @@ impl Server {
     /// # Errors
     /// An address is taken, or a directory can't be used.
     pub async fn start(config: ServerConfig) -> Result<Self, BrokerError> {
+        Self::start_watched(config, &OpenProgress::default()).await
+    }
+
+    /// As [`Self::start`], telling `progress` how far the logs are.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_watched(config: ServerConfig, progress: &OpenProgress) -> Result<Self, BrokerError> {
         // The addresses come first: a broker that can't be reached should not touch its directories.
         let mut bound = Vec::new();
         let mut endpoints = Vec::new();
@@ -150,7 +158,10 @@ impl Server {
         let controller = Arc::new(controller);
         let metadata = Arc::clone(controller.cache());
         let topics = Arc::new(Topics::default());
-        let (replicas, report) = Replicas::open(config.clone(), Arc::clone(&topics), taken, &metadata.read())?;
+        let (replicas, report) = {
+            let image = metadata.read();
+            Replicas::open(config.clone(), Arc::clone(&topics), taken, &image, progress)?
+        };
         let replicas = Arc::new(replicas);
         tell(&report);
         let cleaner = Arc::new(LogCleaner::start(Arc::clone(&replicas)));

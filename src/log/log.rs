@@ -22,7 +22,7 @@ use super::place::{Place, extension, file_name};
 use super::position_cache::PositionCache;
 use super::producer_snapshot;
 use super::producer_state::{ProducerEntry, ProducerState};
-use super::progress::Progress;
+use super::progress::OpenProgress;
 use super::recovery;
 use super::segment::Segment;
 use super::transactions::Transactions;
@@ -194,7 +194,7 @@ impl Log {
     /// As [`Log::open`], telling `progress` of each segment that is checked.
     pub(super) fn open_counted(
         options: LogOptions,
-        progress: Option<&Progress>,
+        progress: Option<&OpenProgress>,
     ) -> Result<(Self, OpenReport), LogError> {
         let name = options.dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let place = Arc::new(Place::new(options.fs.clone(), options.dir.clone()));

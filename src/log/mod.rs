@@ -65,6 +65,7 @@ pub use manager::{
 };
 pub use moving::MoveError;
 pub use producer_state::{AppendOrigin, ProducerBatch, ProducerEntry};
+pub use progress::{OpenProgress, OpenedSoFar};
 pub use read::{LogRead, ReadLimits, TimestampedOffset};
 pub use retention::{DeletedFiles, RetentionOutcome};
 pub use txn_index::AbortedTransaction;

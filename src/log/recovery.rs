@@ -22,13 +22,16 @@ use super::log::{Epochs, Log, LogOptions, Shutdown, View};
 use super::place::{Place, extension, file_name, parse_file_name};
 use super::producer_snapshot;
 use super::producer_state::{ProducerEntry, ProducerState};
-use super::progress::Progress;
+use super::progress::OpenProgress;
 use super::replay::load_producers;
 use super::segment::{Segment, Tail};
 use super::swap;
 use super::transactions::Transactions;
 use super::txn_index;
 use crate::types::{LeaderEpoch, Offset};
+
+/// A check is counted in pieces of so many bytes: often enough to see it go on.
+const COUNTED_AT_ONCE: u64 = 4 << 20;
 
 /// Extension of segments that are kept out of the log; Kafka leaves such files alone.
 pub(super) const KEPT: &str = "kept";
@@ -78,7 +81,11 @@ pub(super) struct Loaded {
 ///
 /// # Errors
 /// What the disk says.
-pub(super) fn load(place: &Arc<Place>, options: &LogOptions, progress: Option<&Progress>) -> Result<Loaded, LogError> {
+pub(super) fn load(
+    place: &Arc<Place>,
+    options: &LogOptions,
+    progress: Option<&OpenProgress>,
+) -> Result<Loaded, LogError> {
     Loader { place, options, config: &options.config, progress, report: OpenReport::default() }.load()
 }
 
@@ -86,7 +93,7 @@ struct Loader<'a> {
     place: &'a Arc<Place>,
     options: &'a LogOptions,
     config: &'a LogConfig,
-    progress: Option<&'a Progress>,
+    progress: Option<&'a OpenProgress>,
     report: OpenReport,
 }
 
@@ -118,7 +125,10 @@ impl Loader<'_> {
         let start = self.find_start(&mut segments, &mut names, &mut directory_changed)?;
         let end = Offset(segments.end);
         let start = Offset(start);
-        epochs.unsaved |= epochs.cache.truncate_from_end(end);
+        // An epoch that begins at the end had no records; the file may go on naming it, since the next one is written with its own.
+        let is_ahead = epochs.cache.latest().is_some_and(|latest| latest.start_offset > end);
+        let truncated = epochs.cache.truncate_from_end(end);
+        epochs.unsaved |= truncated && (is_ahead || self.options.shutdown == Shutdown::Unclean);
         epochs.unsaved |= epochs.cache.truncate_from_start(start);
 
         let recovered = self.options.shutdown == Shutdown::Unclean || segments.recovered_from.is_some();
@@ -247,7 +257,9 @@ impl Loader<'_> {
         let first = bases.first().copied().unwrap_or(0);
         let known = self.options.recovery_point;
         if self.options.shutdown == Shutdown::Clean {
-            let wrong = match last.find_end()? {
+            let base = last.base_offset();
+            let has_index = names.indexes.contains(&(base, file_name(base, extension::OFFSET_INDEX)));
+            let wrong = match last.find_end(has_index)? {
                 Err(reason) => Some(reason),
                 Ok(end) if known.is_some_and(|known| end.offset < known.0) => Some("fewer records than there were"),
                 Ok(end) if end.is_after_leap && known.is_some_and(|known| end.offset > known.0) => {
@@ -326,14 +338,21 @@ impl Loader<'_> {
             }
             let tail = if at + 1 == count { tail } else { Tail::Keep };
             let mut assigned = false;
+            let (mut counted, progress) = (0, self.progress);
             let recovered = segment.recover(tail, self.config, |batch| {
                 assigned |= epochs.cache.assign(batch.leader_epoch(), Offset(batch.base_offset));
+                if batch.end() >= counted + COUNTED_AT_ONCE {
+                    progress.inspect(|progress| progress.bytes_checked(batch.end() - counted));
+                    counted = batch.end();
+                }
             })?;
             // Order: before anything is appended. A killed process may have been cutting the log: what it cut off could come back
             // beside what is appended now. And what only the system's memory has is promised by nobody.
             segment.sync_records()?;
-            // One after another: a log may have more segments than a process may have files.
-            segment.close_files()?;
+            // One after another: a log may have more segments than a process may have files. The last one is read again soon.
+            if at + 1 < count {
+                segment.close_files()?;
+            }
             epochs.unsaved |= assigned;
             for damage in &recovered.damage {
                 let kind = FindingKind::Damaged {
@@ -353,7 +372,8 @@ impl Loader<'_> {
             }
             self.report.recovered_segments += 1;
             if let Some(progress) = self.progress {
-                progress.segment_checked(recovered.end + recovered.cut);
+                progress.bytes_checked((recovered.end + recovered.cut).saturating_sub(counted));
+                progress.segment_checked();
             }
         }
         // Order: the same for names that were taken away.

@@ -4,6 +4,7 @@
 //! `broker::Server`. Nothing here knows requests or logs.
 
 mod background;
+mod opening;
 
 use std::fs;
 use std::io;
@@ -89,7 +90,10 @@ async fn serve(config: ServerConfig, args: &ServerStart, started: Instant, out: 
     // Before the broker starts, so that a signal in the meantime is not lost.
     let mut signals = Signals::listen()?;
     let summary = Summary::of(&config, args.ephemeral);
-    let server = Server::start(config).await.map_err(explained)?;
+    let drawn = opening::Drawn::start(out)?;
+    let started_server = Server::start_watched(config, drawn.progress()).await;
+    drop(drawn);
+    let server = started_server.map_err(explained)?;
     let addresses = summary.addresses(server.endpoints());
     if let Some(path) = &args.ready_file {
         write_ready_file(path, &addresses)?;

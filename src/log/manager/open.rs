@@ -1,6 +1,7 @@
 //! Opening all logs, several at once.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -13,8 +14,9 @@ use super::{Copy, Directory, Hosted, LogManager, ManagerError, lock, no_director
 use crate::log::checkpoint::{self, TextFileError};
 use crate::log::directory::{self, CleanShutdown, DirectoryError, TakenDirectory};
 use crate::log::directory_name::DirectoryKind;
-use crate::log::progress::Progress;
-use crate::log::{Finding, Log, LogConfig, LogError, LogOptions, OpenReport, Shutdown};
+use crate::log::place::{extension, parse_file_name};
+use crate::log::progress::OpenProgress;
+use crate::log::{Finding, Log, LogConfig, LogError, LogOptions, OpenReport, Shutdown, partition_metadata};
 use crate::types::{Offset, TopicPartition, Uuid};
 
 /// What was found when the logs were opened.
@@ -51,6 +53,8 @@ pub struct ManagerOptions<'a> {
     pub threads: usize,
     /// The time, in milliseconds since 1970.
     pub now_ms: i64,
+    /// Told how far it is.
+    pub progress: &'a OpenProgress,
 }
 
 impl std::fmt::Debug for ManagerOptions<'_> {
@@ -115,7 +119,7 @@ impl LogManager {
         let mut copies = Vec::new();
         let mut is_beyond = false;
         let threads = options.threads.max(1).saturating_mul(directories.len());
-        for (job, opened) in open_in_parallel(&jobs, &directories, options, threads) {
+        for (job, topic_id, opened) in open_in_parallel(&jobs, &directories, options, threads) {
             match opened {
                 Ok((log, opened)) => {
                     report.findings.extend(opened.findings);
@@ -127,7 +131,7 @@ impl LogManager {
                     if job.is_copy {
                         copies.push((job.partition.clone(), Copy { log, directory }));
                     } else {
-                        logs.insert(job.partition.clone(), Hosted { log, directory, topic_id: None, copy: None });
+                        logs.insert(job.partition.clone(), Hosted { log, directory, topic_id, copy: None });
                     }
                 }
                 // What can't be used of a copy is no loss: the log itself is there.
@@ -232,6 +236,24 @@ fn list(directory: &Directory, index: usize, now_ms: i64) -> Result<Listed, Mana
     Ok(listed)
 }
 
+/// How much of a log has to be checked, as far as its directory tells: a figure for people.
+fn bytes_to_check(job: &Job) -> u64 {
+    if job.shutdown == Shutdown::Clean {
+        return 0;
+    }
+    let Ok(entries) = fs::read_dir(&job.path) else { return 0 };
+    let base_of = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let (base, kind) = parse_file_name(name.to_str()?)?;
+        (kind == extension::LOG).then_some(base)
+    };
+    let mut segments: Vec<_> = entries.flatten().filter_map(|entry| Some((base_of(&entry)?, entry))).collect();
+    segments.sort_unstable_by_key(|(base, _)| *base);
+    let from = job.recovery_point.unwrap_or(Offset::ZERO).get();
+    let first = segments.partition_point(|(base, _)| *base <= from).saturating_sub(1);
+    segments.iter().skip(first).filter_map(|(_, entry)| Some(entry.metadata().ok()?.len())).sum()
+}
+
 type Opened = Result<(Log, OpenReport), LogError>;
 
 fn open_in_parallel<'j>(
@@ -239,10 +261,14 @@ fn open_in_parallel<'j>(
     directories: &[Directory],
     options: &ManagerOptions<'_>,
     threads: usize,
-) -> Vec<(&'j Job, Opened)> {
+) -> Vec<(&'j Job, Option<Uuid>, Opened)> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(jobs.len()));
-    let progress = Progress::new(jobs.len(), Instant::now());
+    let progress = options.progress;
+    progress.begin(jobs.len(), Instant::now());
+    if progress.is_watched() {
+        jobs.iter().for_each(|job| progress.expect(bytes_to_check(job)));
+    }
     let work = || {
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let options = LogOptions {
@@ -256,9 +282,11 @@ fn open_in_parallel<'j>(
                 log_start_offset: job.log_start_offset.filter(|_| !job.is_copy),
                 high_watermark: job.high_watermark,
             };
-            let opened = Log::open_counted(options, Some(&progress));
+            let opened = Log::open_counted(options, Some(progress));
+            // One that can't be read is looked at again, and told, when the partition is made.
+            let topic_id = partition_metadata::read(&job.path).ok().flatten();
             progress.log_opened();
-            lock(&done).push((job, opened));
+            lock(&done).push((job, topic_id, opened));
         }
     };
     let is_quick = jobs.iter().all(|job| job.shutdown == Shutdown::Clean);

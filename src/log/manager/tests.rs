@@ -7,7 +7,7 @@ use crate::log::directory;
 use crate::log::fs::test_faults::Switch;
 use crate::log::meta_properties::MetaProperties;
 use crate::log::{AppendContext, AppendOrigin, ReadLimits};
-use crate::log::{Fault, Faults, LogConfig, Operation};
+use crate::log::{Fault, Faults, LogConfig, OpenProgress, Operation};
 use crate::record::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use crate::types::{LeaderEpoch, NodeId, Offset};
 
@@ -25,7 +25,11 @@ fn open(path: &Path) -> (LogManager, ManagerReport) {
     }
     let taken = directory::take(&[path.to_owned()], NodeId::new(1), None, 0).unwrap();
     let config = |_: &TopicPartition| Arc::new(LogConfig::default());
-    LogManager::open(taken, &ManagerOptions { config: &config, owner: &owner, threads: 2, now_ms: 1 }).unwrap()
+    LogManager::open(
+        taken,
+        &ManagerOptions { config: &config, owner: &owner, threads: 2, now_ms: 1, progress: &OpenProgress::default() },
+    )
+    .unwrap()
 }
 
 fn append(log: &Log, value: &[u8]) {
@@ -78,8 +82,11 @@ fn a_log_is_made_in_the_directory_that_is_wanted() {
     });
     let taken = directory::take(&paths, NodeId::new(1), None, 0).unwrap();
     let config = |_: &TopicPartition| Arc::new(LogConfig::default());
-    let (manager, _) =
-        LogManager::open(taken, &ManagerOptions { config: &config, owner: &owner, threads: 2, now_ms: 1 }).unwrap();
+    let (manager, _) = LogManager::open(
+        taken,
+        &ManagerOptions { config: &config, owner: &owner, threads: 2, now_ms: 1, progress: &OpenProgress::default() },
+    )
+    .unwrap();
     let made = |partition: i32, wanted: Option<Uuid>| {
         let name = TopicPartition::new("t", partition);
         let log = manager.get_or_create(&name, ID, wanted, Arc::new(LogConfig::default()), 1).unwrap();
@@ -137,8 +144,11 @@ fn a_bad_checkpoint_is_made_anew_unless_it_can_not_be() {
     fs::write(temp.path().join(checkpoint::LOG_START_OFFSETS), "garbage").unwrap();
     let taken = directory::take(&[temp.path().to_owned()], NodeId::new(1), None, 0).unwrap();
     let config = |_: &TopicPartition| Arc::new(LogConfig::default());
-    let error =
-        LogManager::open(taken, &ManagerOptions { config: &config, owner: &owner, threads: 1, now_ms: 1 }).unwrap_err();
+    let error = LogManager::open(
+        taken,
+        &ManagerOptions { config: &config, owner: &owner, threads: 1, now_ms: 1, progress: &OpenProgress::default() },
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("log-start-offset-checkpoint:1"), "{error}");
 }
 
@@ -184,7 +194,13 @@ impl TwoDisks {
             failed => failed,
         });
         let config = |_: &TopicPartition| Arc::new(LogConfig::default());
-        let options = ManagerOptions { config: &config, owner: &owner, threads: 2, now_ms: 1 };
+        let options = ManagerOptions {
+            config: &config,
+            owner: &owner,
+            threads: 2,
+            now_ms: 1,
+            progress: &OpenProgress::default(),
+        };
         LogManager::open(faulty.collect(), &options).unwrap()
     }
 

@@ -42,6 +42,9 @@ pub(in crate::log) struct FoundEnd {
     pub(in crate::log) is_after_leap: bool,
 }
 
+/// What contradicts a clean stop, where the file is missing or can't be an index.
+const BAD_INDEX: &str = "the offset index is no good";
+
 impl Segment {
     /// The first batch that ends at `target` or later; `None` if there is none.
     ///
@@ -193,16 +196,24 @@ impl Segment {
 
     /// Where a last segment ends that was closed well; opens its files. The inner error says what contradicts that. The last batch is
     /// checked whole, the others behind the last index entry by their headers.
-    pub(in crate::log) fn find_end(&self) -> Result<Result<FoundEnd, &'static str>, LogError> {
+    pub(in crate::log) fn find_end(&self, has_index: bool) -> Result<Result<FoundEnd, &'static str>, LogError> {
         let mut state = self.state();
         if state.end == 0 {
             return Ok(Ok(FoundEnd { offset: self.base_offset, epoch: LeaderEpoch::NONE, is_after_leap: false }));
         }
-        let offsets = OffsetIndex::load(self.place.clone(), self.base_offset, state.end_offset, state.end)?;
-        let Some(offsets) = offsets else { return Ok(Err("the offset index is no good")) };
+        if !has_index {
+            return Ok(Err(BAD_INDEX));
+        }
+        let mut last_entry = None;
+        // What one read shows from its beginning needs no index; that is looked at when it is used.
+        if state.end > LOOKUP_BLOCK as u64 {
+            let offsets = OffsetIndex::load(self.place.clone(), self.base_offset, state.end_offset, state.end)?;
+            let Some(offsets) = offsets else { return Ok(Err(BAD_INDEX)) };
+            last_entry = offsets.last();
+        }
         let file = self.open_file(&mut state)?;
         let mut start = 0;
-        if let Some(entry) = offsets.last() {
+        if let Some(entry) = last_entry {
             if !points_to_batch(&file, &entry, state.end)? {
                 return Ok(Err("the last index entry points to no batch"));
             }
