@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a module of a binary has no outside")]
 
 pub mod members;
+pub mod servers;
 #[path = "../../tests/support/wire.rs"]
 pub mod wire;
 

@@ -1,0 +1,287 @@
+//! What storage costs: a start with 10,000 partitions, recovery after a kill, appending and reading, compaction. Prints figures, asserts
+//! nothing.
+//!
+//! `cargo bench --bench storage` (builds with optimisations). With `KAFKA_HOME` set, an Apache Kafka does the same on the same directories,
+//! in turns with ours. `-- start recovery append compaction` chooses parts. `KAFKA_RS_BENCH_DIR`: where the data goes, since the system's
+//! temporary directory may be no disk.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "a benchmark prints, and stops at the first surprise"
+)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use kafka_rs::protocol::messages::IncrementalAlterConfigsRequest;
+use kafka_rs::protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_rs::record::{BatchBuilder, BatchOptions, NewRecord};
+use support::servers::{Server, Taken, Who, bytes_of, end_offset, load_average, properties};
+use support::wire::{Wire, batch_of};
+
+/// How long a server may take until it is ready.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Topics of a thousand partitions each.
+const TOPICS: usize = 10;
+const STARTS: usize = 5;
+const MB: f64 = 1e6;
+
+fn main() {
+    let base = std::env::var("KAFKA_RS_BENCH_DIR").unwrap_or_else(|_| env!("CARGO_TARGET_TMPDIR").into());
+    let data = tempfile::tempdir_in(&base).unwrap();
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let parts: [(&str, fn(&Path)); 4] =
+        [("start", start), ("recovery", recovery), ("append", append), ("compaction", compaction)];
+    for (name, part) in parts {
+        if chosen.is_empty() || chosen.iter().any(|word| word == name) {
+            part(&data.path().join(name));
+            println!("  load average afterwards: {}", load_average());
+            std::fs::remove_dir_all(data.path().join(name)).unwrap();
+        }
+    }
+}
+
+/// 10,000 partitions with a batch each: ready after a clean stop, and after a kill.
+fn start(data: &Path) {
+    println!("start with {},000 partitions, from exec until the last one's end is told:", TOPICS);
+    let settings = properties(data, &[]);
+    let mut server = Server::spawn(&Who::Ours, &settings);
+    let mut wire = server.answers();
+    let topic = |n: usize| format!("many{n}");
+    (0..TOPICS).for_each(|n| wire.create_topic(&topic(n), 1000, &[]));
+    for n in 0..TOPICS {
+        for partition in 0..1000 {
+            assert_eq!(wire.produce(&topic(n), partition, Some(batch_of(&["x"; 5]))).unwrap().error_code, 0);
+        }
+    }
+    server.stop();
+    for who in Who::all() {
+        for (how, is_clean) in [("clean stop", true), ("kill", false)] {
+            // The first one starts on what another one left.
+            let mut all = Vec::new();
+            let starts = if matches!(who, Who::Ours) { STARTS } else { 2 };
+            for _ in 0..=starts {
+                let mut server = Server::spawn(&who, &settings);
+                let Some(taken) = server.ready(&topic(TOPICS - 1), 999, PATIENCE) else {
+                    println!("  {} after a {how}: not ready within {PATIENCE:?}", who.name());
+                    server.kill();
+                    return;
+                };
+                all.push(taken);
+                if is_clean { server.stop() } else { server.kill() }
+            }
+            tell(&format!("  {} after a {how}", who.name()), &mut all[1..]);
+        }
+    }
+}
+
+fn tell(what: &str, all: &mut [Taken]) {
+    all.sort_by_key(|taken| taken.wall);
+    let (best, median) = (all[0], all[all.len() / 2]);
+    println!(
+        "{what}: {:.2} s median ({:.2} s at best), {:.2} s of processor time, {} MB resident ({} MB at most), {:.1} MB read, \
+         load average {}",
+        median.wall.as_secs_f64(),
+        best.wall.as_secs_f64(),
+        median.cpu,
+        median.resident_mb,
+        median.peak_mb,
+        median.read as f64 / MB,
+        load_average(),
+    );
+}
+
+/// Four partitions of a gigabyte that no flush has reached, and four with a thousand closed segments of a megabyte and a small active one.
+fn recovery(data: &Path) {
+    println!("recovery after a kill:");
+    for (name, partitions, megabytes, segment_bytes) in
+        [("active", 4, 1000, "1073741824"), ("closed", 4, 1000, "1048576")]
+    {
+        let dir = data.join(name);
+        std::fs::create_dir_all(data).unwrap();
+        let settings = properties(&dir, &["log.flush.offset.checkpoint.interval.ms=1000"]);
+        let mut server = Server::spawn(&Who::Ours, &settings);
+        let mut wire = server.answers();
+        wire.create_topic(name, partitions, &[("segment.bytes", segment_bytes)]);
+        fill(&mut wire, name, partitions, megabytes);
+        // Closed segments are flushed in the background, and noted as such once a second.
+        std::thread::sleep(Duration::from_secs(if name == "closed" { 10 } else { 0 }));
+        server.kill();
+        let size = bytes_of(&dir, "log") as f64;
+        for who in Who::all() {
+            let mut all = Vec::new();
+            for _ in 0..4 {
+                let mut server = Server::spawn(&who, &settings);
+                let Some(taken) = server.ready(name, partitions - 1, PATIENCE) else {
+                    println!("  {} on {name}: not ready within {PATIENCE:?}", who.name());
+                    server.kill();
+                    return;
+                };
+                all.push(taken);
+                server.kill();
+            }
+            let all = &mut all[1..];
+            tell(&format!("  {} with {:.1} GB, {name} segments", who.name(), size / 1e9), all);
+            let median = all[all.len() / 2];
+            println!(
+                "    {:.0} MB/s, {:.2} s of processor time per GB of data",
+                size / MB / median.wall.as_secs_f64(),
+                median.cpu / size * 1e9
+            );
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
+/// A gigabyte into one partition and out of it, in batches of 100 records of 1,000 bytes.
+fn append(data: &Path) {
+    println!("append and read, one connection, a request at a time, batches of 100 records of 1,000 bytes:");
+    let settings = properties(data, &[]);
+    for who in Who::all() {
+        Server::stop_after_format(&settings);
+        let mut server = Server::spawn(&who, &settings);
+        let mut wire = server.answers();
+        let megabytes = 2000.0;
+        // The second round counts: a Java machine has compiled by then what matters.
+        for round in ["first", "second"] {
+            let topic = format!("append-{round}-{}", who.name().replace(' ', "-"));
+            wire.create_topic(&topic, 1, &[]);
+            wait_for_leader(&topic);
+            let before = server.taken();
+            fill(&mut wire, &topic, 1, megabytes as usize);
+            let between = server.taken();
+            wire.read_bytes(&topic, 0);
+            let after = server.taken();
+            for (what, from, to) in [("append", before, between), ("read", between, after)] {
+                println!(
+                    "  {}, {round} round, {what}: {:.0} MB/s, {:.2} s of processor time per GB, {} MB resident",
+                    who.name(),
+                    megabytes / (to.wall - from.wall).as_secs_f64(),
+                    (to.cpu - from.cpu) / megabytes * 1000.0,
+                    to.resident_mb,
+                );
+            }
+        }
+        server.stop();
+    }
+}
+
+/// The same records, held back from the cleaner until the clock runs; then one pass over all of them.
+fn compaction(data: &Path) {
+    println!("compaction, one thread, 1 GB of records of 1,000 bytes with 100,000 keys:");
+    for who in Who::all() {
+        let dir = data.join(who.name().replace(' ', "-"));
+        std::fs::create_dir_all(data).unwrap();
+        let settings = properties(&dir, &["log.cleaner.backoff.ms=100", "log.cleaner.threads=1"]);
+        Server::stop_after_format(&settings);
+        let mut server = Server::spawn(&who, &settings);
+        let mut wire = server.answers();
+        let configs = [
+            ("cleanup.policy", "compact"),
+            ("min.compaction.lag.ms", "86400000"),
+            ("min.cleanable.dirty.ratio", "0.01"),
+            ("segment.bytes", "67108864"),
+            ("file.delete.delay.ms", "100"),
+        ];
+        wire.create_topic("compacted", 1, &configs);
+        wait_for_leader("compacted");
+        fill_keyed(&mut wire, "compacted");
+        // A Java machine goes on compiling for a while.
+        std::thread::sleep(Duration::from_secs(5));
+        let log = dir.join("compacted-0");
+        let size = bytes_of(&log, "log");
+        let before = server.taken();
+        set(&mut wire, "compacted", "min.compaction.lag.ms", "0");
+        let end = loop {
+            let now = server.taken();
+            if cleaned(&dir) > 0 {
+                break now;
+            }
+            assert!(now.wall - before.wall < PATIENCE, "nothing is compacted");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        std::thread::sleep(Duration::from_secs(2));
+        println!(
+            "  {}: {:.2} s, {:.0} MB/s, {:.2} s of processor time per GB; {:.0} MB became {:.0} MB, cleaned up to offset {}; \
+             {} MB resident ({} MB at most)",
+            who.name(),
+            (end.wall - before.wall).as_secs_f64(),
+            size as f64 / MB / (end.wall - before.wall).as_secs_f64(),
+            (end.cpu - before.cpu) / size as f64 * 1e9,
+            size as f64 / MB,
+            bytes_of(&log, "log") as f64 / MB,
+            cleaned(&dir),
+            end.resident_mb,
+            end.peak_mb,
+        );
+        server.stop();
+    }
+}
+
+impl Server {
+    /// Formats the directory, if it is not.
+    fn stop_after_format(settings: &PathBuf) {
+        let mut server = Self::spawn(&Who::Ours, settings);
+        drop(server.answers());
+        server.stop();
+    }
+}
+
+fn wait_for_leader(topic: &str) {
+    let begin = Instant::now();
+    while !end_offset(topic, 0).is_ok_and(|end| end.is_some()) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{topic} has no leader");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// So many megabytes in each partition.
+fn fill(wire: &mut Wire, topic: &str, partitions: i32, megabytes: usize) {
+    let batch = batch_of(&vec![vec![b'v'; 990]; 100]);
+    for _ in 0..megabytes * 1_000_000 / batch.len() {
+        for partition in 0..partitions {
+            assert_eq!(wire.produce(topic, partition, Some(batch.clone())).unwrap().error_code, 0);
+        }
+    }
+}
+
+/// The same million of keyed records for whoever asks.
+fn fill_keyed(wire: &mut Wire, topic: &str) {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut value = vec![b'v'; 980];
+    // Of today: records of long ago would be compacted at once.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let timestamp = now.as_millis() as i64;
+    for _ in 0..10_000 {
+        let mut batch = BatchBuilder::new(BatchOptions::default());
+        for _ in 0..100 {
+            let key = format!("key-{:06}", random.u32(..100_000));
+            value.iter_mut().take(16).for_each(|byte| *byte = random.alphanumeric() as u8);
+            let (key, value) = (Some(key.as_bytes()), Some(&value[..]));
+            batch.append(&NewRecord { timestamp, key, value, ..Default::default() }).unwrap();
+        }
+        assert_eq!(wire.produce(topic, 0, Some(batch.build().unwrap())).unwrap().error_code, 0);
+    }
+}
+
+/// Up to where the cleaner says that it has been.
+fn cleaned(dir: &Path) -> i64 {
+    let text = std::fs::read_to_string(dir.join("cleaner-offset-checkpoint")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("compacted 0 "));
+    line.and_then(|offset| offset.parse().ok()).unwrap_or_default()
+}
+
+fn set(wire: &mut Wire, topic: &str, name: &str, value: &str) {
+    let config = AlterableConfig { name: name.into(), value: Some(value.into()), ..Default::default() };
+    let resource = AlterConfigsResource {
+        resource_type: 2,
+        resource_name: topic.into(),
+        configs: vec![config],
+        ..Default::default()
+    };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    assert_eq!(wire.call(&request, 1).unwrap().responses[0].error_code, 0);
+}
