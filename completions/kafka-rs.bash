@@ -15,6 +15,8 @@ _kafka_rs() {
         :files) compopt -o default 2>/dev/null ;;
         :directories) compopt -o dirnames 2>/dev/null ;;
     esac
+    # After the key of a setting comes its value.
+    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace 2>/dev/null
 }
 
 complete -F _kafka_rs kafka-rs kafka-server-start kafka-server-start.sh kafka-server-stop kafka-server-stop.sh kafka-topics kafka-topics.sh kafka-console-producer kafka-console-producer.sh kafka-console-consumer kafka-console-consumer.sh kafka-groups kafka-groups.sh kafka-get-offsets kafka-get-offsets.sh kafka-delete-records kafka-delete-records.sh kafka-log-dirs kafka-log-dirs.sh kafka-broker-api-versions kafka-broker-api-versions.sh kafka-dump-log kafka-dump-log.sh zookeeper-server-start zookeeper-server-start.sh zookeeper-server-stop zookeeper-server-stop.sh kafka-storage kafka-storage.sh

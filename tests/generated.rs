@@ -11,7 +11,8 @@ use assert_cmd::Command;
 
 #[test]
 fn completions_are_current() {
-    let files = [("bash", "kafka-rs.bash"), ("zsh", "_kafka-rs"), ("fish", "kafka-rs.fish")];
+    let files =
+        [("bash", "kafka-rs.bash"), ("zsh", "_kafka-rs"), ("fish", "kafka-rs.fish"), ("powershell", "kafka-rs.ps1")];
     let made = files.map(|(shell, file)| {
         let output = kafka_rs().args(["completions", shell]).output().unwrap();
         assert!(output.status.success());

@@ -7,6 +7,7 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::Run;
+use super::help::Example;
 use super::support::{ConnectArgs, Exit, IgnoredWords, Output, OutputArgs, Style, block_on, chain_text, hint_for};
 use crate::client::{Admin, ApiVersions, ClientError, Node};
 use crate::protocol::{APIS, ApiInfo, ApiKey, VersionRange};
@@ -46,6 +47,11 @@ impl fmt::Display for Unreachable {
 impl std::error::Error for Unreachable {}
 
 impl Run for BrokerApiVersions {
+    const EXAMPLES: &'static [Example] = &[(
+        "See whether a cluster answers, and what it can do",
+        "kafka-rs broker-api-versions --bootstrap-server kafka:9092",
+    )];
+
     const NEEDS_NO_WORDS: bool = true;
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::help::Example;
 use super::support::{Exit, Hinted, Output};
 use super::{Run, TOOLS};
 
@@ -21,6 +22,9 @@ pub(super) struct Links {
 }
 
 impl Run for Links {
+    const EXAMPLES: &'static [Example] =
+        &[("Find kafka-topics.sh and the others in a directory of the PATH", "kafka-rs links ~/.local/bin")];
+
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
         let program = std::env::current_exe().context("could not find this program's own file")?;
         fs::create_dir_all(&self.dir)

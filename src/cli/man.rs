@@ -8,6 +8,7 @@ use std::process::{Command as Process, Stdio};
 use anyhow::Context as _;
 use clap::Command;
 
+use super::help::{self, Example};
 use super::support::{Exit, Hinted, Output};
 use super::{PROGRAM, Run, find, root_command};
 
@@ -23,6 +24,11 @@ pub(super) struct Man {
 }
 
 impl Run for Man {
+    const EXAMPLES: &'static [Example] = &[
+        ("Read about a tool", "kafka-rs man topics"),
+        ("Put all pages where man finds them", "kafka-rs man --dir ~/.local/share/man/man1"),
+    ];
+
     const NEEDS_NO_WORDS: bool = true;
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
@@ -82,10 +88,47 @@ fn render(tool: Option<&str>) -> anyhow::Result<Vec<u8>> {
         }
         None => root_command(),
     };
-    let mut page = Vec::new();
+    let texts = tool.and_then(find).map(|tool| help::texts(&(tool.command)(), tool.examples));
+    let (examples, notes) = texts.map(|texts| (texts.examples, texts.notes)).unwrap_or_default();
+    let has_notes = notes.is_some();
+    // The notes alone: examples have a section of their own here.
+    let command = command.after_help(notes.unwrap_or_default());
+    let has_subcommands = command.has_subcommands();
+    let command = command.disable_help_flag(true).disable_help_subcommand(true);
     // No date: the page must be the same whenever it is made.
-    clap_mangen::Man::new(command.disable_help_flag(true)).date("").source(PROGRAM).render(&mut page)?;
+    let man = clap_mangen::Man::new(command).date("").source(PROGRAM);
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if has_subcommands {
+        man.render_subcommands_section(&mut page)?;
+    }
+    render_examples(&examples, &mut page)?;
+    if has_notes {
+        man.render_extra_section(&mut page)?;
+    }
+    man.render_version_section(&mut page)?;
     Ok(page)
+}
+
+fn render_examples(examples: &[(String, String)], page: &mut Vec<u8>) -> std::io::Result<()> {
+    if examples.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, ".SH EXAMPLES")?;
+    for (what, line) in examples {
+        writeln!(page, ".PP\n{}:\n.PP\n.RS 4\n.nf\n{}\n.fi\n.RE", troff(what), troff(line))?;
+    }
+    Ok(())
+}
+
+/// Text that troff takes as it is.
+fn troff(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+    if text.starts_with('.') { format!("\\&{text}") } else { text }
 }
 
 /// Hands the page to `man`; whether that worked.

@@ -20,6 +20,7 @@ mod delete_records;
 mod dump_log;
 mod get_offsets;
 mod groups;
+mod help;
 mod links;
 mod log_dirs;
 mod man;
@@ -30,7 +31,8 @@ mod support;
 mod topics;
 mod zookeeper;
 
-use support::{Exit, Output, StdoutClosed, UsageError};
+use help::{Detail, Example};
+use support::{Exit, Interrupted, Output, StdoutClosed, UsageError};
 
 /// A subcommand.
 struct Tool {
@@ -42,6 +44,8 @@ struct Tool {
     needs_no_words: bool,
     /// Whether `@file` stands for the words in that file.
     reads_words_from_files: bool,
+    /// What its help and manual begin to teach with.
+    examples: &'static [Example],
     command: fn() -> Command,
     run: fn(&ArgMatches, &mut Output) -> anyhow::Result<Exit>,
     /// How it tells that it was called wrongly, and by which name.
@@ -56,6 +60,11 @@ trait Run: CommandFactory + FromArgMatches {
     const NEEDS_NO_WORDS: bool = false;
     /// Whether `@file` among the arguments stands for the lines of that file, each an argument.
     const READS_WORDS_FROM_FILES: bool = false;
+    /// Command lines worth copying, for help and manual; lines `kafka-rs ...   what it does` at the head of `after_help`
+    /// count too. With some, the notes (the rest of `after_help`) are left to `--help-all`.
+    ///
+    /// Options that few people need are marked `hide_short_help`: they too are left to `--help-all`.
+    const EXAMPLES: &'static [Example] = &[];
 
     /// Does the tool's work.
     fn run(self, out: &mut Output) -> anyhow::Result<Exit>;
@@ -78,6 +87,7 @@ impl Tool {
             script,
             needs_no_words: T::NEEDS_NO_WORDS,
             reads_words_from_files: T::READS_WORDS_FROM_FILES,
+            examples: T::EXAMPLES,
             command: <T as CommandFactory>::command,
             run: |matches, out| T::from_arg_matches(matches)?.run(out),
             misused: T::misused,
@@ -85,25 +95,22 @@ impl Tool {
         }
     }
 
-    /// The tool's command with its name, Kafka's option rules, and one form of help.
+    /// The tool's command with its name, Kafka's option rules, and help that tells everything.
     fn command(&self) -> Command {
-        let flag = |name: &'static str, action, help: &'static str| {
-            clap::Arg::new(name).long(name).action(action).help(help).help_heading("Options")
-        };
+        self.command_with(Detail::All)
+    }
+
+    fn command_with(&self, detail: Detail) -> Command {
         // An own heading for what has none: headings then stand in the order in which the tool declares its options.
         let command = (self.command)().mut_args(|arg| match arg.get_help_heading() {
             None if !arg.is_positional() => arg.help_heading("Options"),
             _ => arg,
         });
-        let help = || flag("help", clap::ArgAction::HelpShort, "Print help").short('h');
-        support::with_kafkas_option_rules(command)
-            .mut_subcommands(|command| command.arg(help()))
+        let command = support::with_kafkas_option_rules(command)
             .name(self.name)
             .version(env!("CARGO_PKG_VERSION"))
-            .disable_version_flag(true)
-            .disable_help_flag(true)
-            .arg(help())
-            .arg(flag("version", clap::ArgAction::Version, "Print the version"))
+            .disable_version_flag(true);
+        help::with_help(command, self.examples, detail)
     }
 }
 
@@ -169,12 +176,8 @@ fn dispatch(program: &OsStr, mut words: Vec<OsString>, out: &mut Output) -> io::
             Some((_, Some(tool))) => run_tool(tool, &format!("{PROGRAM} {}", tool.name), vec!["--help".into()], out),
             Some((name, None)) => unknown_tool(name, out),
             None => {
-                let help = root_command().render_help();
-                if out.stdout_is_terminal() {
-                    out.line(help.ansi())?
-                } else {
-                    out.line(help)?
-                }
+                let help = out.styled(&root_command().render_help());
+                out.line(help)?;
                 Ok(Exit::Success)
             }
         },
@@ -183,7 +186,8 @@ fn dispatch(program: &OsStr, mut words: Vec<OsString>, out: &mut Output) -> io::
 }
 
 fn run_tool(tool: &Tool, called_as: &str, words: Vec<OsString>, out: &mut Output) -> io::Result<Exit> {
-    let mut command = tool.command().bin_name(called_as).display_name(called_as);
+    let detail = if words.iter().any(|word| help::asks_for_all(word)) { Detail::All } else { Detail::Brief };
+    let mut command = tool.command_with(detail).bin_name(called_as).display_name(called_as);
     if words.is_empty() && !tool.needs_no_words && !out.can_ask() {
         // As Kafka's scripts: what the tool is for, and its options, on stderr.
         out.note(command.render_help())?;
@@ -198,17 +202,17 @@ fn run_tool(tool: &Tool, called_as: &str, words: Vec<OsString>, out: &mut Output
         words
     };
     let words = support::with_two_dashes(&command, words);
-    let matches = match command.try_get_matches_from_mut(std::iter::once(called_as.into()).chain(words)) {
+    let all_words = std::iter::once(called_as.into()).chain(words.iter().cloned());
+    let matches = match command.try_get_matches_from_mut(all_words) {
         Ok(matches) => matches,
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp => {
-                let help = error.render();
-                if out.stdout_is_terminal() {
-                    write_text(out, help.ansi())?
-                } else {
-                    write_text(out, help)?
-                }
+                let help = out.styled(&error.render());
+                write_text(out, help)?;
                 return Ok(Exit::Success);
+            }
+            ErrorKind::InvalidUtf8 => {
+                return report(tool, called_as, &UsageError::not_utf8(&command, &words), out);
             }
             ErrorKind::DisplayVersion => {
                 out.line(env!("CARGO_PKG_VERSION"))?;
@@ -228,6 +232,9 @@ fn report(tool: &Tool, called_as: &str, error: &anyhow::Error, out: &mut Output)
         && is_stdout_closed(error)
     {
         return Ok(Exit::Success);
+    }
+    if error.is::<Interrupted>() {
+        return Ok(Exit::Interrupted);
     }
     match error.downcast_ref::<UsageError>() {
         Some(mistake) => (tool.misused)(mistake, called_as, out),
@@ -292,3 +299,6 @@ fn root_command() -> Command {
             if tool.name.starts_with("__") { command.hide(true) } else { command }
         }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::help::Example;
 use super::support::{Exit, Hinted, IgnoredWords, Output};
 use super::{PROGRAM, Run, find, without_extension};
 use crate::config::properties;
@@ -43,6 +44,11 @@ struct Running {
 }
 
 impl Run for ServerStop {
+    const EXAMPLES: &'static [Example] = &[
+        ("Stop your brokers, and wait until they have ended", "kafka-rs server-stop --wait"),
+        ("Stop one of several", "kafka-rs server-stop --node-id 2"),
+    ];
+
     const NEEDS_NO_WORDS: bool = true;
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {

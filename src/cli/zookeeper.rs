@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use super::Run;
+use super::help::Example;
 use super::support::{Exit, Output};
 
 /// Nothing to start: the broker keeps its own metadata
@@ -23,6 +24,8 @@ pub(super) struct Stop {
 }
 
 impl Run for Start {
+    const EXAMPLES: &'static [Example] =
+        &[("What a tutorial types", "kafka-rs zookeeper-server-start config/zookeeper.properties")];
     const NEEDS_NO_WORDS: bool = true;
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
@@ -32,6 +35,7 @@ impl Run for Start {
 }
 
 impl Run for Stop {
+    const EXAMPLES: &'static [Example] = &[("What a tutorial types", "kafka-rs zookeeper-server-stop")];
     const NEEDS_NO_WORDS: bool = true;
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {

@@ -15,6 +15,8 @@ _kafka_rs() {
         :files) compopt -o default 2>/dev/null ;;
         :directories) compopt -o dirnames 2>/dev/null ;;
     esac
+    # After the key of a setting comes its value.
+    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace 2>/dev/null
 }
 
 complete -F _kafka_rs @NAMES@

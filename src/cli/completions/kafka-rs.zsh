@@ -15,7 +15,8 @@ _kafka_rs() {
     case $directive in
         :files) _files ;;
         :directories) _files -/ ;;
-        *) _describe kafka-rs candidates ;;
+        # After the key of a setting comes its value.
+        *) if [[ ${candidates[1]%%:*} == *= ]]; then _describe kafka-rs candidates -S ''; else _describe kafka-rs candidates; fi ;;
     esac
 }
 

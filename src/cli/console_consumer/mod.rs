@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Run;
+use super::help::Example;
 use super::support::{
     Exit, IgnoredWords, OldServerOptions, Output, UsageError, block_on_two_threads, java, pick_topic, report_failure,
 };
@@ -65,14 +66,14 @@ pub(super) struct ConsoleConsumer {
     #[arg(long, value_name = "MS")]
     timeout_ms: Option<i64>,
     /// Which records of transactions to print: read_uncommitted (all) or read_committed
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", hide_short_help = true)]
     isolation_level: Option<String>,
 
     /// Property of the formatter, such as print.key=true
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Format")]
     formatter_property: Vec<String>,
     /// File with properties of the formatter
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Format")]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Format", hide_short_help = true)]
     formatter_config: Option<PathBuf>,
     /// Class of the formatter [default: DefaultMessageFormatter]
     #[arg(long, value_name = "CLASS", help_heading = "Format")]
@@ -84,7 +85,7 @@ pub(super) struct ConsoleConsumer {
     #[arg(long, value_name = "CLASS", help_heading = "Format")]
     value_deserializer: Option<String>,
     /// Go on after a record that can't be printed
-    #[arg(long, help_heading = "Format")]
+    #[arg(long, help_heading = "Format", hide_short_help = true)]
     skip_message_on_error: bool,
     /// Old spelling of --formatter-property
     #[arg(long, value_name = "KEY=VALUE", hide = true)]
@@ -118,6 +119,16 @@ pub(super) struct ConsoleConsumer {
 }
 
 impl Run for ConsoleConsumer {
+    const EXAMPLES: &'static [Example] = &[
+        (
+            "Print everything, and what still comes, until Ctrl-C",
+            "kafka-rs console-consumer --topic orders --from-beginning",
+        ),
+        ("Print one record", "kafka-rs console-consumer --topic orders --from-beginning --max-messages 1"),
+        ("Print keys too", "kafka-rs console-consumer --topic orders --formatter-property print.key=true"),
+        ("Go on where the group has stopped", "kafka-rs console-consumer --topic orders --group billing"),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.check(out)?;
         let servers = self.old.servers(self.bootstrap_server.as_deref(), out)?;

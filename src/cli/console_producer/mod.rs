@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Run;
+use super::help::Example;
 use super::support::{
     Exit, Hinted, IgnoredWords, Mistake, OldServerOptions, Output, Progress, Signal, Signals, UsageError, block_on,
     chain_text, hint_for, java, pick_topic, report_failure,
@@ -45,7 +46,7 @@ pub(super) struct ConsoleProducer {
     #[arg(long, value_name = "KEY=VALUE")]
     reader_property: Vec<String>,
     /// File with properties of the line reader
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, hide_short_help = true)]
     reader_config: Option<PathBuf>,
     /// Class of the line reader; there is only Kafka's own
     #[arg(long, value_name = "CLASS", hide = true)]
@@ -64,34 +65,34 @@ pub(super) struct ConsoleProducer {
     #[arg(long, value_name = "ACKS", help_heading = "Delivery")]
     request_required_acks: Option<String>,
     /// Bytes to collect for a partition before they are sent [default: 16384]
-    #[arg(long, value_name = "BYTES", help_heading = "Delivery")]
+    #[arg(long, value_name = "BYTES", help_heading = "Delivery", hide_short_help = true)]
     batch_size: Option<i32>,
     /// The same as --batch-size, and counts before it
     #[arg(long, value_name = "BYTES", hide = true)]
     max_partition_memory_bytes: Option<i32>,
     /// How long a record may wait for others in its batch [default: 1000; at a terminal 0]
-    #[arg(long, value_name = "MS", help_heading = "Delivery")]
+    #[arg(long, value_name = "MS", help_heading = "Delivery", hide_short_help = true)]
     timeout: Option<i64>,
     /// Attempts to send a batch again [default: 3]
-    #[arg(long, value_name = "COUNT", help_heading = "Delivery")]
+    #[arg(long, value_name = "COUNT", help_heading = "Delivery", hide_short_help = true)]
     message_send_max_retries: Option<i32>,
     /// Pause before an attempt is repeated [default: 100]
-    #[arg(long, value_name = "MS", help_heading = "Delivery")]
+    #[arg(long, value_name = "MS", help_heading = "Delivery", hide_short_help = true)]
     retry_backoff_ms: Option<i64>,
     /// How long to wait for a broker's answer [default: 1500]
-    #[arg(long, value_name = "MS", help_heading = "Delivery")]
+    #[arg(long, value_name = "MS", help_heading = "Delivery", hide_short_help = true)]
     request_timeout_ms: Option<i32>,
     /// Age at which leaders are looked up anew [default: 300000]
-    #[arg(long, value_name = "MS", help_heading = "Delivery")]
+    #[arg(long, value_name = "MS", help_heading = "Delivery", hide_short_help = true)]
     metadata_expiry_ms: Option<i64>,
     /// How long to wait for the topic to be known, or for memory [default: 60000]
-    #[arg(long, value_name = "MS", help_heading = "Delivery")]
+    #[arg(long, value_name = "MS", help_heading = "Delivery", hide_short_help = true)]
     max_block_ms: Option<i64>,
     /// Memory for records that are not delivered yet [default: 33554432]
-    #[arg(long, value_name = "BYTES", help_heading = "Delivery")]
+    #[arg(long, value_name = "BYTES", help_heading = "Delivery", hide_short_help = true)]
     max_memory_bytes: Option<i64>,
     /// Size of the socket's send buffer [default: what the system chooses]
-    #[arg(long, value_name = "BYTES", help_heading = "Delivery")]
+    #[arg(long, value_name = "BYTES", help_heading = "Delivery", hide_short_help = true)]
     socket_buffer_size: Option<i32>,
 
     /// Brokers to connect to [default: localhost:9092]
@@ -121,6 +122,15 @@ const IDLE: Duration = Duration::from_millis(50);
 const HAND_OVER: Duration = Duration::from_millis(100);
 
 impl Run for ConsoleProducer {
+    const EXAMPLES: &'static [Example] = &[
+        ("Type messages, a line each, until Ctrl-D", "kafka-rs console-producer --topic orders"),
+        ("Send a file's lines", "kafka-rs console-producer --topic orders < orders.txt"),
+        (
+            "Lines begin with a key and a tab",
+            "kafka-rs console-producer --topic orders --reader-property parse.key=true",
+        ),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.check(out)?;
         let servers = self.old.servers(self.bootstrap_server.as_deref(), out)?;

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::Run;
+use super::help::Example;
 use super::support::coordinator_records::CoordinatorTopic;
 use super::support::{Exit, IgnoredWords, Output, UsageError, report_failure};
 use decoder::{ClassDecoder, Decoder};
@@ -40,22 +41,22 @@ pub(super) struct DumpLog {
     #[arg(long)]
     print_data_log: bool,
     /// Print every record, not only batches
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     deep_iteration: bool,
     /// Leave out offsets, times and sizes of records, and control records
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     skip_record_metadata: bool,
     /// Read no more than this many bytes of a .log file
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", hide_short_help = true)]
     max_bytes: Option<String>,
     /// Compare an index with its log, but do not print its entries
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     verify_index_only: bool,
     /// Only check what a broker checks of an index when it starts
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     index_sanity_check: bool,
     /// Largest batch that an index entry may point to
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", hide_short_help = true)]
     max_message_size: Option<String>,
     /// How keys are read: StringDecoder, LongDecoder, IntegerDecoder or DefaultDecoder
     #[arg(long, value_name = "CLASS", num_args = 0..=1, default_missing_value = decoder::DEFAULT_CLASS)]
@@ -73,7 +74,7 @@ pub(super) struct DumpLog {
     #[arg(long)]
     cluster_metadata_decoder: bool,
     /// Records are those of __remote_log_metadata
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     remote_log_metadata_decoder: bool,
     /// Records are those of __share_group_state
     #[arg(long)]
@@ -107,6 +108,12 @@ enum IndexMode {
 }
 
 impl Run for DumpLog {
+    const EXAMPLES: &'static [Example] = &[
+        ("See the batches of a segment", "kafka-rs dump-log --files data/orders-0/00000000000000000000.log"),
+        ("See its records too", "kafka-rs dump-log --files data/orders-0 --print-data-log"),
+        ("Check all files of a partition, in a script", "kafka-rs dump-log --files data/orders-0 --strict"),
+    ];
+
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
         let files = self.files.clone().ok_or_else(|| UsageError::missing("files"))?;
         let mut report = Report::new(self.output.unwrap_or(Format::Kafka), out);

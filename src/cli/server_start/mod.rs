@@ -14,6 +14,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use super::Run;
+use super::help::Example;
 use super::support::{Exit, Hinted, Output, Signals, UsageError};
 use crate::broker::{BrokerError, Endpoint, Server};
 use crate::config::{ConfigError, Place, ServerConfig, Warning, warning_lines};
@@ -50,6 +51,14 @@ pub(super) struct ServerStart {
 }
 
 impl Run for ServerStart {
+    const EXAMPLES: &'static [Example] = &[
+        ("A broker on localhost:9092, for this moment alone", "kafka-rs server-start --ephemeral"),
+        (
+            "A broker as a file describes it, but for one setting",
+            "kafka-rs server-start server.properties --override node.id=2",
+        ),
+    ];
+
     const NEEDS_NO_WORDS: bool = true;
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {

@@ -13,6 +13,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Run;
+use super::help::Example;
 use super::support::{Exit, Mistake, Output, UsageError, chain_text, report_failure};
 use crate::types::Uuid;
 
@@ -95,6 +96,12 @@ struct FeatureDependencies {
 }
 
 impl Run for Storage {
+    const EXAMPLES: &'static [Example] = &[
+        ("Format the directories of a node", "kafka-rs storage format --config server.properties --cluster-id ID"),
+        ("Make an id for a new cluster", "kafka-rs storage random-uuid"),
+        ("Look for damage", "kafka-rs storage check /var/lib/kafka"),
+    ];
+
     const READS_WORDS_FROM_FILES: bool = true;
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {

@@ -1,6 +1,6 @@
 //! How a tool reaches its broker: addresses, old spellings, and what to say when nobody answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{DEFAULT_SERVER, Hinted, Output};
 use crate::client::{ClientError, ClientOptions};
@@ -77,6 +77,16 @@ impl OldServerOptions {
         }
         Ok(servers.to_owned())
     }
+}
+
+/// The settings for calls of an administrator, for who may not say what is wrong with them.
+pub(crate) fn quiet_admin_options(servers: Option<&str>, file: Option<&Path>) -> Option<ClientOptions> {
+    let mut properties = ClientProperties::new(Client::Admin);
+    if let Some(file) = file {
+        properties.read(file).ok()?;
+    }
+    properties.set("bootstrap.servers", servers.unwrap_or(DEFAULT_SERVER));
+    Some(ClientOptions::from(&AdminConfig::new(&properties).ok()?))
 }
 
 /// Says on stderr which settings do nothing.

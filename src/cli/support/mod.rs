@@ -24,7 +24,9 @@ mod usage;
 mod watch;
 
 pub(crate) use columns::{Column, in_columns};
-pub(crate) use connect::{ConnectArgs, OldServerOptions, explained, explained_config, hint_for, warn};
+pub(crate) use connect::{
+    ConnectArgs, OldServerOptions, explained, explained_config, hint_for, quiet_admin_options, warn,
+};
 pub(crate) use console::{RenamedOptions, properties_of};
 pub(crate) use exit::{Exit, Hinted, chain_text, report_failure};
 pub(crate) use java_error::JavaError;
@@ -35,8 +37,8 @@ pub(crate) use options::{
 pub(crate) use output::{Output, OutputArgs, StdoutClosed, Style};
 pub(crate) use pipe::stdout_closed;
 pub(crate) use progress::Progress;
-pub(crate) use prompt::{confirm_unless, pick, pick_topic};
-pub(crate) use runtime::{block_on, block_on_two_threads};
+pub(crate) use prompt::{Interrupted, confirm_unless, pick, pick_topic};
+pub(crate) use runtime::{block_on, block_on_two_threads, block_on_within};
 pub(crate) use signals::{Signal, Signals};
 pub(crate) use topic_filter::TopicFilter;
 pub(crate) use usage::{Mistake, UsageError};

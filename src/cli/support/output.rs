@@ -208,6 +208,11 @@ impl Output {
         }
     }
 
+    /// Help as stdout shows it: with colours, or without.
+    pub(crate) fn styled(&self, text: &clap::builder::StyledStr) -> String {
+        if self.colour && self.stdout_is_terminal { text.ansi().to_string() } else { text.to_string() }
+    }
+
     /// `text` in bold, if stdout shows colours.
     pub(crate) fn bold(&self, text: &str) -> String {
         if self.colour && self.stdout_is_terminal { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }

@@ -1,5 +1,9 @@
 //! Questions to the person at the terminal. Asked on stderr, and only where somebody can answer.
 
+use std::io::{self, Write as _};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::Context as _;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use dialoguer::{Confirm, FuzzySelect};
@@ -12,6 +16,60 @@ use crate::client::{Admin, ClientOptions};
 #[error("nothing was chosen")]
 pub(crate) struct NothingChosen;
 
+/// Ctrl-C at a question: the tool ends without a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub(crate) struct Interrupted;
+
+/// Whether a question is on the screen.
+static ASKING: AtomicBool = AtomicBool::new(false);
+
+/// Shows the question, and gives the terminal back as it was also after Ctrl-C.
+fn ask<T>(interact: impl FnOnce() -> dialoguer::Result<T>) -> anyhow::Result<T> {
+    survive_interrupts();
+    ASKING.store(true, Ordering::SeqCst);
+    let answer = interact();
+    ASKING.store(false, Ordering::SeqCst);
+    match answer {
+        Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
+            // The cursor is hidden, and stands at the end of what was asked.
+            io::stderr().write_all(b"\x1b[?25h\n")?;
+            Err(Interrupted.into())
+        }
+        answer => answer.context("could not ask"),
+    }
+}
+
+/// From now on Ctrl-C does not end the process while a question is on the screen: who asked must tidy up first.
+fn survive_interrupts() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        let (listening, is_listening) = std::sync::mpsc::sync_channel(1);
+        std::thread::spawn(move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            runtime.block_on(async {
+                let interrupts = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+                let Ok(mut interrupts) = interrupts else { return };
+                let _ = listening.send(());
+                while interrupts.recv().await.is_some() {
+                    if !ASKING.load(Ordering::SeqCst) && !super::signals::are_listened_to() {
+                        #[expect(
+                            clippy::disallowed_methods,
+                            reason = "who is at work here would not see an error; it holds no files"
+                        )]
+                        std::process::exit(INTERRUPTED);
+                    }
+                }
+            });
+        });
+        // Where that failed Ctrl-C ends the process, as always.
+        let _ = is_listening.recv();
+    });
+}
+
+/// The exit code after Ctrl-C, as [`super::Exit::Interrupted`].
+const INTERRUPTED: i32 = 130;
+
 fn theme() -> Box<dyn Theme> {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if no_colour { Box::new(SimpleTheme) } else { Box::new(ColorfulTheme::default()) }
@@ -21,12 +79,8 @@ fn theme() -> Box<dyn Theme> {
 pub(crate) fn pick(question: &str, items: Vec<String>, out: &mut Output) -> anyhow::Result<String> {
     out.flush()?;
     let theme = theme();
-    let chosen = FuzzySelect::with_theme(&*theme)
-        .with_prompt(question)
-        .items(&items)
-        .default(0)
-        .interact_opt()
-        .context("could not ask")?;
+    let chosen =
+        ask(|| FuzzySelect::with_theme(&*theme).with_prompt(question).items(&items).default(0).interact_opt())?;
     Ok(chosen.and_then(|index| items.into_iter().nth(index)).ok_or(NothingChosen)?)
 }
 
@@ -34,8 +88,8 @@ pub(crate) fn pick(question: &str, items: Vec<String>, out: &mut Output) -> anyh
 fn confirm(question: &str, out: &mut Output) -> anyhow::Result<bool> {
     out.flush()?;
     let theme = theme();
-    let answer = Confirm::with_theme(&*theme).with_prompt(question).default(false).interact_opt();
-    Ok(answer.context("could not ask")? == Some(true))
+    let answer = ask(|| Confirm::with_theme(&*theme).with_prompt(question).default(false).interact_opt())?;
+    Ok(answer == Some(true))
 }
 
 /// Asks before what can't be undone, unless `yes` answered ahead or nobody is there to answer.

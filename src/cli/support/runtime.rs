@@ -1,5 +1,7 @@
 //! Where a tool's requests run: on the one thread that the process has. Starting it takes microseconds.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 
 /// Runs a tool's work to its end.
@@ -21,4 +23,13 @@ pub(crate) fn block_on_two_threads<T>(work: impl Future<Output = anyhow::Result<
     // Nothing that is left matters: the tool is done.
     runtime.shutdown_background();
     result
+}
+
+/// Work that nobody misses: `None` if it takes longer. Leaves behind what can't be stopped, such as a slow look-up of a
+/// name.
+pub(crate) fn block_on_within<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let result = runtime.block_on(async { tokio::time::timeout(patience, work).await });
+    runtime.shutdown_background();
+    result.ok()
 }

@@ -1,5 +1,7 @@
 //! The signals that end a tool.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
@@ -36,6 +38,14 @@ impl Signal {
     }
 }
 
+/// Whether the tool takes signals itself.
+static LISTENING: AtomicBool = AtomicBool::new(false);
+
+/// Whether the tool takes signals itself.
+pub(super) fn are_listened_to() -> bool {
+    LISTENING.load(Ordering::SeqCst)
+}
+
 /// The signals as they come.
 pub(crate) struct Signals {
     interrupt: Stream,
@@ -47,6 +57,7 @@ impl Signals {
     /// Takes the signals from now on. Must be called within a runtime.
     pub(crate) fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("could not listen for signals");
+        LISTENING.store(true, Ordering::SeqCst);
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,

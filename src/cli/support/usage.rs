@@ -1,8 +1,12 @@
 //! Mistakes in the command line, in the words of Kafka's tools.
 
+use std::any::TypeId;
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{Exit, Output};
@@ -52,6 +56,30 @@ impl UsageError {
     /// `Option "[used]" can't be used with option "[option]"`.
     pub(crate) fn conflict(option: &str, used: &str) -> anyhow::Error {
         Self::because(format!("Option \"[{option}]\" can't be used with option \"[{used}]\""))
+    }
+
+    /// A word that is no text where text is wanted: names the option that it was given to.
+    pub(crate) fn not_utf8(command: &Command, words: &[OsString]) -> anyhow::Error {
+        let takes_any = |option: &str| {
+            let arg = command.get_arguments().find(|arg| arg.get_long() == Some(option));
+            arg.is_some_and(|arg| arg.get_value_parser().type_id() == TypeId::of::<PathBuf>())
+        };
+        let mut before = "";
+        for word in words {
+            match word.to_str() {
+                Some(text) => before = text,
+                None => {
+                    let word = word.to_string_lossy();
+                    let option = if word.starts_with('-') { &word } else { before };
+                    let option = option_name(option);
+                    if option.is_empty() || takes_any(option) {
+                        continue;
+                    }
+                    return Self::because(format!("The value of option {option} is not valid UTF-8"));
+                }
+            }
+        }
+        Self::because("an argument is not valid UTF-8")
     }
 
     /// Translates what clap found.

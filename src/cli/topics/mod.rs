@@ -13,6 +13,7 @@ mod partition_lines;
 use std::io;
 
 use super::Run;
+use super::help::Example;
 use super::support::{ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, UsageError, block_on};
 use crate::client::Admin;
 
@@ -47,7 +48,7 @@ pub(super) struct Topics {
     #[arg(long, value_name = "NAME")]
     topic: Option<String>,
     /// Id of the topic to describe; counts before --topic
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", hide_short_help = true)]
     topic_id: Option<String>,
     /// Number of partitions to create, or to have after --alter [default: the cluster's]
     #[arg(long, value_name = "COUNT")]
@@ -56,7 +57,7 @@ pub(super) struct Topics {
     #[arg(long, value_name = "COUNT")]
     replication_factor: Option<i32>,
     /// Brokers of each partition, instead of counts: those of partition 0, then of 1, ...
-    #[arg(long, value_name = "ID:ID,ID:ID,...")]
+    #[arg(long, value_name = "ID:ID,ID:ID,...", hide_short_help = true)]
     replica_assignment: Option<String>,
     /// Setting of the topic to create
     #[arg(long, value_name = "KEY=VALUE")]
@@ -66,32 +67,32 @@ pub(super) struct Topics {
     delete_config: Vec<String>,
 
     /// Don't fail if the topic does not exist
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     if_exists: bool,
     /// Don't fail if the topic exists
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     if_not_exists: bool,
     /// Leave out Kafka's own topics
     #[arg(long)]
     exclude_internal: bool,
 
     /// Describe only partitions with fewer in-sync replicas than replicas
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     under_replicated_partitions: bool,
     /// Describe only partitions without a leader
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     unavailable_partitions: bool,
     /// Describe only partitions with fewer in-sync replicas than min.insync.replicas
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     under_min_isr_partitions: bool,
     /// Describe only partitions with exactly min.insync.replicas in-sync replicas
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     at_min_isr_partitions: bool,
     /// Describe only topics with settings of their own
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     topics_with_overrides: bool,
     /// Partitions to ask for at a time
-    #[arg(long, value_name = "COUNT", default_value_t = 2000)]
+    #[arg(long, value_name = "COUNT", default_value_t = 2000, hide_short_help = true)]
     partition_size_limit_per_response: i32,
 
     /// Delete without asking
@@ -116,6 +117,13 @@ enum Action {
 }
 
 impl Run for Topics {
+    const EXAMPLES: &'static [Example] = &[
+        ("Create a topic", "kafka-rs topics --create --topic orders --partitions 3"),
+        ("See what there is", "kafka-rs topics --list"),
+        ("See partitions, leaders and settings", "kafka-rs topics --describe --topic orders"),
+        ("Delete all topics that begin so, after a question", "kafka-rs topics --delete --topic 'test-.*'"),
+    ];
+
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
         self.output.apply(out);
         let action = self.check(out)?;
