@@ -16,7 +16,9 @@ mod complete;
 mod completions;
 mod console_consumer;
 mod console_producer;
+mod copy;
 mod delete_records;
+mod doctor;
 mod dump_log;
 mod get_offsets;
 mod groups;
@@ -24,10 +26,12 @@ mod help;
 mod links;
 mod log_dirs;
 mod man;
+mod recording;
 mod server_start;
 mod server_stop;
 mod storage;
 mod support;
+mod top;
 mod topics;
 mod zookeeper;
 
@@ -130,6 +134,11 @@ static TOOLS: &[Tool] = &[
     Tool::new::<zookeeper::Start>("zookeeper-server-start", Some("zookeeper-server-start")),
     Tool::new::<zookeeper::Stop>("zookeeper-server-stop", Some("zookeeper-server-stop")),
     Tool::new::<storage::Storage>("storage", Some("kafka-storage")),
+    Tool::new::<doctor::Doctor>("doctor", None),
+    Tool::new::<top::Top>("top", None),
+    Tool::new::<copy::Copy>("copy", None),
+    Tool::new::<recording::RecordTopic>("record", None),
+    Tool::new::<recording::Replay>("replay", None),
     Tool::new::<links::Links>("links", None),
     Tool::new::<completions::Completions>("completions", None),
     Tool::new::<man::Man>("man", None),

@@ -27,6 +27,8 @@ const SCREENS: &[(&str, &[&str], i32)] = &[
     ("topics-help-all", &["topics", "--help-all"], 0),
     ("console-consumer-help", &["console-consumer", "--help"], 0),
     ("storage-help", &["storage", "--help"], 0),
+    ("record-help", &["record", "--help"], 0),
+    ("doctor-no-broker", &["doctor", "--bootstrap-server", "127.0.0.1:1"], 2),
     ("unknown-tool", &["topic"], 1),
     ("unknown-option", &["topics", "--lst"], 1),
     ("bad-number", &["topics", "--create", "--topic", "t", "--partitions", "many"], 1),
@@ -156,4 +158,20 @@ fn long_work_shows_how_far_it_is_and_takes_the_line_away() {
     ended.assert_clean();
     let last = ended.shown.rfind("records/s)").unwrap();
     assert!(ended.shown[last..].contains("␛[2K"), "the line is left on the screen:\n{}", &ended.shown[last..]);
+}
+
+#[test]
+fn top_takes_keys_and_gives_the_terminal_back() {
+    let broker = cluster();
+    let words = ["top", "--bootstrap-server", broker.address(), "--interval", "0.2"];
+    let mut terminal = Terminal::kafka_rs(80, &words);
+    terminal.wait_for("orders").press("s").wait_for("by size").press("/pay").wait_for("filter: pay_");
+    terminal.press("\r").wait_for("filter: pay ").press("q");
+    let ended = terminal.end();
+    ended.assert_code(0).assert_clean();
+    let last = ended.shown.rfind("␛[?1049l").unwrap();
+    assert!(ended.shown[last..].contains("payments") && !ended.shown[last..].contains("orders"), "{}", ended.shown);
+    let mut terminal = Terminal::kafka_rs(80, &words);
+    terminal.wait_for("orders").press(CTRL_C);
+    terminal.end().assert_code(0).assert_clean();
 }

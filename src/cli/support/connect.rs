@@ -21,7 +21,7 @@ pub(crate) struct ConnectArgs {
 }
 
 /// Where tutorials for older versions of Kafka say the broker is.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct OldServerOptions {
     /// Old spelling of --bootstrap-server
     #[arg(long, value_name = "HOST:PORT,...", hide = true)]
@@ -32,6 +32,11 @@ pub(crate) struct OldServerOptions {
 }
 
 impl ConnectArgs {
+    /// For a tool that connects to more than one cluster, and has options of its own for each.
+    pub(crate) fn of(servers: &str, command_config: Option<PathBuf>) -> Self {
+        Self { bootstrap_server: Some(servers.to_owned()), command_config, old: OldServerOptions::default() }
+    }
+
     /// The addresses to connect to; says on stderr what to write today instead of an old spelling.
     pub(crate) fn servers(&self, out: &mut Output) -> anyhow::Result<String> {
         self.old.servers(self.bootstrap_server.as_deref(), out)

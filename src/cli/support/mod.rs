@@ -11,15 +11,18 @@ mod exit;
 pub(crate) mod java;
 mod java_error;
 pub(crate) mod java_json;
+mod moment;
 mod nearest;
 mod options;
 mod output;
 mod pipe;
 mod progress;
 mod prompt;
+mod range_reader;
 mod runtime;
 mod signals;
 mod topic_filter;
+mod transfer;
 mod usage;
 mod watch;
 
@@ -30,17 +33,20 @@ pub(crate) use connect::{
 pub(crate) use console::{RenamedOptions, properties_of};
 pub(crate) use exit::{Exit, Hinted, chain_text, report_failure};
 pub(crate) use java_error::JavaError;
+pub(crate) use moment::{MOMENTS, moment_text, parse_moment};
 pub(crate) use nearest::did_you_mean;
 pub(crate) use options::{
     IgnoredWords, needs_value, takes_value, with_kafkas_option_rules, with_two_dashes, with_words_from_files,
 };
-pub(crate) use output::{Output, OutputArgs, StdoutClosed, Style};
+pub(crate) use output::{Output, OutputArgs, OwnOutputArgs, StdoutClosed, Style};
 pub(crate) use pipe::stdout_closed;
-pub(crate) use progress::Progress;
+pub(crate) use progress::{Progress, with_thousands};
 pub(crate) use prompt::{Interrupted, confirm_unless, pick, pick_topic};
+pub(crate) use range_reader::{Bounds, RangeReader, Stretch, bounds, size_of_record};
 pub(crate) use runtime::{block_on, block_on_two_threads, block_on_within};
 pub(crate) use signals::{Signal, Signals};
 pub(crate) use topic_filter::TopicFilter;
+pub(crate) use transfer::{IsolationArg, Outgoing, PartitionsArg, Transfer, TransferOutcome, partitions_of};
 pub(crate) use usage::{Mistake, UsageError};
 pub(crate) use watch::WatchArgs;
 

@@ -37,6 +37,36 @@ impl OutputArgs {
     }
 }
 
+/// What the tools that Kafka has not got print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OwnStyle {
+    /// Lines for people
+    Text,
+    /// JSON for programs
+    Json,
+}
+
+/// `--output`, for the tools that Kafka has not got.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct OwnOutputArgs {
+    /// What the output looks like
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: OwnStyle,
+}
+
+impl OwnOutputArgs {
+    /// Sets the chosen style.
+    pub(crate) fn apply(self, out: &mut Output) {
+        // Errors and questions are for people whatever the data look like: no script of Kafka's reads them.
+        out.style = Style::Table;
+    }
+
+    /// Whether programs read it.
+    pub(crate) fn is_json(self) -> bool {
+        self.output == OwnStyle::Json
+    }
+}
+
 /// The reader of stdout has gone away (`| head -1`): reason to stop, but no failure.
 #[derive(Debug)]
 pub(crate) struct StdoutClosed;
@@ -211,6 +241,11 @@ impl Output {
     /// Help as stdout shows it: with colours, or without.
     pub(crate) fn styled(&self, text: &clap::builder::StyledStr) -> String {
         if self.colour && self.stdout_is_terminal { text.ansi().to_string() } else { text.to_string() }
+    }
+
+    /// `text` in a colour, if stdout shows colours.
+    pub(crate) fn coloured(&self, text: &str, colour: &str) -> String {
+        if self.colour && self.stdout_is_terminal { format!("{colour}{text}\x1b[0m") } else { text.to_owned() }
     }
 
     /// `text` in bold, if stdout shows colours.

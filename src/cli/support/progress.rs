@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
 use super::Output;
@@ -19,6 +19,8 @@ pub(crate) struct Progress {
     drawn: Instant,
     records: u64,
     bytes: u64,
+    /// How many records there will be; 0: nobody knows.
+    total: u64,
 }
 
 impl Progress {
@@ -31,7 +33,12 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self { bar, started: now, drawn: now, records: 0, bytes: 0 }
+        Self { bar, started: now, drawn: now, records: 0, bytes: 0, total: 0 }
+    }
+
+    /// The same for work of so many records, so that it tells when it will be done.
+    pub(crate) fn of(self, total: u64) -> Self {
+        Self { total, ..self }
     }
 
     /// Counts what was done.
@@ -43,7 +50,7 @@ impl Progress {
         if now.duration_since(self.started) > QUIET && now.duration_since(self.drawn) > INTERVAL {
             self.drawn = now;
             let seconds = now.duration_since(self.started).as_secs_f64();
-            bar.set_message(line(self.records, self.bytes, seconds));
+            bar.set_message(line(self.records, self.bytes, seconds) + &left(self.records, self.total, seconds));
             bar.tick();
         }
     }
@@ -73,6 +80,23 @@ fn line(records: u64, bytes: u64, seconds: f64) -> String {
     )
 }
 
+/// `, 40 %, 12 seconds left`, if the total is known.
+fn left(records: u64, total: u64, seconds: f64) -> String {
+    if total == 0 || records == 0 {
+        return String::new();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let left = seconds * total.saturating_sub(records) as f64 / records as f64;
+    let percent = records.saturating_mul(100).checked_div(total).unwrap_or_default().min(100);
+    let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
+    format!(", {percent} %, {} left", HumanDuration(left))
+}
+
+/// A count as people read it: 1,234,567.
+pub(crate) fn with_thousands(count: u64) -> String {
+    HumanCount(count).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +104,12 @@ mod tests {
     #[test]
     fn the_line_tells_counts_and_rates() {
         assert_eq!(line(3_000_000, 2 << 20, 2.0), "3,000,000 records, 2.00 MiB (1.00 MiB/s, 1,500,000 records/s)");
+    }
+
+    #[test]
+    fn the_rest_is_told_where_the_total_is_known() {
+        assert_eq!(left(25, 100, 5.0), ", 25 %, 15 seconds left");
+        assert_eq!(left(25, 0, 5.0), "");
+        assert_eq!(left(200, 100, 5.0), ", 100 %, 0 seconds left");
     }
 }
