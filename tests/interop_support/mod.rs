@@ -31,7 +31,7 @@ pub use groups::{Group, PARTITIONS, SETTLED_WITHIN};
 pub use library::Library;
 pub use records::{Record, Sent, an_hour_ago, assert_delivered};
 pub use restarting::Restarting;
-pub use tools::{Home, Ran, Tools, console_consumer_records, kcat, kcat_missing, kcat_records, run};
+pub use tools::{Home, Ran, Tools, console_consumer_records, kcat, kcat_missing, kcat_records, kcat_records_of, run};
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -203,7 +203,12 @@ pub fn kcat(address: &str, arguments: &[&str], input: &str) -> Ran {
 
 /// All records of a topic as kcat reads them.
 pub fn kcat_records(address: &str, topic: &str) -> Vec<Record> {
-    let arguments = ["-C", "-J", "-q", "-e", "-o", "beginning", "-X", "check.crcs=true", "-t", topic];
+    kcat_records_of(address, topic, &["-e", "-o", "beginning"])
+}
+
+/// The records of a topic that kcat's own options choose.
+pub fn kcat_records_of(address: &str, topic: &str, chosen: &[&str]) -> Vec<Record> {
+    let arguments = [&["-C", "-J", "-q", "-X", "check.crcs=true", "-t", topic], chosen].concat();
     let ran = kcat(address, &arguments, "").succeed();
     let record = |line: &str| {
         let value: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("kcat said {line:?}: {e}"));
