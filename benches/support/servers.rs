@@ -74,7 +74,8 @@ impl Server {
     pub fn spawn(who: &Who, properties: &Path) -> Self {
         let mut command = match who {
             Who::Ours => {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-rs"));
+                let other = std::env::var_os("KAFKA_RS_BENCH_BINARY");
+                let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_kafka-rs").into()));
                 command.arg("server-start");
                 command
             }
