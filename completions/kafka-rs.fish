@@ -17,6 +17,6 @@ function __kafka_rs_complete
     end
 end
 
-for name in kafka-rs kafka-server-start kafka-server-start.sh kafka-server-stop kafka-server-stop.sh kafka-topics kafka-topics.sh kafka-console-producer kafka-console-producer.sh kafka-console-consumer kafka-console-consumer.sh kafka-groups kafka-groups.sh kafka-get-offsets kafka-get-offsets.sh kafka-delete-records kafka-delete-records.sh kafka-log-dirs kafka-log-dirs.sh kafka-broker-api-versions kafka-broker-api-versions.sh kafka-dump-log kafka-dump-log.sh zookeeper-server-start zookeeper-server-start.sh zookeeper-server-stop zookeeper-server-stop.sh kafka-storage kafka-storage.sh
+for name in kafka-rs kafka-server-start kafka-server-start.sh kafka-server-stop kafka-server-stop.sh kafka-topics kafka-topics.sh kafka-console-producer kafka-console-producer.sh kafka-console-consumer kafka-console-consumer.sh kafka-consumer-groups kafka-consumer-groups.sh kafka-share-groups kafka-share-groups.sh kafka-streams-application-reset kafka-streams-application-reset.sh kafka-groups kafka-groups.sh kafka-get-offsets kafka-get-offsets.sh kafka-delete-records kafka-delete-records.sh kafka-log-dirs kafka-log-dirs.sh kafka-broker-api-versions kafka-broker-api-versions.sh kafka-dump-log kafka-dump-log.sh zookeeper-server-start zookeeper-server-start.sh zookeeper-server-stop zookeeper-server-stop.sh kafka-storage kafka-storage.sh
     complete -c $name -f -a '(__kafka_rs_complete)'
 end

@@ -16,6 +16,7 @@ mod complete;
 mod completions;
 mod console_consumer;
 mod console_producer;
+mod consumer_groups;
 mod copy;
 mod delete_records;
 mod doctor;
@@ -29,7 +30,9 @@ mod man;
 mod recording;
 mod server_start;
 mod server_stop;
+mod share_groups;
 mod storage;
+mod streams_application_reset;
 mod support;
 mod top;
 mod topics;
@@ -125,6 +128,12 @@ static TOOLS: &[Tool] = &[
     Tool::new::<topics::Topics>("topics", Some("kafka-topics")),
     Tool::new::<console_producer::ConsoleProducer>("console-producer", Some("kafka-console-producer")),
     Tool::new::<console_consumer::ConsoleConsumer>("console-consumer", Some("kafka-console-consumer")),
+    Tool::new::<consumer_groups::ConsumerGroups>("consumer-groups", Some("kafka-consumer-groups")),
+    Tool::new::<share_groups::ShareGroups>("share-groups", Some("kafka-share-groups")),
+    Tool::new::<streams_application_reset::StreamsApplicationReset>(
+        "streams-application-reset",
+        Some("kafka-streams-application-reset"),
+    ),
     Tool::new::<groups::Groups>("groups", Some("kafka-groups")),
     Tool::new::<get_offsets::GetOffsets>("get-offsets", Some("kafka-get-offsets")),
     Tool::new::<delete_records::DeleteRecords>("delete-records", Some("kafka-delete-records")),

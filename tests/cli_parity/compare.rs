@@ -4,7 +4,7 @@ use regex_lite::Regex;
 
 /// How much of a random thing stands for it in the cases, and the pattern of what it may be.
 const PLACEHOLDERS: [(&str, &str); 6] = [
-    ("uuuuuuuu-uuuu-uuuu-uuuu-uuuuuuuuuuuu", "[0-9a-f-]{36}"),
+    (r"uuuuuuuu\-uuuu\-uuuu\-uuuu\-uuuuuuuuuuuu", "[0-9a-f-]{36}"),
     ("UUUUUUUUUUUUUUUUUUUUUU", "[A-Za-z0-9_-]{22}"),
     ("TTTTTTTTTTTTT", "[0-9]{13}"),
     (r"\[<time>\]", r"\[[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2},[0-9]{3}\]"),

@@ -57,6 +57,9 @@ suites! {
     delete_records: "delete-records",
     log_dirs: "log-dirs",
     groups: "groups",
+    consumer_groups: "consumer-groups",
+    share_groups: "share-groups",
+    streams_application_reset: "streams-application-reset",
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 /// How wide a column is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(test), allow(dead_code, reason = "the tools that describe groups come next"))]
 pub(crate) enum Column {
     /// So wide whatever is in it; what is longer pushes the rest of its line to the right.
     Fixed(usize),

@@ -37,7 +37,8 @@ pub(crate) fn exception_class(code: ErrorCode) -> String {
 
 /// What Java clients say of an error on which the broker did not comment: of those that people meet.
 pub(crate) fn message(error: &ApiError) -> String {
-    if let Some(message) = &error.message {
+    // A message that is only the error's name says nothing.
+    if let Some(message) = error.message.as_ref().filter(|message| *message != error.code.name()) {
         return message.clone();
     }
     let known = match error.code {

@@ -8,6 +8,7 @@ mod connect;
 mod console;
 pub(crate) mod coordinator_records;
 mod exit;
+pub(crate) mod groups;
 pub(crate) mod java;
 mod java_error;
 pub(crate) mod java_json;
@@ -19,6 +20,7 @@ mod pipe;
 mod progress;
 mod prompt;
 mod range_reader;
+pub(crate) mod reset;
 mod runtime;
 mod signals;
 mod topic_filter;
@@ -38,10 +40,10 @@ pub(crate) use nearest::did_you_mean;
 pub(crate) use options::{
     IgnoredWords, needs_value, takes_value, with_kafkas_option_rules, with_two_dashes, with_words_from_files,
 };
-pub(crate) use output::{Output, OutputArgs, OwnOutputArgs, StdoutClosed, Style};
+pub(crate) use output::{Output, OutputArgs, OwnOutputArgs, StdoutClosed, Style, Tint};
 pub(crate) use pipe::stdout_closed;
 pub(crate) use progress::{Progress, with_thousands};
-pub(crate) use prompt::{Interrupted, confirm_unless, pick, pick_topic};
+pub(crate) use prompt::{Interrupted, confirm_unless, pick, pick_group, pick_topic};
 pub(crate) use range_reader::{Bounds, RangeReader, Stretch, bounds, size_of_record};
 pub(crate) use runtime::{block_on, block_on_two_threads, block_on_within};
 pub(crate) use signals::{Signal, Signals};

@@ -20,6 +20,17 @@ pub(crate) enum Style {
     Json,
 }
 
+/// What a colour means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tint {
+    /// All is well.
+    Good,
+    /// It may be meant, or pass.
+    Odd,
+    /// Somebody has to do something.
+    Bad,
+}
+
 /// `--output`, for the tools that list or describe something.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct OutputArgs {
@@ -253,9 +264,27 @@ impl Output {
         if self.colour && self.stdout_is_terminal { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     }
 
+    /// `text` in the colour of what it says, if stdout shows colours.
+    pub(crate) fn tinted(&self, text: &str, tint: Tint) -> String {
+        if !(self.colour && self.stdout_is_terminal) {
+            return text.to_owned();
+        }
+        let code = match tint {
+            Tint::Good => "32",
+            Tint::Odd => "33",
+            Tint::Bad => "31",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
     /// Prints an error as Kafka's logging does, on stderr: `[time] ERROR text (logger)`.
     pub(crate) fn kafka_log_error(&mut self, text: impl fmt::Display, logger: &str) -> io::Result<()> {
         self.note(format_args!("[{}] ERROR {text} ({logger})", log_time()))
+    }
+
+    /// Prints a warning as Kafka's logging does, on stderr: `[time] WARN text (logger)`.
+    pub(crate) fn kafka_log_warning(&mut self, text: impl fmt::Display, logger: &str) -> io::Result<()> {
+        self.note(format_args!("[{}] WARN {text} ({logger})", log_time()))
     }
 
     /// Prints a remark as a Kafka server's logging does, on stdout: `[time] INFO text (logger)`.

@@ -100,6 +100,17 @@ pub(crate) fn confirm_unless(yes: bool, question: &str, out: &mut Output) -> any
     if yes || !out.can_ask() || confirm(question, out)? { Ok(()) } else { Err(NothingChosen.into()) }
 }
 
+/// Lets the person pick one of these groups.
+pub(crate) fn pick_group(groups: Vec<String>, out: &mut Output) -> anyhow::Result<String> {
+    if groups.is_empty() {
+        return Err(Hinted::error(
+            "there are no such groups",
+            "`kafka-rs groups --list` lists the groups of all types",
+        ));
+    }
+    pick("Group", groups, out)
+}
+
 /// Lets the person pick one of the cluster's topics.
 pub(crate) async fn pick_topic(options: ClientOptions, out: &mut Output) -> anyhow::Result<String> {
     let topics = Admin::new(options).list_topics().await.map_err(explained)?;

@@ -93,6 +93,8 @@ pub struct DescribedMember {
     pub target_assignment: Option<Vec<TopicPartition>>,
     /// The epoch that it has reached, in groups whose coordinator assigns.
     pub member_epoch: Option<i32>,
+    /// Whether it speaks the protocol in which the coordinator assigns; `None` if not told (before 4.0).
+    pub upgraded: Option<bool>,
 }
 
 /// A group, described.
@@ -408,7 +410,7 @@ impl Admin {
         })
     }
 
-    async fn coordinator_node(&self, group: &str) -> Result<Option<Node>, ClientError> {
+    pub(super) async fn coordinator_node(&self, group: &str) -> Result<Option<Node>, ClientError> {
         let deadline = self.cluster.api_deadline();
         let mut backoff = self.cluster.retry_backoff();
         let address = loop {
@@ -590,6 +592,7 @@ fn classic_member(member: describe_groups_response::DescribedGroupMember) -> Des
         client_host: member.client_host,
         target_assignment: None,
         member_epoch: None,
+        upgraded: None,
     }
 }
 
@@ -611,5 +614,10 @@ fn consumer_member(member: consumer_group_describe_response::Member) -> Describe
         client_id: member.client_id,
         client_host: member.client_host,
         member_epoch: Some(member.member_epoch),
+        upgraded: match member.member_type {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        },
     }
 }

@@ -9,6 +9,7 @@ pub(in crate::client) mod groups;
 mod log_dirs;
 pub(in crate::client) mod offsets;
 mod reassignments;
+mod share_groups;
 mod topics;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use groups::{DescribedMember, GroupDescription, GroupListing, GroupOffset, G
 pub use log_dirs::{LogDir, LogDirReplica};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use reassignments::Reassignment;
+pub use share_groups::{ShareGroupDescription, ShareMember, ShareOffset};
 pub use topics::{
     CreatedTopic, DescribedPartition, MorePartitions, NewTopic, NewTopicLayout, TopicDescription, TopicName,
 };
