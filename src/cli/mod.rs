@@ -33,6 +33,7 @@ mod server_stop;
 mod share_groups;
 mod storage;
 mod streams_application_reset;
+mod streams_groups;
 mod support;
 mod top;
 mod topics;
@@ -130,6 +131,7 @@ static TOOLS: &[Tool] = &[
     Tool::new::<console_consumer::ConsoleConsumer>("console-consumer", Some("kafka-console-consumer")),
     Tool::new::<consumer_groups::ConsumerGroups>("consumer-groups", Some("kafka-consumer-groups")),
     Tool::new::<share_groups::ShareGroups>("share-groups", Some("kafka-share-groups")),
+    Tool::new::<streams_groups::StreamsGroups>("streams-groups", Some("kafka-streams-groups")),
     Tool::new::<streams_application_reset::StreamsApplicationReset>(
         "streams-application-reset",
         Some("kafka-streams-application-reset"),

@@ -59,6 +59,7 @@ suites! {
     groups: "groups",
     consumer_groups: "consumer-groups",
     share_groups: "share-groups",
+    streams_groups: "streams-groups",
     streams_application_reset: "streams-application-reset",
 }
 

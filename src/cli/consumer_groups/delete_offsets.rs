@@ -1,151 +1,16 @@
 //! `consumer-groups --delete-offsets`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::json;
-
-use super::{ConsumerGroups, kafkas_failure};
-use crate::cli::support::reset::partitions::{describe_topics, listed_in};
-use crate::cli::support::{Column, Exit, JavaError, Output, Style, confirm_unless, in_columns};
-use crate::client::{Admin, ApiError, ClientError};
-use crate::protocol::ErrorCode;
-use crate::types::TopicPartition;
-
-/// What came of each partition; without a number where the topic could not be described.
-type Results = Vec<(String, Option<i32>, Result<(), JavaError>)>;
-
-/// What came of it all.
-struct Outcome {
-    group: String,
-    dry_run: bool,
-    /// The first error of the request.
-    error: Option<JavaError>,
-    code: ErrorCode,
-    results: Results,
-}
+use super::ConsumerGroups;
+use crate::cli::support::{Exit, JavaError, OffsetDeletion, Output};
+use crate::client::Admin;
 
 pub(super) async fn run(args: &ConsumerGroups, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
     let [group] = args.group.as_slice() else {
         let message = "Found multiple arguments for option group, but you asked for only one";
         return Err(JavaError::new("joptsimple.MultipleArgumentsForOptionException", message).into());
     };
-    let (with_partitions, whole): (Vec<&String>, Vec<&String>) = args.topic.iter().partition(|t| t.contains(':'));
-    let mut partitions = BTreeSet::new();
-    for arg in with_partitions {
-        partitions.extend(listed_in(arg)?);
-    }
-    let mut results = Results::new();
-    let whole: Vec<String> = whole.into_iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
-    for (name, topic) in describe_topics(&whole, admin).await? {
-        match topic {
-            Ok(topic) => partitions.extend(topic.partitions.iter().map(|p| TopicPartition::new(name.as_str(), p.id))),
-            Err(error) => results.push((name, None, Err(error))),
-        }
-    }
-    let partitions: Vec<TopicPartition> = partitions.into_iter().collect();
-    let mut outcome =
-        Outcome { group: group.clone(), dry_run: args.dry_run, error: None, code: ErrorCode::None, results };
-    if args.dry_run {
-        outcome.results.extend(partitions.into_iter().map(|p| (p.topic, Some(p.partition.get()), Ok(()))));
-    } else {
-        let names: Vec<_> = partitions.iter().map(ToString::to_string).collect();
-        let question = format!("Delete the offsets of {group} for {}?", names.join(", "));
-        confirm_unless(args.yes || partitions.is_empty(), &question, out)?;
-        outcome.delete(&partitions, admin).await?;
-    }
-    outcome.results.sort_by_key(|(topic, partition, _)| format!("{topic}{}", partition.unwrap_or(-1)));
-    outcome.print(out)
-}
-
-impl Outcome {
-    async fn delete(&mut self, partitions: &[TopicPartition], admin: &Admin) -> Result<(), JavaError> {
-        let deleted = match admin.delete_group_offsets(&self.group, partitions).await {
-            Ok(deleted) => deleted,
-            // The group as a whole: so it is for each partition.
-            Err(ClientError::Api(error)) => {
-                self.note(&error);
-                partitions.iter().map(|partition| (partition.clone(), Err(error.clone()))).collect::<BTreeMap<_, _>>()
-            }
-            Err(error) => return Err(JavaError::call("findCoordinator", &error)),
-        };
-        for (partition, result) in deleted {
-            if let Err(error) = &result {
-                self.note(error);
-            }
-            let result = result.map_err(|error| JavaError::api(&error));
-            self.results.push((partition.topic, Some(partition.partition.get()), result));
-        }
-        Ok(())
-    }
-
-    fn note(&mut self, error: &ApiError) {
-        if self.error.is_none() {
-            self.error = Some(JavaError::api(error));
-            self.code = error.code;
-        }
-    }
-
-    fn print(&self, out: &mut Output) -> anyhow::Result<Exit> {
-        match out.style() {
-            Style::Kafka => self.print_columns(out)?,
-            Style::Table => {
-                let row = |(topic, partition, result): &(String, Option<i32>, Result<(), JavaError>)| {
-                    let done = if self.dry_run { "would be deleted" } else { "deleted" };
-                    let status = result.as_ref().map_or_else(|error| error.plain().to_owned(), |()| done.to_owned());
-                    vec![topic.clone(), partition.map_or_else(|| "-".to_owned(), |id| id.to_string()), status]
-                };
-                out.table(&["Topic", "Partition", "Offset"], self.results.iter().map(row).collect())?;
-            }
-            Style::Json => {
-                let object = |(topic, partition, result): &(String, Option<i32>, Result<(), JavaError>)| json!({"topic": topic, "partition": partition, "error": result.as_ref().err().map(JavaError::plain)});
-                out.json(&json!({
-                    "version": 1,
-                    "dryRun": self.dry_run,
-                    "group": self.group,
-                    "error": self.error.as_ref().map(JavaError::plain),
-                    "partitions": self.results.iter().map(object).collect::<Vec<_>>(),
-                }))?;
-            }
-        }
-        let all_done = self.error.is_none() && self.results.iter().all(|(_, _, result)| result.is_ok());
-        Ok(if all_done { Exit::Success } else { kafkas_failure(out) })
-    }
-
-    fn print_columns(&self, out: &mut Output) -> std::io::Result<()> {
-        let group = &self.group;
-        match (self.code, &self.error) {
-            _ if self.dry_run => out.line(format_args!("Dry run: offsets of group {group} that would be deleted."))?,
-            (ErrorCode::None, _) | (_, None) => {
-                out.line(format_args!("Request succeeded for deleting offsets from group {group}."))?
-            }
-            (
-                ErrorCode::InvalidGroupId
-                | ErrorCode::GroupIdNotFound
-                | ErrorCode::GroupAuthorizationFailed
-                | ErrorCode::NonEmptyGroup,
-                Some(error),
-            ) => out.line(format_args!("\nError: {error}"))?,
-            (
-                ErrorCode::GroupSubscribedToTopic
-                | ErrorCode::TopicAuthorizationFailed
-                | ErrorCode::UnknownTopicOrPartition,
-                _,
-            ) => out.line("\nError: Encountered some partition-level error, see the follow-up details.")?,
-            (code, _) => out.line(format_args!("\nError: Encountered some unknown error: {}", code.name()))?,
-        }
-        let row = |(topic, partition, result): &(String, Option<i32>, Result<(), JavaError>)| {
-            let status = match result {
-                Ok(()) => "Successful".to_owned(),
-                Err(error) => format!("Error: {}", error.to_java()),
-            };
-            vec![topic.clone(), partition.map_or_else(|| "-".to_owned(), |id| id.to_string()), status]
-        };
-        let header = ["TOPIC", "PARTITION", "STATUS"].map(str::to_owned).to_vec();
-        let rows: Vec<_> = std::iter::once(header).chain(self.results.iter().map(row)).collect();
-        out.line("")?;
-        for line in in_columns(&[Column::AtLeast(15), Column::Fixed(10), Column::Fixed(15)], &rows) {
-            out.line(line)?;
-        }
-        Ok(())
-    }
+    let mut deletion = OffsetDeletion::new(group, args.dry_run);
+    let partitions = deletion.partitions_of(&args.topic, admin).await?;
+    deletion.carry_out(partitions, args.yes, admin, out).await?;
+    deletion.print(out)
 }

@@ -173,7 +173,7 @@ fn print_tables(groups: &[Described], part: Part, out: &mut Output) -> io::Resul
             out.line("")?;
         }
         let state = out.tinted(&description.state, state_tint(&description.state));
-        let mut line = format!("{}  {state}, {} members", out.bold(&description.group_id), description.members.len());
+        let mut line = format!("{}  {state}, members: {}", out.bold(&description.group_id), description.members.len());
         if let (Part::State, Some(node)) = (part, &description.coordinator) {
             line.push_str(&format!(", epoch {}, coordinator {} at {}", description.group_epoch, node.id, node.address));
         }

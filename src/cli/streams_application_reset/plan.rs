@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use regex_lite::Regex;
-
 use super::StreamsApplicationReset;
 use crate::cli::support::reset::{Scenario, plan_file, times};
-use crate::cli::support::{JavaError, did_you_mean, java};
+use crate::cli::support::{JavaError, did_you_mean, is_internal_topic, java};
 use crate::client::admin::OffsetSpec;
 use crate::client::{Admin, TopicMetadata};
 use crate::config::IsolationLevel;
@@ -256,7 +254,7 @@ fn internal_topics(
     java::in_hash_map_order(&mut names, |name| name);
     let is_users = |name: &str| args.input_topics.iter().chain(&args.intermediate_topics).any(|topic| topic == name);
     let inferred: Vec<&str> =
-        names.into_iter().filter(|name| is_internal(name, application) && !is_users(name)).collect();
+        names.into_iter().filter(|name| is_internal_topic(name, application) && !is_users(name)).collect();
     if args.internal_topics.is_empty() {
         return Ok(inferred.into_iter().map(str::to_owned).collect());
     }
@@ -269,34 +267,5 @@ fn internal_topics(
         )
         .with_plain(format!("{other} is no internal topic of {application}"))
         .with_hint(did_you_mean(other, inferred))),
-    }
-}
-
-/// Whether a topic has a name as Kafka Streams gives to those that it makes for an application.
-pub(in crate::cli) fn is_internal(topic: &str, application: &str) -> bool {
-    let Some(name) = topic.strip_prefix(application).and_then(|rest| rest.strip_prefix('-')) else { return false };
-    let ends = ["changelog", "repartition", "subscription-registration-topic", "subscription-response-topic"];
-    ends.iter().any(|end| topic.strip_suffix(end).is_some_and(|start| start.ends_with('-')))
-        || Regex::new("KTABLE-FK-JOIN-SUBSCRIPTION-(REGISTRATION|RESPONSE)-[0-9]+-topic$")
-            .is_ok_and(|pattern| pattern.is_match(name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_internal_topics() {
-        for name in [
-            "app-store-changelog",
-            "app-KSTREAM-x-repartition",
-            "app-a-subscription-response-topic",
-            "app-KTABLE-FK-JOIN-SUBSCRIPTION-REGISTRATION-0000000012-topic",
-        ] {
-            assert!(is_internal(name, "app"), "{name}");
-        }
-        for name in ["app-other", "apple-store-changelog", "in", "app", "app-changelogs", "store-changelog"] {
-            assert!(!is_internal(name, "app"), "{name}");
-        }
     }
 }

@@ -79,6 +79,11 @@ impl Deletion {
         Self { kind, dry_run, deleted: Vec::new(), failed: Vec::new() }
     }
 
+    /// The groups that went.
+    pub(crate) fn deleted(&self) -> &[String] {
+        &self.deleted
+    }
+
     /// Deletes the groups, or, in a dry run, only says which. One by one, so that what went is told even if a
     /// coordinator does not answer.
     pub(crate) async fn carry_out(&mut self, groups: Vec<String>, admin: &Admin) {
@@ -101,6 +106,10 @@ impl Deletion {
         let kind = self.kind;
         let quoted: Vec<_> = self.deleted.iter().map(|group| format!("'{group}'")).collect();
         let quoted = quoted.join(", ");
+        // Kafka's tool for streams groups has a full stop more than the others, and quotes even nothing.
+        let is_streams = kind == "streams";
+        let stop = if is_streams { "." } else { "" };
+        let quoted = if is_streams && quoted.is_empty() { "''".to_owned() } else { quoted };
         match out.style() {
             Style::Kafka if self.dry_run => {
                 out.line(format_args!("Dry run: these {kind} groups would be deleted: ({quoted})"))?;
@@ -115,7 +124,7 @@ impl Deletion {
                     out.line(format_args!("* Group '{group}' could not be deleted due to: {error}"))?;
                 }
                 if !self.deleted.is_empty() {
-                    out.line(format_args!("\nThese {kind} groups were deleted successfully: {quoted}"))?;
+                    out.line(format_args!("\nThese {kind} groups were deleted successfully: {quoted}{stop}"))?;
                 }
             }
             Style::Table => {

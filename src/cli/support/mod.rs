@@ -9,11 +9,13 @@ mod console;
 pub(crate) mod coordinator_records;
 mod exit;
 pub(crate) mod groups;
+mod internal_topics;
 pub(crate) mod java;
 mod java_error;
 pub(crate) mod java_json;
 mod moment;
 mod nearest;
+mod offset_deletion;
 mod options;
 mod output;
 mod pipe;
@@ -34,9 +36,11 @@ pub(crate) use connect::{
 };
 pub(crate) use console::{RenamedOptions, properties_of};
 pub(crate) use exit::{Exit, Hinted, chain_text, report_failure};
+pub(crate) use internal_topics::is_internal_topic;
 pub(crate) use java_error::JavaError;
 pub(crate) use moment::{MOMENTS, moment_text, parse_moment};
 pub(crate) use nearest::did_you_mean;
+pub(crate) use offset_deletion::OffsetDeletion;
 pub(crate) use options::{
     IgnoredWords, needs_value, takes_value, with_kafkas_option_rules, with_two_dashes, with_words_from_files,
 };

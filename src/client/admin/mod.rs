@@ -10,6 +10,7 @@ mod log_dirs;
 pub(in crate::client) mod offsets;
 mod reassignments;
 mod share_groups;
+mod streams_groups;
 mod topics;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use log_dirs::{LogDir, LogDirReplica};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use reassignments::Reassignment;
 pub use share_groups::{ShareGroupDescription, ShareMember, ShareOffset};
+pub use streams_groups::{StreamsGroupDescription, StreamsMember, StreamsTasks, Subtopology};
 pub use topics::{
     CreatedTopic, DescribedPartition, MorePartitions, NewTopic, NewTopicLayout, TopicDescription, TopicName,
 };

@@ -1,0 +1,242 @@
+//! `streams-groups`: list, describe and delete groups of Kafka Streams applications, and set their offsets. Kafka's
+//! `kafka-streams-groups.sh`.
+//!
+//! Start reading at [`StreamsGroups`], the options, and `checks.rs`, which go together.
+
+mod checks;
+mod delete;
+mod describe;
+mod print;
+mod reset;
+
+use std::io;
+
+use serde_json::json;
+
+use super::Run;
+use super::support::groups::states;
+use super::support::reset::{ScenarioArgs, times};
+use super::support::{
+    Column, ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, Style, UsageError, WatchArgs,
+    block_on, did_you_mean, in_columns, java, pick_group,
+};
+use crate::client::admin::{GroupListing, GroupType};
+use crate::client::{Admin, ClientError};
+
+/// The states of streams groups, in the order in which Kafka's tool tells them.
+const STATES: [&str; 6] = ["Reconciling", "Dead", "NotReady", "Empty", "Assigning", "Stable"];
+
+/// List, describe and delete groups of Kafka Streams applications, and set their offsets
+#[derive(Debug, Clone, clap::Parser)]
+#[command(after_help = "\
+kafka-rs streams-groups --list --state
+kafka-rs streams-groups --describe --group app --watch
+kafka-rs streams-groups --reset-offsets --group app --all-input-topics --to-earliest --dry-run
+kafka-rs streams-groups --delete --group app --delete-all-internal-topics
+
+Offsets can be set only while no instance of the application runs.")]
+pub(super) struct StreamsGroups {
+    /// List the groups
+    #[arg(long, help_heading = "Actions")]
+    list: bool,
+    /// Show offsets and lag, members or state of groups
+    #[arg(long, help_heading = "Actions")]
+    describe: bool,
+    /// Delete groups with all their offsets
+    #[arg(long, help_heading = "Actions")]
+    delete: bool,
+    /// Set offsets of input topics
+    #[arg(long, help_heading = "Actions")]
+    reset_offsets: bool,
+    /// Delete offsets of input topics
+    #[arg(long, help_heading = "Actions")]
+    delete_offsets: bool,
+
+    /// The group, which is the application.id; may be given several times
+    #[arg(long, value_name = "ID")]
+    group: Vec<String>,
+    /// All streams groups
+    #[arg(long)]
+    all_groups: bool,
+    /// The input topic, or some of its partitions as in orders:0,1; may be given several times
+    #[arg(long, value_name = "TOPIC[:IDS]")]
+    input_topic: Vec<String>,
+    /// All input topics for which the group has an offset
+    #[arg(long)]
+    all_input_topics: bool,
+    /// An internal topic to delete with --reset-offsets --execute; may be given several times
+    #[arg(long, value_name = "TOPIC")]
+    delete_internal_topic: Vec<String>,
+    /// Delete all internal topics of the groups, too
+    #[arg(long)]
+    delete_all_internal_topics: bool,
+    /// Describe offsets and lag, which is the default
+    #[arg(long)]
+    offsets: bool,
+    /// Describe the members and their tasks
+    #[arg(long)]
+    members: bool,
+    /// Describe the state; with --list, list it, or only groups in these states
+    #[arg(long, value_name = "STATE,...", num_args = 0..=1, default_missing_value = "")]
+    state: Option<String>,
+    /// Describe more: epochs and where tasks go
+    #[arg(long)]
+    verbose: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Set the offsets
+    #[arg(long)]
+    execute: bool,
+    /// Print the new offsets as lines of text that --from-file reads
+    #[arg(long)]
+    export: bool,
+    /// How long to wait for answers, in milliseconds
+    #[arg(long, value_name = "MS", default_value = "5000")]
+    timeout: String,
+    /// Delete or set without asking
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    scenario: ScenarioArgs,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(flatten)]
+    _ignored: IgnoredWords,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    List,
+    Describe,
+    Delete,
+    ResetOffsets,
+    DeleteOffsets,
+}
+
+impl Run for StreamsGroups {
+    fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
+        self.output.apply(out);
+        let action = self.check(out)?;
+        let mut options = self.connect.admin_options(out)?;
+        options.api_timeout = times::timeout(&self.timeout)?;
+        options.request_timeout = options.request_timeout.min(options.api_timeout);
+        let admin = Admin::new(options);
+        block_on(async {
+            if action != Action::List && self.group.is_empty() && !self.all_groups {
+                let groups = list(&admin, &[]).await?.into_iter().map(|group| group.group_id).collect();
+                self.group.push(pick_group(groups, out)?);
+            }
+            match action {
+                Action::List => self.watch.run(out, async |out| self.print_list(&admin, out).await).await,
+                Action::Describe => self.watch.run(out, async |out| describe::run(&self, &admin, out).await).await,
+                Action::Delete => delete::run(&self, &admin, out).await,
+                Action::ResetOffsets => reset::run(&self, &admin, out).await,
+                Action::DeleteOffsets => delete::offsets(&self, &admin, out).await,
+            }
+        })
+    }
+
+    fn misused(mistake: &UsageError, called_as: &str, out: &mut Output) -> io::Result<Exit> {
+        match mistake.kind {
+            Mistake::BadValue | Mistake::Repeated => report(&JavaError::runtime(mistake.to_string()), out),
+            _ => mistake.report(called_as, out),
+        }
+    }
+
+    fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
+        match error.downcast_ref::<JavaError>() {
+            Some(error) => report(error, out),
+            None => super::support::report_failure(error, out),
+        }
+    }
+}
+
+/// Kafka's tool tells a failure on stdout. This one ends with 1.
+fn report(error: &JavaError, out: &mut Output) -> io::Result<Exit> {
+    error.report(out, |error, out| {
+        out.line(format_args!("\nError: Executing streams group command failed due to {error}"))?;
+        out.note(error.to_java())
+    })?;
+    Ok(Exit::Failure)
+}
+
+/// An error as the exception in which Kafka's tool gets it.
+fn execution(error: JavaError) -> JavaError {
+    error.wrapped_in("java.util.concurrent.ExecutionException")
+}
+
+/// The same where Kafka's tool does not expect it.
+fn unexpected(error: JavaError) -> JavaError {
+    execution(error).wrapped_in("java.lang.RuntimeException")
+}
+
+impl StreamsGroups {
+    /// The groups that are meant, without repetitions.
+    async fn groups(&self, admin: &Admin) -> anyhow::Result<Vec<String>> {
+        if self.all_groups {
+            return Ok(list(admin, &[]).await?.into_iter().map(|group| group.group_id).collect());
+        }
+        let mut groups: Vec<String> = Vec::new();
+        for group in &self.group {
+            if !groups.contains(group) {
+                groups.push(group.clone());
+            }
+        }
+        Ok(groups)
+    }
+
+    async fn print_list(&self, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
+        let mut groups = list(admin, &states(self.state.as_deref().unwrap_or_default(), &STATES)?).await?;
+        match out.style() {
+            Style::Kafka => {
+                java::in_hash_map_order(&mut groups, |group| &group.group_id);
+                let header = std::iter::once(vec!["GROUP".to_owned(), "STATE".to_owned()]);
+                let row = |group: &GroupListing| vec![group.group_id.clone(), group.state.clone()];
+                let lines = match self.state {
+                    Some(_) => in_columns(
+                        &[Column::AtLeast(15), Column::Open],
+                        &header.chain(groups.iter().map(row)).collect::<Vec<_>>(),
+                    ),
+                    None => groups.into_iter().map(|group| group.group_id).collect(),
+                };
+                lines.into_iter().try_for_each(|line| out.line(line))?;
+            }
+            Style::Table => {
+                let row = |group: &GroupListing| {
+                    vec![group.group_id.clone(), group.state.clone(), group.coordinator.to_string()]
+                };
+                if groups.is_empty() {
+                    out.note("no such groups")?;
+                }
+                out.table(&["Group", "State", "Coordinator"], groups.iter().map(row).collect())?;
+            }
+            Style::Json => {
+                let object = |group: &GroupListing| json!({"group": group.group_id, "state": group.state, "coordinator": group.coordinator.get()});
+                let groups: Vec<_> = groups.iter().map(object).collect();
+                out.json(&json!({"version": 1, "groups": groups}))?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+/// The streams groups in these states (none: in any), in the order of their names.
+async fn list(admin: &Admin, states: &[String]) -> Result<Vec<GroupListing>, JavaError> {
+    let failed = |error: ClientError| unexpected(JavaError::no_brokers("ListGroups", &error));
+    let types = [GroupType::Streams.name().to_owned()];
+    let mut groups = admin.list_groups(states, &types).await.map_err(failed)?;
+    groups.retain(|group| GroupType::parse(&group.group_type) == Some(GroupType::Streams));
+    Ok(groups)
+}
+
+/// A hint at a group of nearly this name.
+async fn near(group: &str, admin: &Admin) -> Option<String> {
+    let groups = list(admin, &[]).await.ok()?;
+    did_you_mean(group, groups.iter().map(|group| group.group_id.as_str()))
+}
