@@ -121,7 +121,8 @@ fn what_is_recorded_is_replayed_as_it_was() {
     assert!(stderr.contains("there is no topic again") && stderr.contains("--partitions 3"), "{stderr}");
     cluster.create("again", "3");
     let dry = ok_json(&[&replay[..], &["--topic", "again", "--dry-run", "--output", "json"]].concat());
-    assert_eq!((&dry["records"], &dry["partitions"].as_array().unwrap().len() > &0), (&json!(5), true));
+    assert_eq!(dry["records"], 5);
+    assert!(!dry["partitions"].as_array().unwrap().is_empty());
     let sent = ok(&[&replay[..], &["--topic", "again"]].concat());
     assert_eq!(sent, format!("sent 5 records of {file} to again\n"));
     // Partitions, offsets, timestamps, headers, keys, values, nulls.

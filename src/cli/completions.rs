@@ -37,6 +37,7 @@ pub(super) enum Shell {
     Fish,
     /// PowerShell 5.1 or newer
     #[value(name = "powershell", alias = "pwsh")]
+    #[expect(clippy::enum_variant_names, reason = "its name")]
     PowerShell,
 }
 

@@ -170,13 +170,13 @@ impl Copy {
         }
         target.list_topics().await.map_err(explained).context("the target")?;
         let id = |admin: &Admin| admin.cluster().metadata().cluster_id.clone();
-        if id(&source).is_some() && id(&source) == id(&target) {
-            if let Some((name, _)) = names.iter().find(|(name, copy)| name == copy || names.contains_key(*copy)) {
-                return Err(Hinted::error(
-                    format!("source and target are the same cluster, and {name} would be copied onto itself"),
-                    "name the copy with --target-topic, as in --target-topic copy-of-{}",
-                ));
-            }
+        let is_same = id(&source).is_some() && id(&source) == id(&target);
+        let onto_itself = names.iter().find(|(name, copy)| name == copy || names.contains_key(*copy));
+        if let (true, Some((name, _))) = (is_same, onto_itself) {
+            return Err(Hinted::error(
+                format!("source and target are the same cluster, and {name} would be copied onto itself"),
+                "name the copy with --target-topic, as in --target-topic copy-of-{}",
+            ));
         }
         let mut partitions = Vec::new();
         for name in names.keys() {

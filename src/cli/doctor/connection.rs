@@ -115,6 +115,9 @@ fn unreachable(name: &str, address: &Address, error: &ClientError) -> Finding {
     }
 }
 
+/// The key of an API, and its lowest and highest version.
+type ServedRange = (i16, i16, i16);
+
 /// Brokers that speak different versions are of different releases.
 fn mixed_versions(brokers: &[(String, ApiVersions)]) -> Option<Finding> {
     let ranges = |versions: &ApiVersions| {
@@ -122,7 +125,7 @@ fn mixed_versions(brokers: &[(String, ApiVersions)]) -> Option<Finding> {
         ranges.sort_unstable();
         ranges
     };
-    let mut releases: Vec<(Vec<(i16, i16, i16)>, Vec<String>)> = Vec::new();
+    let mut releases: Vec<(Vec<ServedRange>, Vec<String>)> = Vec::new();
     for (name, versions) in brokers {
         let ranges = ranges(versions);
         match releases.iter_mut().find(|(known, _)| *known == ranges) {

@@ -192,9 +192,12 @@ mod tests {
     use super::*;
     use crate::types::{LeaderEpoch, PartitionId, Uuid};
 
-    fn topic(name: &str, partitions: &[(Option<i32>, &[i32], &[i32])]) -> TopicMetadata {
+    /// Leader, replicas, those in sync.
+    type Layout<'a> = (Option<i32>, &'a [i32], &'a [i32]);
+
+    fn topic(name: &str, partitions: &[Layout<'_>]) -> TopicMetadata {
         let nodes = |ids: &[i32]| ids.iter().copied().map(NodeId).collect();
-        let partition = |(id, (leader, replicas, isr)): (usize, &(Option<i32>, &[i32], &[i32]))| PartitionMetadata {
+        let partition = |(id, (leader, replicas, isr)): (usize, &Layout<'_>)| PartitionMetadata {
             id: PartitionId(i32::try_from(id).unwrap()),
             error: ErrorCode::None,
             leader: leader.map(NodeId),
