@@ -78,9 +78,12 @@ fn keys_that_are_honoured_are_read_and_no_others() {
                 Scope::Producer => {
                     fields_read_in(&["src/client/producer/options.rs", "src/client/options.rs", SECURITY])
                 }
-                Scope::Consumer => {
-                    fields_read_in(&["src/client/consumer/options.rs", "src/client/options.rs", SECURITY])
-                }
+                Scope::Consumer => fields_read_in(&[
+                    "src/client/consumer/options.rs",
+                    "src/client/share/options.rs",
+                    "src/client/options.rs",
+                    SECURITY,
+                ]),
                 _ => fields_read_in(&["src/client/options.rs", SECURITY]),
             };
             let is_read = own.contains(&field(def.name)) && client.contains(&field(def.name));

@@ -32,9 +32,9 @@ pub use alter::{
     check_eligible_leader_replicas, new_topic_settings, replacing,
 };
 pub use client::{
-    Acks, AdminConfig, Assignor, Claim, Client, ClientProperties, CommonClientConfig, ConsumerConfig, GroupProtocol,
-    IsolationLevel, OffsetReset, Partitioner, ProducerConfig, SaslCredentials, SaslMechanism, SecurityConfig,
-    TokenSource, UnsecuredToken,
+    AcknowledgementMode, Acks, AcquireMode, AdminConfig, Assignor, Claim, Client, ClientProperties, CommonClientConfig,
+    ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset, Partitioner, ProducerConfig, SaslCredentials,
+    SaslMechanism, SecurityConfig, ShareConsumerConfig, TokenSource, UnsecuredToken,
 };
 pub use definitions::{ConfigDef, DefaultValue, Effect, Scope, Table, UpdateMode, dynamic_only, gone, table};
 pub use describe::{

@@ -3,24 +3,9 @@
 use std::time::Duration;
 
 use crate::client::ClientOptions;
+use crate::config::ShareConsumerConfig;
 
-/// Who says what became of records (`share.acknowledgement.mode`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AcknowledgementMode {
-    /// The next poll accepts what the one before delivered.
-    Implicit,
-    /// The application does, record by record.
-    Explicit,
-}
-
-/// What a fetch may acquire (`share.acquire.mode`, KIP-1206).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AcquireMode {
-    /// Whole batches: it may be more than `max.poll.records`.
-    BatchOptimized,
-    /// At most `max.poll.records`.
-    RecordLimit,
-}
+pub use crate::config::{AcknowledgementMode, AcquireMode};
 
 impl AcquireMode {
     pub(super) const fn code(self) -> i8 {
@@ -71,6 +56,31 @@ impl ShareConsumerOptions {
             fetch_max_bytes: 50 << 20,
             fetch_max_wait: Duration::from_millis(500),
             check_crcs: true,
+        }
+    }
+}
+
+impl From<&ShareConsumerConfig> for ShareConsumerOptions {
+    fn from(config: &ShareConsumerConfig) -> Self {
+        let client = ClientOptions::from(&config.common);
+        // An answer may be larger than asked for by the one batch that makes progress possible.
+        let largest = usize::try_from(config.fetch_max_bytes).unwrap_or(0);
+        Self {
+            client: ClientOptions {
+                api_timeout: config.default_api_timeout_ms,
+                client_rack: config.client_rack.clone(),
+                max_response_bytes: client.max_response_bytes.max(largest.saturating_mul(2)),
+                ..client
+            },
+            group_id: config.group_id.clone(),
+            acknowledgement: config.share_acknowledgement_mode,
+            acquire: config.share_acquire_mode,
+            max_poll_records: config.max_poll_records,
+            max_poll_interval: config.max_poll_interval_ms,
+            fetch_min_bytes: config.fetch_min_bytes,
+            fetch_max_bytes: config.fetch_max_bytes,
+            fetch_max_wait: config.fetch_max_wait_ms,
+            check_crcs: config.check_crcs,
         }
     }
 }

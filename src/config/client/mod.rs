@@ -8,6 +8,7 @@ mod common;
 mod consumer;
 mod producer;
 mod security;
+mod share;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,6 +18,7 @@ pub use common::CommonClientConfig;
 pub use consumer::{Assignor, ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset};
 pub use producer::{Acks, Partitioner, ProducerConfig};
 pub use security::{Claim, SaslCredentials, SaslMechanism, SecurityConfig, TokenSource, UnsecuredToken};
+pub use share::{AcknowledgementMode, AcquireMode, ShareConsumerConfig};
 
 use super::definitions::{Effect, Scope, gone, table};
 use super::error::{ConfigError, Place, Warning, WarningKind};

@@ -136,9 +136,12 @@ fn what_does_nothing_is_warned_about() {
 
 #[test]
 fn every_field_is_a_key() {
-    for (scope, keys) in
-        [(Scope::Producer, producer::KEYS), (Scope::Consumer, consumer::KEYS), (Scope::Admin, admin::KEYS)]
-    {
+    for (scope, keys) in [
+        (Scope::Producer, producer::KEYS),
+        (Scope::Consumer, consumer::KEYS),
+        (Scope::Consumer, share::KEYS),
+        (Scope::Admin, admin::KEYS),
+    ] {
         let joined = ["common", "security", "sasl"];
         let all = keys.iter().chain(common::KEYS).chain(security::KEYS);
         for field in all.filter(|field| !joined.contains(field)) {
