@@ -5,9 +5,8 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::reader::Message;
-use crate::cli::support::{Output, chain_text, java};
+use crate::cli::support::{Output, chain_text, produce_exception};
 use crate::client::producer::{BatchReport, DeliveryObserver, ProduceError};
-use crate::protocol::ErrorCode;
 use crate::types::PartitionId;
 
 /// What Kafka's tool logs failed records as.
@@ -89,7 +88,7 @@ impl Failures {
                 out.error(&format!("{records} for {topic} could not be delivered: {reason}"))?;
                 continue;
             }
-            let (class, message) = java_error(topic, &failure.error);
+            let (class, message) = produce_exception(topic, &failure.error);
             for sizes in failure.records {
                 out.kafka_log_error(
                     format_args!(
@@ -135,44 +134,11 @@ fn size_text(size: i32) -> String {
     if size < 0 { "null".to_owned() } else { format!("{size} bytes") }
 }
 
-/// The exception that Kafka's producer gives for the error: its class and its text.
-pub(super) fn java_error(topic: &str, error: &ProduceError) -> (String, String) {
-    let timeout = || java::exception_class(ErrorCode::RequestTimedOut);
-    match error {
-        ProduceError::TooLarge { size, limit, limit_key } => (
-            java::exception_class(ErrorCode::MessageTooLarge),
-            format!(
-                "The message is {size} bytes when serialized which is larger than {limit}, which is the value of the \
-                 {limit_key} configuration."
-            ),
-        ),
-        ProduceError::UnknownTopic { after, .. } => {
-            (timeout(), format!("Topic {topic} not present in metadata after {} ms.", after.as_millis()))
-        }
-        ProduceError::BufferFull(after) => (
-            "org.apache.kafka.clients.producer.BufferExhaustedException".to_owned(),
-            format!("Failed to allocate memory within the configured max blocking time {} ms.", after.as_millis()),
-        ),
-        ProduceError::Expired { partition, records, after, .. } => (
-            timeout(),
-            format!(
-                "Expiring {records} record(s) for {partition}:{} ms has passed since batch creation. The request has \
-                 not been sent, or no server response has been received yet.",
-                after.as_millis()
-            ),
-        ),
-        ProduceError::Refused(error) if error.code == ErrorCode::InvalidTopicException => {
-            (java::exception_class(error.code), format!("Invalid topics: [{topic}]"))
-        }
-        ProduceError::Refused(error) => (java::exception_class(error.code), java::message(error)),
-        other => ("org.apache.kafka.common.KafkaException".to_owned(), other.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::client::ApiError;
+    use crate::protocol::ErrorCode;
     use crate::types::TopicPartition;
 
     fn message(value: &'static [u8]) -> Message {

@@ -19,13 +19,13 @@ use super::Run;
 use super::help::Example;
 use super::support::{
     Exit, Hinted, IgnoredWords, Mistake, OldServerOptions, Output, Progress, Signal, Signals, UsageError, block_on,
-    chain_text, hint_for, java, pick_topic, report_failure,
+    chain_text, hint_for, java, pick_topic, produce_exception, report_failure,
 };
 use crate::client::producer::{Delivery, ProduceError};
 use crate::client::{Producer, ProducerRecord};
 use crate::config::ConfigError;
 use crate::record::Header;
-use failures::{Failures, java_error};
+use failures::Failures;
 use input::{Input, Reading};
 use reader::{Message, ReaderError};
 
@@ -352,7 +352,7 @@ impl Sending {
 
     async fn wait_for(&self, delivery: Delivery) -> anyhow::Result<()> {
         let Err(error) = delivery.outcome().await else { return Ok(()) };
-        let (class, message) = java_error(&self.topic, &error);
+        let (class, message) = produce_exception(&self.topic, &error);
         Err(self.explained(error).context(Undelivered { class, message }))
     }
 

@@ -21,7 +21,7 @@ pub(crate) fn with_kafkas_option_rules(command: Command) -> Command {
     let command = command.infer_long_args(false).mut_subcommands(with_kafkas_option_rules);
     command.mut_args(|arg| {
         let id = arg.get_id().clone();
-        if needs_value(&arg) && !arg.is_positional() {
+        if needs_value(&arg) && !arg.is_positional() && !takes_several_words(&arg) {
             arg.allow_hyphen_values(true)
         } else if matches!(arg.get_action(), ArgAction::SetTrue) {
             arg.overrides_with(id)
@@ -39,6 +39,11 @@ pub(crate) fn takes_value(arg: &Arg) -> bool {
 /// Whether the option must be given a value.
 pub(crate) fn needs_value(arg: &Arg) -> bool {
     takes_value(arg) && arg.get_num_args().is_none_or(|range| range.min_values() > 0)
+}
+
+/// Whether the option takes all words up to the next option.
+fn takes_several_words(arg: &Arg) -> bool {
+    arg.get_num_args().is_some_and(|range| range.max_values() > 1)
 }
 
 /// Rewrites `-name` to `--name` where `name` is one of the command's options, so that clap understands it.

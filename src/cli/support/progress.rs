@@ -41,6 +41,17 @@ impl Progress {
         Self { total, ..self }
     }
 
+    /// Whether there is a line.
+    pub(crate) fn is_drawn(&self) -> bool {
+        self.bar.is_some()
+    }
+
+    /// Shows that so much is done in all.
+    pub(crate) fn set(&mut self, records: u64, bytes: u64) {
+        (self.records, self.bytes) = (0, 0);
+        self.add(records, bytes);
+    }
+
     /// Counts what was done.
     pub(crate) fn add(&mut self, records: u64, bytes: u64) {
         self.records += records;

@@ -16,8 +16,10 @@ use super::{Exit, Output};
 pub(crate) struct UsageError {
     /// What kind of mistake: some tools report some kinds in another way.
     pub(crate) kind: Mistake,
-    /// The word that is wrong, as it was typed.
+    /// The option or word that is wrong.
     pub(crate) given: String,
+    /// The value that is wrong.
+    pub(crate) value: String,
     message: String,
     suggestion: Option<String>,
 }
@@ -43,6 +45,7 @@ impl UsageError {
         anyhow::Error::new(Self {
             kind: Mistake::Other,
             given: String::new(),
+            value: String::new(),
             message: message.into(),
             suggestion: None,
         })
@@ -115,7 +118,7 @@ impl UsageError {
             _ => (Mistake::Other, error.to_string().trim().trim_start_matches("error: ").to_owned()),
         };
         let given = text(ContextKind::InvalidArg).unwrap_or(value).to_owned();
-        Self { kind, given, message, suggestion: suggestion.map(str::to_owned) }
+        Self { kind, given, value: value.to_owned(), message, suggestion: suggestion.map(str::to_owned) }
     }
 
     /// Prints the mistake and, on the next line, where help is.
