@@ -23,7 +23,7 @@ const PACKAGE: &str = "org.apache.kafka.common.serialization.";
 
 /// Bytes that a deserializer can't read; the texts are Kafka's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum DeserializeError {
+pub(in crate::cli) enum DeserializeError {
     #[error("Size of data received by {class} is not {wanted}")]
     Size { class: &'static str, wanted: usize },
     #[error("Unexpected byte received by BooleanDeserializer: {0}")]

@@ -18,11 +18,13 @@ pub(super) struct Shown<'a> {
     pub(super) headers: &'a [(&'a [u8], Option<&'a [u8]>)],
     pub(super) key: Option<&'a Bytes>,
     pub(super) value: Option<&'a Bytes>,
+    /// How often a share group got it.
+    pub(super) delivery: Option<i16>,
 }
 
 /// What turns records into output.
 #[derive(Debug)]
-pub(super) enum Formatter {
+pub(in crate::cli) enum Formatter {
     /// Columns and separators.
     Default(Columns),
     /// Nothing at all.
@@ -33,7 +35,7 @@ pub(super) enum Formatter {
 
 /// What the default formatter prints.
 #[derive(Debug)]
-pub(super) struct Columns {
+pub(in crate::cli) struct Columns {
     timestamp: bool,
     partition: bool,
     offset: bool,
@@ -55,7 +57,7 @@ pub(super) struct Columns {
 
 /// A record that can't be printed as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FormatError {
+pub(in crate::cli) enum FormatError {
     /// Its bytes are not what the deserializer reads.
     #[error(transparent)]
     Deserialize(#[from] DeserializeError),
@@ -71,7 +73,7 @@ pub(super) enum FormatError {
 
 impl FormatError {
     /// The class of the exception that Kafka's tool shows for it.
-    pub(super) fn java_class(&self) -> &'static str {
+    pub(in crate::cli) fn java_class(&self) -> &'static str {
         match self {
             Self::Deserialize(DeserializeError::NotVoid) => "java.lang.IllegalArgumentException",
             Self::Deserialize(_) => "org.apache.kafka.common.errors.SerializationException",
@@ -125,7 +127,7 @@ impl Formatter {
     }
 
     /// Whether the headers of a record matter.
-    pub(super) fn prints_headers(&self) -> bool {
+    pub(in crate::cli) fn prints_headers(&self) -> bool {
         matches!(self, Self::Default(columns) if columns.headers)
     }
 
@@ -209,9 +211,12 @@ impl Columns {
         if column(to, self.offset) {
             let _ = write!(to, "Offset:{}", record.offset);
         }
-        // Only share consumers count deliveries, and console-consumer does not keep the epoch.
+        // Only share consumers count deliveries, and Kafka's console tools don't keep the epoch.
         if column(to, self.delivery) {
-            to.extend_from_slice(b"Delivery:NOT_PRESENT");
+            let _ = match record.delivery {
+                Some(count) => write!(to, "Delivery:{count}"),
+                None => write!(to, "Delivery:NOT_PRESENT"),
+            };
         }
         if column(to, self.epoch) {
             to.extend_from_slice(b"Epoch:NOT_PRESENT");
@@ -295,7 +300,9 @@ mod tests {
             let [key, value] = [key, value].map(|t| t.map(|t| Bytes::copy_from_slice(t.as_bytes())));
             let (key, value) = (key.as_ref(), value.as_ref());
             let timestamp = Some(("CreateTime", 17));
-            formatter.print(&Shown { partition: 0, offset, timestamp, headers, key, value }, &mut text).unwrap();
+            formatter
+                .print(&Shown { partition: 0, offset, timestamp, headers, key, value, delivery: None }, &mut text)
+                .unwrap();
         }
         String::from_utf8(text).unwrap()
     }
@@ -357,7 +364,15 @@ mod tests {
         let formatter = Formatter::new(CLASS, &properties).unwrap();
         let mut text = b"before".to_vec();
         let value = Bytes::from_static(b"xyz");
-        let record = Shown { partition: 0, offset: 0, timestamp: None, headers: &[], key: None, value: Some(&value) };
+        let record = Shown {
+            partition: 0,
+            offset: 0,
+            timestamp: None,
+            headers: &[],
+            key: None,
+            value: Some(&value),
+            delivery: Some(2),
+        };
         let error = formatter.print(&record, &mut text).unwrap_err();
         assert_eq!(error.to_string(), "Size of data received by IntegerDeserializer is not 4");
         assert_eq!(text, b"before");

@@ -9,7 +9,7 @@ pub(super) use crate::cli::support::coordinator_records::NotOfTopic;
 
 /// Which records are shown; those of another kind are skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::cli) enum Kind {
     /// Committed offsets.
     Offsets,
     /// Groups of the classic protocol.

@@ -5,6 +5,7 @@
 
 mod deserializer;
 mod discovery;
+mod format_args;
 mod formatter;
 mod going_on;
 mod internal_topics;
@@ -23,6 +24,10 @@ use super::support::{
 use crate::client::ClientOptions;
 use crate::config::ConfigError;
 use reading::{Limits, Reading};
+
+pub(super) use format_args::FormatArgs;
+pub(super) use formatter::{FormatError, Formatter};
+pub(super) use reading::print_record;
 use settings::Source;
 
 /// Print the records of topics
@@ -69,27 +74,11 @@ pub(super) struct ConsoleConsumer {
     #[arg(long, value_name = "LEVEL", hide_short_help = true)]
     isolation_level: Option<String>,
 
-    /// Property of the formatter, such as print.key=true
-    #[arg(long, value_name = "KEY=VALUE", help_heading = "Format")]
-    formatter_property: Vec<String>,
-    /// File with properties of the formatter
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Format", hide_short_help = true)]
-    formatter_config: Option<PathBuf>,
-    /// Class of the formatter [default: DefaultMessageFormatter]
-    #[arg(long, value_name = "CLASS", help_heading = "Format")]
-    formatter: Option<String>,
-    /// Class that reads keys
-    #[arg(long, value_name = "CLASS", help_heading = "Format")]
-    key_deserializer: Option<String>,
-    /// Class that reads values
-    #[arg(long, value_name = "CLASS", help_heading = "Format")]
-    value_deserializer: Option<String>,
+    #[command(flatten)]
+    format: FormatArgs,
     /// Go on after a record that can't be printed
     #[arg(long, help_heading = "Format", hide_short_help = true)]
     skip_message_on_error: bool,
-    /// Old spelling of --formatter-property
-    #[arg(long, value_name = "KEY=VALUE", hide = true)]
-    property: Vec<String>,
     /// Print a line at the end, for Kafka's own tests
     #[arg(long, hide = true)]
     enable_systest_events: bool,

@@ -190,7 +190,7 @@ impl Reading {
         let mut printed = 0;
         for record in wanted {
             self.processed += 1;
-            match print_record(&self.formatter, record, &mut self.text) {
+            match print_record(&self.formatter, record, None, &mut self.text) {
                 Ok(()) => printed += 1,
                 Err(error) if self.limits.skip_errors => {
                     printed += 1;
@@ -297,7 +297,13 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-fn print_record(formatter: &Formatter, record: &ConsumerRecord, text: &mut Vec<u8>) -> Result<(), FormatError> {
+/// Appends the text of a record; `delivery`: how often a share group got it.
+pub(in crate::cli) fn print_record(
+    formatter: &Formatter,
+    record: &ConsumerRecord,
+    delivery: Option<i16>,
+    text: &mut Vec<u8>,
+) -> Result<(), FormatError> {
     let headers: Vec<_> = if formatter.prints_headers() {
         record.headers.iter().map(|header| (&header.key[..], header.value.as_deref())).collect()
     } else {
@@ -314,6 +320,7 @@ fn print_record(formatter: &Formatter, record: &ConsumerRecord, text: &mut Vec<u
         headers: &headers,
         key: record.key.as_ref(),
         value: record.value.as_ref(),
+        delivery,
     };
     formatter.print(&shown, text)
 }

@@ -8,11 +8,8 @@ use regex_lite::Regex;
 
 use super::ConsoleConsumer;
 use super::formatter::Formatter;
-use crate::cli::support::{Hinted, Output, RenamedOptions, UsageError, explained_config, properties_of, warn};
+use crate::cli::support::{Hinted, Output, RenamedOptions, UsageError, explained_config, warn};
 use crate::config::{Client, ClientProperties, ConsumerConfig};
-
-/// The formatter when none is named.
-const DEFAULT_FORMATTER: &str = "org.apache.kafka.tools.consumer.DefaultMessageFormatter";
 
 /// What to read, how, and what to do with it.
 #[derive(Debug)]
@@ -75,8 +72,8 @@ impl ConsoleConsumer {
         }
         let renamed = RenamedOptions::CONSUMER;
         renamed.take_old(
-            ("property", &mut self.property),
-            ("formatter-property", &mut self.formatter_property),
+            ("property", &mut self.format.property),
+            ("formatter-property", &mut self.format.formatter_property),
             out,
         )?;
         renamed.take_old(
@@ -111,7 +108,7 @@ impl ConsoleConsumer {
         found.set_default("client.id", "console-consumer");
         found.set("bootstrap.servers", servers);
         let start = self.start()?;
-        let formatter = self.make_formatter(out)?;
+        let formatter = self.format.formatter(out)?;
         warn(&found.warnings(), out)?;
         let config = ConsumerConfig::new(&found).map_err(explained_config)?;
         let source = match (&self.topic, self.partition, &self.include) {
@@ -176,30 +173,6 @@ impl ConsoleConsumer {
                  non-negative long."
             ))),
         }
-    }
-
-    fn make_formatter(&self, out: &mut Output) -> anyhow::Result<Formatter> {
-        let mut found = properties_of(self.formatter_config.as_deref(), &self.formatter_property)?;
-        for (key, class) in
-            [("key.deserializer", &self.key_deserializer), ("value.deserializer", &self.value_deserializer)]
-        {
-            if let Some(class) = class.as_ref().filter(|class| !class.is_empty()) {
-                found.insert(key.to_owned(), class.clone());
-            }
-        }
-        let class = self.formatter.as_deref().unwrap_or(DEFAULT_FORMATTER);
-        let Some(formatter) = Formatter::new(class, &found) else { return Err(UsageError::because(class)) };
-        if let Some(today) = Formatter::class_of_today(class) {
-            out.note(format_args!(
-                "WARNING: {class} is deprecated and will be removed in the next major release. Please use {today} instead"
-            ))?;
-        }
-        for class in formatter.unknown_deserializers() {
-            const LOGGER: &str = "org.apache.kafka.tools.consumer.DefaultMessageFormatter";
-            out.kafka_log_error(format_args!("Unable to instantiate a deserializer from {class}"), LOGGER)?;
-            out.note(format_args!("java.lang.ClassNotFoundException: {class}"))?;
-        }
-        Ok(formatter)
     }
 }
 
