@@ -34,7 +34,7 @@ const MAPPING_ORDER: [&str; 6] =
     [KRAFT_VERSION, "transaction.version", "group.version", ELR_VERSION, "share.version", "streams.version"];
 
 /// The name of a level of `metadata.version`, as `4.3-IV0`.
-pub(super) fn version_name(level: i16) -> &'static str {
+pub(in crate::cli) fn version_name(level: i16) -> &'static str {
     usize::try_from(level - MetadataVersion::MINIMUM.level())
         .ok()
         .and_then(|index| METADATA_VERSIONS.get(index).copied())

@@ -17,6 +17,8 @@ use super::help::Example;
 use super::support::{Exit, Mistake, Output, UsageError, chain_text, report_failure};
 use crate::types::Uuid;
 
+pub(super) use features::version_name;
+
 /// Format the directories of a node, show what is in them, make ids
 #[derive(Debug, clap::Parser)]
 #[command(after_help = "\

@@ -1,0 +1,85 @@
+//! `metadata-shell`: the cluster's metadata as a tree of directories and files, to walk through. Kafka's
+//! `kafka-metadata-shell.sh`.
+//!
+//! `load.rs` reads a snapshot or a metadata log, `tree.rs` makes the tree that Kafka's tool shows, `glob.rs` finds nodes in
+//! it, `commands.rs` has the commands.
+
+mod commands;
+mod glob;
+mod load;
+mod tree;
+
+use std::io::{self, BufRead as _};
+use std::path::PathBuf;
+
+use super::Run;
+use super::support::{Argparse, Exit, Output, UsageError, argparse, report_failure};
+use commands::Shell;
+
+/// Walk through the metadata of a cluster, as a snapshot or a metadata log has them
+#[derive(Debug, clap::Parser)]
+#[command(after_help = "\
+Examples:
+  kafka-rs metadata-shell --snapshot kafka-data/__cluster_metadata-0/00000000000000000100-0000000001.checkpoint
+  kafka-rs metadata-shell --snapshot kafka-data tree image/topics/byName
+  kafka-rs metadata-shell --snapshot kafka-data cat 'image/topics/byName/*/0'
+
+Commands: cat, find, ls, tree; at the prompt also cd, exit, help, history, man, pwd. Paths may have *, ? and {a,b}. \
+Nothing is written, so a broker may be running.")]
+pub(super) struct MetadataShell {
+    /// Snapshot or segment of the metadata log, or the directory that it is in
+    #[arg(long, short = 's', value_name = "FILE", value_hint = clap::ValueHint::AnyPath)]
+    snapshot: Option<PathBuf>,
+    /// Command to run instead of asking for commands
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    command: Vec<String>,
+}
+
+const WORDS: Argparse = Argparse { program: "kafka-metadata-shell", numbers: &[] };
+
+impl Run for MetadataShell {
+    fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
+        let file = self.snapshot.ok_or_else(|| argparse::required("snapshot/-s"))?;
+        if self.command.is_empty() {
+            out.line("Loading...")?;
+            out.flush()?;
+        }
+        let loaded = load::load(&file)?;
+        let mut shell = Shell::new(tree::root(&loaded));
+        if !self.command.is_empty() {
+            let text = shell.run(&self.command, None);
+            io::Write::write_all(out.stdout(), text.as_bytes())?;
+            return Ok(Exit::Success);
+        }
+        out.line("Starting...")?;
+        out.line("[ Kafka Metadata Shell ]")?;
+        let stdin = io::stdin().lock();
+        let mut lines = stdin.lines();
+        while !shell.is_over() {
+            if out.is_prompt() {
+                io::Write::write_all(out.stdout(), b">> ")?;
+            }
+            out.flush()?;
+            let Some(line) = lines.next() else { break };
+            let text = shell.line(&line?, columns(out));
+            io::Write::write_all(out.stdout(), text.as_bytes())?;
+        }
+        Ok(Exit::Success)
+    }
+
+    fn misused(mistake: &UsageError, called_as: &str, out: &mut Output) -> io::Result<Exit> {
+        WORDS.report(mistake, called_as, out)
+    }
+
+    fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
+        report_failure(error, out)
+    }
+}
+
+/// How many columns the terminal has.
+fn columns(out: &Output) -> Option<usize> {
+    if !out.stdout_is_terminal() {
+        return None;
+    }
+    comfy_table::Table::new().width().map(usize::from)
+}
