@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::help::Example;
 use super::Run;
 use super::console_consumer::{FormatArgs, FormatError, Formatter, print_record};
 use super::support::{
@@ -21,11 +22,6 @@ use crate::config::{Client, ClientProperties, ConfigError, ShareConsumerConfig};
 /// Print the records of a topic, sharing them with the other members of a share group
 #[derive(Debug, clap::Parser)]
 #[command(after_help = "\
-Examples:
-  kafka-rs console-share-consumer --topic jobs --group workers
-  kafka-rs console-share-consumer --topic jobs --group workers --max-messages 10 --release \\
-      --formatter-property print.delivery=true
-
 Where a new group begins is its setting share.auto.offset.reset, latest unless changed. Properties of the formatter are \
 those of console-consumer; print.delivery=true shows how often a record was delivered.")]
 pub(super) struct ConsoleShareConsumer {
@@ -84,6 +80,17 @@ const DEFAULT_GROUP: &str = "console-share-consumer";
 const POLL: Duration = Duration::from_secs(60);
 
 impl Run for ConsoleShareConsumer {
+    const EXAMPLES: &'static [Example] = &[
+        (
+            "Print records as a member of a share group",
+            "kafka-rs console-share-consumer --topic jobs --group workers",
+        ),
+        (
+            "Look at ten records and give them back",
+            "kafka-rs console-share-consumer --topic jobs --group workers --max-messages 10 --release --formatter-property print.delivery=true",
+        ),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.check(out)?;
         let config = self.config(out)?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::help::Example;
 use super::Run;
 use super::support::figures::{decimal, megabytes, now_ms, number, per_second};
 use super::support::{
@@ -23,10 +24,6 @@ use crate::types::TopicPartition;
 /// Measure how fast records of a topic can be read
 #[derive(Debug, clap::Parser)]
 #[command(after_help = "\
-Examples:
-  kafka-rs consumer-perf-test --topic load --num-records 1000000
-  kafka-rs consumer-perf-test --include 'load.*' --num-records 100000 --show-detailed-stats --reporting-interval 1000
-
 MB are 2^20 bytes of keys and values. The rebalance is the time until the group has given the partitions.")]
 pub(super) struct ConsumerPerfTest {
     /// Topic to read
@@ -51,6 +48,17 @@ pub(super) struct ConsumerPerfTest {
 }
 
 impl Run for ConsumerPerfTest {
+    const EXAMPLES: &'static [Example] = &[
+        (
+            "Read a million records",
+            "kafka-rs consumer-perf-test --topic load --num-records 1000000",
+        ),
+        (
+            "Read several topics, with a line for each second",
+            "kafka-rs consumer-perf-test --include 'load.*' --num-records 100000 --show-detailed-stats --reporting-interval 1000",
+        ),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         if self.topic.is_some() == self.include.is_some() && (self.topic.is_some() || !out.can_ask()) {
             return Err(UsageError::because("Exactly one of the following arguments is required: [topic], [include]"));
@@ -196,7 +204,7 @@ impl ConsumerPerfTest {
         }
         let mut reading = Reading {
             detailed: self.common.show_detailed_stats,
-            progress: Progress::towards(limits.records, out.style() != Style::Kafka || !out.stdout_is_terminal(), out),
+            progress: Progress::new(out.style() != Style::Kafka || !out.stdout_is_terminal(), out).of(limits.records),
             limits,
             joining,
             read: Read::default(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::help::Example;
 use super::Run;
 use super::support::figures::{Latencies, decimal};
 use super::support::{
@@ -23,10 +24,6 @@ use crate::types::TopicPartition;
 /// Measure how long a record takes from a producer through a topic to a consumer
 #[derive(Debug, clap::Parser)]
 #[command(after_help = "\
-Examples:
-  kafka-rs e2e-latency --topic latency --num-records 10000 --producer-acks all --record-size 100
-  kafka-rs e2e-latency localhost:9092 latency 10000 all 100 [client.properties]
-
 One record is sent after the other has arrived. The topic is made, with one partition, if it is not there.")]
 pub(super) struct EndToEndLatency {
     /// Topic to write to and read from
@@ -89,6 +86,17 @@ struct Plan {
 }
 
 impl Run for EndToEndLatency {
+    const EXAMPLES: &'static [Example] = &[
+        (
+            "Send and receive ten thousand records, one after the other",
+            "kafka-rs e2e-latency --topic latency --num-records 10000 --producer-acks all --record-size 100",
+        ),
+        (
+            "The same as it was typed before Kafka 4.2",
+            "kafka-rs e2e-latency localhost:9092 latency 10000 all 100",
+        ),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.output.apply(out);
         self.take_words(out)?;
@@ -283,7 +291,7 @@ async fn measure(
         latencies: Latencies::default(),
         all: Duration::ZERO,
         done: 0,
-        progress: Progress::towards(plan.records as u64, out.style() == Style::Table, out),
+        progress: Progress::new(out.style() == Style::Table, out).of(plan.records as u64),
     };
     let signal = tokio::select! {
         ended = run.run(&plan, producer, consumer, out) => {

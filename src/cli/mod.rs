@@ -16,20 +16,27 @@ mod complete;
 mod completions;
 mod console_consumer;
 mod console_producer;
+mod console_share_consumer;
+mod consumer_perf_test;
 mod consumer_groups;
 mod copy;
 mod delete_records;
 mod doctor;
 mod dump_log;
+mod e2e_latency;
 mod get_offsets;
 mod groups;
 mod help;
+mod java_only;
 mod links;
 mod log_dirs;
 mod man;
+mod metadata_shell;
+mod producer_perf_test;
 mod recording;
 mod server_start;
 mod server_stop;
+mod share_consumer_perf_test;
 mod share_groups;
 mod storage;
 mod streams_application_reset;
@@ -37,6 +44,9 @@ mod streams_groups;
 mod support;
 mod top;
 mod topics;
+mod verifiable_consumer;
+mod verifiable_producer;
+mod verifiable_share_consumer;
 mod zookeeper;
 
 use help::{Detail, Example};
@@ -129,6 +139,10 @@ static TOOLS: &[Tool] = &[
     Tool::new::<topics::Topics>("topics", Some("kafka-topics")),
     Tool::new::<console_producer::ConsoleProducer>("console-producer", Some("kafka-console-producer")),
     Tool::new::<console_consumer::ConsoleConsumer>("console-consumer", Some("kafka-console-consumer")),
+    Tool::new::<console_share_consumer::ConsoleShareConsumer>(
+        "console-share-consumer",
+        Some("kafka-console-share-consumer"),
+    ),
     Tool::new::<consumer_groups::ConsumerGroups>("consumer-groups", Some("kafka-consumer-groups")),
     Tool::new::<share_groups::ShareGroups>("share-groups", Some("kafka-share-groups")),
     Tool::new::<streams_groups::StreamsGroups>("streams-groups", Some("kafka-streams-groups")),
@@ -140,11 +154,27 @@ static TOOLS: &[Tool] = &[
     Tool::new::<get_offsets::GetOffsets>("get-offsets", Some("kafka-get-offsets")),
     Tool::new::<delete_records::DeleteRecords>("delete-records", Some("kafka-delete-records")),
     Tool::new::<log_dirs::LogDirs>("log-dirs", Some("kafka-log-dirs")),
+    Tool::new::<producer_perf_test::ProducerPerfTest>("producer-perf-test", Some("kafka-producer-perf-test")),
+    Tool::new::<consumer_perf_test::ConsumerPerfTest>("consumer-perf-test", Some("kafka-consumer-perf-test")),
+    Tool::new::<share_consumer_perf_test::ShareConsumerPerfTest>(
+        "share-consumer-perf-test",
+        Some("kafka-share-consumer-perf-test"),
+    ),
+    Tool::new::<e2e_latency::EndToEndLatency>("e2e-latency", Some("kafka-e2e-latency")),
+    Tool::new::<verifiable_producer::VerifiableProducer>("verifiable-producer", Some("kafka-verifiable-producer")),
+    Tool::new::<verifiable_consumer::VerifiableConsumer>("verifiable-consumer", Some("kafka-verifiable-consumer")),
+    Tool::new::<verifiable_share_consumer::VerifiableShareConsumer>(
+        "verifiable-share-consumer",
+        Some("kafka-verifiable-share-consumer"),
+    ),
     Tool::new::<broker_api_versions::BrokerApiVersions>("broker-api-versions", Some("kafka-broker-api-versions")),
     Tool::new::<dump_log::DumpLog>("dump-log", Some("kafka-dump-log")),
     Tool::new::<zookeeper::Start>("zookeeper-server-start", Some("zookeeper-server-start")),
     Tool::new::<zookeeper::Stop>("zookeeper-server-stop", Some("zookeeper-server-stop")),
     Tool::new::<storage::Storage>("storage", Some("kafka-storage")),
+    Tool::new::<metadata_shell::MetadataShell>("metadata-shell", Some("kafka-metadata-shell")),
+    Tool::new::<java_only::Jmx>("jmx", Some("kafka-jmx")),
+    Tool::new::<java_only::RunClass>("run-class", Some("kafka-run-class")),
     Tool::new::<doctor::Doctor>("doctor", None),
     Tool::new::<top::Top>("top", None),
     Tool::new::<copy::Copy>("copy", None),

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::help::Example;
 use super::Run;
 use super::support::figures::{decimal, megabytes, now_ms, number, per_second};
 use super::support::{
@@ -23,9 +24,6 @@ use crate::config::ShareConsumerConfig;
 /// Measure how fast records of a topic can be read by a share group
 #[derive(Debug, clap::Parser)]
 #[command(after_help = "\
-Example:
-  kafka-rs share-consumer-perf-test --topic load --num-records 100000 --threads 2 --show-consumer-stats
-
 Where a new group begins is its setting share.auto.offset.reset, latest unless changed. MB are 2^20 bytes of keys and \
 values.")]
 pub(super) struct ShareConsumerPerfTest {
@@ -60,6 +58,13 @@ const LINES: usize = 1024;
 const MOST_MEMBERS: usize = 10_000;
 
 impl Run for ShareConsumerPerfTest {
+    const EXAMPLES: &'static [Example] = &[
+        (
+            "Read with two members of a share group",
+            "kafka-rs share-consumer-perf-test --topic load --num-records 100000 --threads 2 --show-consumer-stats",
+        ),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         if self.topic.is_none() && !out.can_ask() {
             return Err(UsageError::missing("topic"));
@@ -148,7 +153,7 @@ impl ShareConsumerPerfTest {
         }
         drop(lines);
         let mut progress =
-            Progress::towards(limits.records, out.style() != Style::Kafka || !out.stdout_is_terminal(), out);
+            Progress::new(out.style() != Style::Kafka || !out.stdout_is_terminal(), out).of(limits.records);
         let mut done: Vec<Member> = Vec::new();
         let mut intervals = Vec::new();
         let mut tick = tokio::time::interval(TICK);

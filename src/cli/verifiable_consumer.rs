@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::help::Example;
 use super::Run;
 use super::support::events::{Event, Events};
 use super::support::{
@@ -21,9 +22,6 @@ use crate::types::{Offset, TopicPartition};
 /// Read a topic as the member of a group, and print what happens as JSON
 #[derive(Debug, clap::Parser)]
 #[command(after_help = "\
-Example:
-  kafka-rs verifiable-consumer --topic numbers --group-id readers --max-messages 1000
-
 Events: startup_complete, partitions_assigned, partitions_revoked, records_consumed, record_data, offsets_committed, \
 shutdown_requested, shutdown_complete.")]
 pub(super) struct VerifiableConsumer {
@@ -86,6 +84,13 @@ const LOGGER: &str = "org.apache.kafka.tools.VerifiableConsumer";
 const POLL: Duration = Duration::from_millis(100);
 
 impl Run for VerifiableConsumer {
+    const EXAMPLES: &'static [Example] = &[
+        (
+            "Read a thousand records",
+            "kafka-rs verifiable-consumer --topic numbers --group-id readers --max-messages 1000",
+        ),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         let config = self.config(out)?;
         block_on_two_threads(self.read_all(&config, out))

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::help::Example;
 use super::Run;
 use super::support::events::Event;
 use super::support::figures::{now_ms, number, per_second};
@@ -23,9 +24,6 @@ use crate::config::{Client, ClientProperties, ProducerConfig};
 /// Write increasing numbers to a topic, and print what became of each as JSON
 #[derive(Debug, clap::Parser)]
 #[command(after_help = "\
-Example:
-  kafka-rs verifiable-producer --topic numbers --max-messages 1000 --throughput 100
-
 Events: startup_complete, producer_send_success, producer_send_error, shutdown_complete, tool_data.")]
 pub(super) struct VerifiableProducer {
     /// Topic to write to
@@ -76,6 +74,13 @@ const WORDS: Argparse = Argparse {
 };
 
 impl Run for VerifiableProducer {
+    const EXAMPLES: &'static [Example] = &[
+        (
+            "Send a hundred numbers a second",
+            "kafka-rs verifiable-producer --topic numbers --max-messages 1000 --throughput 100",
+        ),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         let options = self.options(out)?;
         block_on_two_threads(self.send_all(options, out))

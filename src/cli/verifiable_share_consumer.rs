@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::help::Example;
 use super::Run;
 use super::support::events::{Event, Events};
 use super::support::{
@@ -23,9 +24,6 @@ use crate::types::TopicPartition;
 /// Read a topic as the member of a share group, and print what happens as JSON
 #[derive(Debug, clap::Parser)]
 #[command(after_help = "\
-Example:
-  kafka-rs verifiable-share-consumer --topic jobs --group-id workers --offset-reset-strategy earliest --max-messages 10
-
 Events: startup_complete, offset_reset_strategy_set, records_consumed, record_data, offsets_acknowledged, \
 shutdown_complete.")]
 pub(super) struct VerifiableShareConsumer {
@@ -75,6 +73,13 @@ enum Mode {
 }
 
 impl Run for VerifiableShareConsumer {
+    const EXAMPLES: &'static [Example] = &[
+        (
+            "Acknowledge ten records",
+            "kafka-rs verifiable-share-consumer --topic jobs --group-id workers --offset-reset-strategy earliest --max-messages 10",
+        ),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         let group = self.group_id.clone().ok_or_else(|| argparse::required("group-id"))?;
         if self.topic.is_none() {

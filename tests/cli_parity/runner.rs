@@ -175,8 +175,8 @@ impl Runner {
         let stdout = Collected::from(child.stdout.take().unwrap());
         let stderr = Collected::from(child.stderr.take().unwrap());
         if let Some(signal) = &case.signal {
-            // The last line of these comes after the signal where there is one of that kind.
-            let before = case.kafka.stdout.iter().filter(|line| *line != "shutdown_complete").count();
+            // What tells of the shutdown, and what follows it, comes after the signal.
+            let before = case.kafka.stdout.iter().take_while(|line| !line.contains("shutdown_")).count();
             wait_for("the lines before the signal", PATIENCE, || (stdout.lines() >= before).then_some(()));
             let signal = if signal == "INT" { Signal::INT } else { Signal::TERM };
             kill_process(Pid::from_child(&child), signal).unwrap();

@@ -12,6 +12,7 @@ mod tree;
 use std::io::{self, BufRead as _};
 use std::path::PathBuf;
 
+use super::help::Example;
 use super::Run;
 use super::support::{Argparse, Exit, Output, UsageError, argparse, report_failure};
 use commands::Shell;
@@ -19,11 +20,6 @@ use commands::Shell;
 /// Walk through the metadata of a cluster, as a snapshot or a metadata log has them
 #[derive(Debug, clap::Parser)]
 #[command(after_help = "\
-Examples:
-  kafka-rs metadata-shell --snapshot kafka-data/__cluster_metadata-0/00000000000000000100-0000000001.checkpoint
-  kafka-rs metadata-shell --snapshot kafka-data tree image/topics/byName
-  kafka-rs metadata-shell --snapshot kafka-data cat 'image/topics/byName/*/0'
-
 Commands: cat, find, ls, tree; at the prompt also cd, exit, help, history, man, pwd. Paths may have *, ? and {a,b}. \
 Nothing is written, so a broker may be running.")]
 pub(super) struct MetadataShell {
@@ -38,6 +34,21 @@ pub(super) struct MetadataShell {
 const WORDS: Argparse = Argparse { program: "kafka-metadata-shell", numbers: &[] };
 
 impl Run for MetadataShell {
+    const EXAMPLES: &'static [Example] = &[
+        (
+            "Walk through what a stopped or running broker has",
+            "kafka-rs metadata-shell --snapshot kafka-data",
+        ),
+        (
+            "Show all topics",
+            "kafka-rs metadata-shell --snapshot kafka-data tree image/topics/byName",
+        ),
+        (
+            "Show the first partition of each topic",
+            "kafka-rs metadata-shell --snapshot kafka-data cat 'image/topics/byName/*/0'",
+        ),
+    ];
+
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
         let file = self.snapshot.ok_or_else(|| argparse::required("snapshot/-s"))?;
         if self.command.is_empty() {

@@ -13,6 +13,7 @@ mod stats;
 use std::io;
 use std::path::PathBuf;
 
+use super::help::Example;
 use super::Run;
 use super::support::{
     Argparse, Exit, OldServerOptions, Output, OutputArgs, Uncaught, UsageError, block_on_two_threads,
@@ -21,11 +22,6 @@ use super::support::{
 /// Measure how fast records can be written to a topic, and how long each takes
 #[derive(Debug, clap::Parser)]
 #[command(after_help = "\
-Examples:
-  kafka-rs producer-perf-test --topic load --num-records 1000000 --record-size 100 --throughput -1
-  kafka-rs producer-perf-test --topic load --num-records 60000 --payload-monotonic --throughput 1000 \\
-      --command-property acks=1 linger.ms=20
-
 A latency is the time from handing a record to the producer to its acknowledgement. MB are 2^20 bytes of payload.")]
 pub(super) struct ProducerPerfTest {
     /// Topic to write to
@@ -102,6 +98,17 @@ const WORDS: Argparse = Argparse {
 };
 
 impl Run for ProducerPerfTest {
+    const EXAMPLES: &'static [Example] = &[
+        (
+            "Send a million records of 100 bytes as fast as it goes",
+            "kafka-rs producer-perf-test --topic load --num-records 1000000 --record-size 100 --throughput -1",
+        ),
+        (
+            "Send a thousand a second, with settings of the producer",
+            "kafka-rs producer-perf-test --topic load --num-records 60000 --payload-monotonic --throughput 1000 --command-property acks=1 linger.ms=20",
+        ),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.output.apply(out);
         let limits = self.check(out)?;

@@ -22,7 +22,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(topic: &str, records: u64, out: &Output) -> Self {
-        let progress = Progress::towards(records, out.style() != Style::Kafka || !out.stdout_is_terminal(), out);
+        let progress = Progress::new(out.style() != Style::Kafka || !out.stdout_is_terminal(), out).of(records);
         Self { topic: topic.to_owned(), progress, windows: Vec::new() }
     }
 
