@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::help::Example;
 use super::Run;
 use super::console_consumer::{FormatArgs, FormatError, Formatter, print_record};
+use super::help::Example;
 use super::support::{
     Exit, IgnoredWords, OldServerOptions, Output, Progress, RenamedOptions, Signals, StdoutClosed, UsageError,
     block_on_two_threads, chain_text, explained_config, java, pick_topic, report_failure, stdout_closed, warn,
@@ -81,10 +81,7 @@ const POLL: Duration = Duration::from_secs(60);
 
 impl Run for ConsoleShareConsumer {
     const EXAMPLES: &'static [Example] = &[
-        (
-            "Print records as a member of a share group",
-            "kafka-rs console-share-consumer --topic jobs --group workers",
-        ),
+        ("Print records as a member of a share group", "kafka-rs console-share-consumer --topic jobs --group workers"),
         (
             "Look at ten records and give them back",
             "kafka-rs console-share-consumer --topic jobs --group workers --max-messages 10 --release --formatter-property print.delivery=true",

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::help::Example;
 use super::Run;
+use super::help::Example;
 use super::support::figures::{decimal, megabytes, now_ms, number, per_second};
 use super::support::{
     ConsumerPerfArgs, ConsumerPerfLimits, Exit, IgnoredWords, Metrics, Output, Progress, Signals, Style, UsageError,
@@ -49,10 +49,7 @@ pub(super) struct ConsumerPerfTest {
 
 impl Run for ConsumerPerfTest {
     const EXAMPLES: &'static [Example] = &[
-        (
-            "Read a million records",
-            "kafka-rs consumer-perf-test --topic load --num-records 1000000",
-        ),
+        ("Read a million records", "kafka-rs consumer-perf-test --topic load --num-records 1000000"),
         (
             "Read several topics, with a line for each second",
             "kafka-rs consumer-perf-test --include 'load.*' --num-records 100000 --show-detailed-stats --reporting-interval 1000",

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::help::Example;
 use super::Run;
+use super::help::Example;
 use super::support::figures::{Latencies, decimal};
 use super::support::{
     Exit, Hinted, OldServerOptions, Output, OutputArgs, Progress, Signals, Style, Uncaught, UsageError,
@@ -91,10 +91,7 @@ impl Run for EndToEndLatency {
             "Send and receive ten thousand records, one after the other",
             "kafka-rs e2e-latency --topic latency --num-records 10000 --producer-acks all --record-size 100",
         ),
-        (
-            "The same as it was typed before Kafka 4.2",
-            "kafka-rs e2e-latency localhost:9092 latency 10000 all 100",
-        ),
+        ("The same as it was typed before Kafka 4.2", "kafka-rs e2e-latency localhost:9092 latency 10000 all 100"),
     ];
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {

@@ -4,8 +4,8 @@
 use std::ffi::OsString;
 use std::io;
 
-use super::support::{Exit, Output, UsageError};
 use super::help::Example;
+use super::support::{Exit, Output, UsageError};
 use super::{PROGRAM, Run, find, run_tool};
 
 /// Kafka's JmxTool: there are no JMX beans here
@@ -83,7 +83,8 @@ const CLASSES: &[(&str, &str)] = &[
 ];
 
 impl Run for RunClass {
-    const EXAMPLES: &'static [Example] = &[("List the topics", "kafka-rs run-class org.apache.kafka.tools.TopicCommand --list")];
+    const EXAMPLES: &'static [Example] =
+        &[("List the topics", "kafka-rs run-class org.apache.kafka.tools.TopicCommand --list")];
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
         let mut words = self.words.into_iter().peekable();

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::help::Example;
 use super::Run;
+use super::help::Example;
 use super::support::figures::{decimal, megabytes, now_ms, number, per_second};
 use super::support::{
     ConsumerPerfArgs, ConsumerPerfLimits, DateFormat, Exit, IgnoredWords, Metrics, Output, Progress, Signals, Style,
@@ -58,12 +58,10 @@ const LINES: usize = 1024;
 const MOST_MEMBERS: usize = 10_000;
 
 impl Run for ShareConsumerPerfTest {
-    const EXAMPLES: &'static [Example] = &[
-        (
-            "Read with two members of a share group",
-            "kafka-rs share-consumer-perf-test --topic load --num-records 100000 --threads 2 --show-consumer-stats",
-        ),
-    ];
+    const EXAMPLES: &'static [Example] = &[(
+        "Read with two members of a share group",
+        "kafka-rs share-consumer-perf-test --topic load --num-records 100000 --threads 2 --show-consumer-stats",
+    )];
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         if self.topic.is_none() && !out.can_ask() {

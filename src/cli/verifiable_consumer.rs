@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::help::Example;
 use super::Run;
+use super::help::Example;
 use super::support::events::{Event, Events};
 use super::support::{
     Argparse, Exit, OldServerOptions, Output, Signals, Uncaught, UsageError, argparse, block_on_two_threads,
@@ -84,12 +84,10 @@ const LOGGER: &str = "org.apache.kafka.tools.VerifiableConsumer";
 const POLL: Duration = Duration::from_millis(100);
 
 impl Run for VerifiableConsumer {
-    const EXAMPLES: &'static [Example] = &[
-        (
-            "Read a thousand records",
-            "kafka-rs verifiable-consumer --topic numbers --group-id readers --max-messages 1000",
-        ),
-    ];
+    const EXAMPLES: &'static [Example] = &[(
+        "Read a thousand records",
+        "kafka-rs verifiable-consumer --topic numbers --group-id readers --max-messages 1000",
+    )];
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         let config = self.config(out)?;

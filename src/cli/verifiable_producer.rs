@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::help::Example;
 use super::Run;
+use super::help::Example;
 use super::support::events::Event;
 use super::support::figures::{now_ms, number, per_second};
 use super::support::{
@@ -74,12 +74,10 @@ const WORDS: Argparse = Argparse {
 };
 
 impl Run for VerifiableProducer {
-    const EXAMPLES: &'static [Example] = &[
-        (
-            "Send a hundred numbers a second",
-            "kafka-rs verifiable-producer --topic numbers --max-messages 1000 --throughput 100",
-        ),
-    ];
+    const EXAMPLES: &'static [Example] = &[(
+        "Send a hundred numbers a second",
+        "kafka-rs verifiable-producer --topic numbers --max-messages 1000 --throughput 100",
+    )];
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         let options = self.options(out)?;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::help::Example;
 use super::Run;
+use super::help::Example;
 use super::support::events::{Event, Events};
 use super::support::{
     Argparse, Exit, OldServerOptions, Output, Signals, Uncaught, UsageError, argparse, block_on_two_threads,
@@ -73,12 +73,10 @@ enum Mode {
 }
 
 impl Run for VerifiableShareConsumer {
-    const EXAMPLES: &'static [Example] = &[
-        (
-            "Acknowledge ten records",
-            "kafka-rs verifiable-share-consumer --topic jobs --group-id workers --offset-reset-strategy earliest --max-messages 10",
-        ),
-    ];
+    const EXAMPLES: &'static [Example] = &[(
+        "Acknowledge ten records",
+        "kafka-rs verifiable-share-consumer --topic jobs --group-id workers --offset-reset-strategy earliest --max-messages 10",
+    )];
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         let group = self.group_id.clone().ok_or_else(|| argparse::required("group-id"))?;

@@ -12,8 +12,8 @@ mod tree;
 use std::io::{self, BufRead as _};
 use std::path::PathBuf;
 
-use super::help::Example;
 use super::Run;
+use super::help::Example;
 use super::support::{Argparse, Exit, Output, UsageError, argparse, report_failure};
 use commands::Shell;
 
@@ -35,14 +35,8 @@ const WORDS: Argparse = Argparse { program: "kafka-metadata-shell", numbers: &[]
 
 impl Run for MetadataShell {
     const EXAMPLES: &'static [Example] = &[
-        (
-            "Walk through what a stopped or running broker has",
-            "kafka-rs metadata-shell --snapshot kafka-data",
-        ),
-        (
-            "Show all topics",
-            "kafka-rs metadata-shell --snapshot kafka-data tree image/topics/byName",
-        ),
+        ("Walk through what a stopped or running broker has", "kafka-rs metadata-shell --snapshot kafka-data"),
+        ("Show all topics", "kafka-rs metadata-shell --snapshot kafka-data tree image/topics/byName"),
         (
             "Show the first partition of each topic",
             "kafka-rs metadata-shell --snapshot kafka-data cat 'image/topics/byName/*/0'",

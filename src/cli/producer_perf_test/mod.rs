@@ -13,8 +13,8 @@ mod stats;
 use std::io;
 use std::path::PathBuf;
 
-use super::help::Example;
 use super::Run;
+use super::help::Example;
 use super::support::{
     Argparse, Exit, OldServerOptions, Output, OutputArgs, Uncaught, UsageError, block_on_two_threads,
 };
