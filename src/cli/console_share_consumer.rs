@@ -296,8 +296,8 @@ impl Reading {
         End::Count
     }
 
-    /// Prints the records of a poll, as many as may still be printed, and says what became of each. The rest goes back
-    /// to the group when the consumer is closed.
+    /// Prints the records of a poll, as many as may still be printed, and says what became of each; the rest is given
+    /// back.
     fn print(&mut self, consumer: &mut ShareConsumer, records: &[ShareRecord], out: &mut Output) -> Option<End> {
         let most = self.left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
         self.text.clear();
@@ -340,6 +340,12 @@ impl Reading {
         // Order: only what was written counts as processed.
         for (delivered, verdict) in printed {
             if let Err(error) = consumer.acknowledge(delivered, verdict) {
+                return Some(End::Failed(error.into()));
+            }
+        }
+        // What is beyond the limit is for others, now and not when the lock on it is over.
+        for delivered in records.iter().skip(most) {
+            if let Err(error) = consumer.acknowledge(delivered, AcknowledgeType::Release) {
                 return Some(End::Failed(error.into()));
             }
         }

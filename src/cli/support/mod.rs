@@ -3,8 +3,8 @@
 //!
 //! Nothing here knows a single tool; nothing here prints except through [`Output`].
 
-mod columns;
 pub(crate) mod argparse;
+mod columns;
 mod connect;
 mod console;
 mod consumer_perf;
@@ -12,16 +12,16 @@ pub(crate) mod coordinator_records;
 mod date_format;
 pub(crate) mod events;
 mod exit;
+pub(crate) mod figures;
 pub(crate) mod groups;
 mod internal_topics;
-pub(crate) mod figures;
 pub(crate) mod java;
 mod java_error;
 pub(crate) mod java_json;
+mod metrics;
 mod moment;
 mod nearest;
 mod offset_deletion;
-mod metrics;
 mod options;
 mod output;
 mod pipe;
@@ -32,15 +32,15 @@ mod range_reader;
 pub(crate) mod reset;
 mod runtime;
 mod signals;
+mod throttle;
 mod topic_filter;
 mod transfer;
-mod throttle;
 mod uncaught;
 mod usage;
 mod watch;
 
-pub(crate) use columns::{Column, in_columns};
 pub(crate) use argparse::Argparse;
+pub(crate) use columns::{Column, in_columns};
 pub(crate) use connect::{
     ConnectArgs, OldServerOptions, explained, explained_config, hint_for, quiet_admin_options, warn,
 };
@@ -50,10 +50,10 @@ pub(crate) use date_format::DateFormat;
 pub(crate) use exit::{Exit, Hinted, chain_text, report_failure};
 pub(crate) use internal_topics::is_internal_topic;
 pub(crate) use java_error::JavaError;
+pub(crate) use metrics::Metrics;
 pub(crate) use moment::{MOMENTS, moment_text, parse_moment};
 pub(crate) use nearest::did_you_mean;
 pub(crate) use offset_deletion::OffsetDeletion;
-pub(crate) use metrics::Metrics;
 pub(crate) use options::{
     IgnoredWords, needs_value, takes_value, with_kafkas_option_rules, with_two_dashes, with_words_from_files,
 };
@@ -65,9 +65,9 @@ pub(crate) use prompt::{Interrupted, confirm_unless, pick, pick_group, pick_topi
 pub(crate) use range_reader::{Bounds, RangeReader, Stretch, bounds, size_of_record};
 pub(crate) use runtime::{block_on, block_on_two_threads, block_on_within};
 pub(crate) use signals::{Signal, Signals};
+pub(crate) use throttle::Throttle;
 pub(crate) use topic_filter::TopicFilter;
 pub(crate) use transfer::{IsolationArg, Outgoing, PartitionsArg, Transfer, TransferOutcome, partitions_of};
-pub(crate) use throttle::Throttle;
 pub(crate) use uncaught::Uncaught;
 pub(crate) use usage::{Mistake, UsageError};
 pub(crate) use watch::WatchArgs;
