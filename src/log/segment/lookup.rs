@@ -267,7 +267,7 @@ impl Segment {
             state.time_index = Some(times);
             return Ok(());
         }
-        tracing::warn!(segment = %self.path().display(), "an index is missing or impossible");
+        tracing::warn!(segment = %self.path().display(), "an index is missing, or was left unfinished");
         self.examine(state, config)
     }
 
