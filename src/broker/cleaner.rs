@@ -166,7 +166,7 @@ impl Shared {
             now_ms,
         };
         let started = Instant::now();
-        let clean = || chosen.log.clean(&chosen.cleanable, &options, &mut |bytes| self.pace(bytes));
+        let clean = || chosen.log.flush_and_clean(&chosen.cleanable, &options, &mut |bytes| self.pace(bytes));
         let Ok(cleaned) = catch_unwind(AssertUnwindSafe(clean)) else {
             error!(partition = %chosen.partition, "a cleaning was broken off by a bug; the log is not compacted any more");
             self.cleaning.done(&chosen, Outcome::Uncleanable);

@@ -2,7 +2,7 @@
 
 mod basics;
 mod bytes;
-mod crash;
+pub(super) mod crash;
 mod damage;
 mod faults;
 mod model;

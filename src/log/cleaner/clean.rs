@@ -58,6 +58,17 @@ pub struct Cleaned {
 }
 
 impl Log {
+    /// Makes the part that [`Log::cleanable`] has found durable, and cleans it: the newer value of a key must be on the disk before the
+    /// older one goes, which may have been there for long.
+    pub fn flush_and_clean(&self, cleanable: &Cleanable, options: &CleanOptions, pace: &mut Pace<'_>) -> Cleaned {
+        if self.flushed_end() < cleanable.first_uncleanable
+            && let Err(error) = self.flush_completed_segments()
+        {
+            return Cleaned { result: Err(error.into()), stats: CleanStats::default(), deleted: Vec::new() };
+        }
+        self.clean(cleanable, options, pace)
+    }
+
     /// Cleans the part that [`Log::cleanable`] has found. One cleaning at a time.
     pub fn clean(&self, cleanable: &Cleanable, options: &CleanOptions, pace: &mut Pace<'_>) -> Cleaned {
         let (stats, deleted) = (CleanStats::default(), Vec::new());

@@ -1,6 +1,6 @@
 //! A disk that breaks, stops or loses its power when told to, and knows what it may have lost then.
 //!
-//! The files are real ones. Of each it is remembered what it held at its last flush and after every write since; of the directory,
+//! The files are real ones. Of each it is remembered what it held at its last flush and after every write since; of each directory,
 //! which names were flushed and what has happened to names since. After a power cut each page of a file is as it was at the flush or
 //! after any write since, so is the file's size, and each change of names has come through or not.
 
@@ -12,12 +12,12 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::log::{Fault, Faults, Operation};
 
-pub(super) const EIO: i32 = 5;
-pub(super) const ENOSPC: i32 = 28;
+pub(in crate::log) const EIO: i32 = 5;
+pub(in crate::log) const ENOSPC: i32 = 28;
 
 /// What happens at an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Break {
+pub(in crate::log) enum Break {
     /// It fails with this `errno`, once.
     Fail(i32),
     /// A write stores a part, then the disk is full.
@@ -28,16 +28,16 @@ pub(super) enum Break {
 
 /// What the disk has done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Course {
+pub(in crate::log) struct Course {
     /// Operations until now.
-    pub(super) operations: u64,
+    pub(in crate::log) operations: u64,
     /// Whether what was planned has happened.
-    pub(super) broke: bool,
+    pub(in crate::log) broke: bool,
     /// Whether it has stopped.
-    pub(super) stopped: bool,
+    pub(in crate::log) stopped: bool,
 }
 
-pub(super) struct Disk {
+pub(in crate::log) struct Disk {
     dir: PathBuf,
     state: Mutex<State>,
 }
@@ -47,9 +47,9 @@ struct State {
     /// What is written as a whole or not at all.
     page: usize,
     files: HashMap<u64, Content>,
-    names: BTreeMap<String, u64>,
-    flushed_names: BTreeMap<String, u64>,
-    changes: Vec<Change>,
+    directories: HashMap<u64, Names>,
+    /// Where files were found: an open one is told by the path that it was opened at, whatever its directory is named by now.
+    paths: HashMap<PathBuf, u64>,
     course: Course,
     plan: Option<(u64, Break)>,
     /// A write was cut short, what is left of it fails.
@@ -61,6 +61,15 @@ struct Content {
     open: File,
     /// What was flushed, and what was there before each change since.
     versions: Vec<Vec<u8>>,
+}
+
+/// The names in a directory, by their inodes.
+struct Names {
+    /// Keeps its inode from being used again.
+    _open: File,
+    names: BTreeMap<String, u64>,
+    flushed: BTreeMap<String, u64>,
+    changes: Vec<Change>,
 }
 
 enum Change {
@@ -76,17 +85,16 @@ fn bytes_of(file: &File) -> Vec<u8> {
 }
 
 impl Disk {
-    /// The disk below the directory of a partition.
-    pub(super) fn new(dir: &Path, seed: u64) -> Self {
+    /// The disk below a directory.
+    pub(in crate::log) fn new(dir: &Path, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let page = if random.bool() { 4096 } else { 512 };
         let state = State {
             random,
             page,
             files: HashMap::new(),
-            names: BTreeMap::new(),
-            flushed_names: BTreeMap::new(),
-            changes: Vec::new(),
+            directories: HashMap::new(),
+            paths: HashMap::new(),
             course: Course { operations: 0, broke: false, stopped: false },
             plan: None,
             full: false,
@@ -99,14 +107,14 @@ impl Disk {
     }
 
     /// Plans a break at the operation that comes after `operations` others.
-    pub(super) fn plan(&self, operations: u64, what: Break) {
+    pub(in crate::log) fn plan(&self, operations: u64, what: Break) {
         let mut state = self.state();
         state.course = Course { operations: state.course.operations, broke: false, stopped: false };
         state.plan = Some((state.course.operations + operations, what));
     }
 
     /// Works as it should from here on; says what has happened.
-    pub(super) fn calm(&self) -> Course {
+    pub(in crate::log) fn calm(&self) -> Course {
         let mut state = self.state();
         let course = state.course;
         (state.plan, state.full) = (None, false);
@@ -114,42 +122,74 @@ impl Disk {
         course
     }
 
-    pub(super) fn course(&self) -> Course {
+    pub(in crate::log) fn course(&self) -> Course {
         self.state().course
     }
 
     /// Flushes all that there is, as one call for a whole file system does.
-    pub(super) fn flush_all(&self) {
+    pub(in crate::log) fn flush_all(&self) {
         let mut state = self.state();
-        state.look(&self.dir);
-        for content in state.files.values_mut() {
-            content.flushed();
-        }
-        state.names_flushed();
+        state.look_at_all(&self.dir);
+        state.files.values_mut().for_each(Content::flushed);
+        state.directories.values_mut().for_each(Names::flushed);
     }
 
     /// Takes the power away: what is left in the directory is what a start may find.
-    pub(super) fn cut_power(&self) {
+    pub(in crate::log) fn cut_power(&self) {
         let mut state = self.state();
-        state.look(&self.dir);
-        let names = state.surviving_names();
+        state.look_at_all(&self.dir);
+        let root = fs::metadata(&self.dir).unwrap().ino();
         let mut left = Vec::new();
-        for (name, inode) in names {
-            left.push((name, state.surviving_content(inode)));
-        }
+        state.survive(root, &self.dir, &mut left);
         state.files.clear();
-        state.names.clear();
-        for entry in fs::read_dir(&self.dir).into_iter().flatten() {
-            fs::remove_file(entry.unwrap().path()).unwrap();
+        state.directories.clear();
+        state.paths.clear();
+        for entry in fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap()) {
+            let path = entry.path();
+            if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
         }
-        for (name, content) in left {
-            fs::write(self.dir.join(name), content).unwrap();
+        for (path, content) in left {
+            match content {
+                Some(content) => fs::write(path, content).unwrap(),
+                None => fs::create_dir(path).unwrap(),
+            }
         }
-        state.look(&self.dir);
-        for content in state.files.values_mut() {
-            content.flushed();
+        drop(state);
+        self.flush_all();
+    }
+}
+
+impl Names {
+    fn flushed(&mut self) {
+        self.flushed = self.names.clone();
+        self.changes.clear();
+    }
+
+    fn surviving(&self, random: &mut fastrand::Rng) -> BTreeMap<String, u64> {
+        let mode = random.u8(0..4);
+        let prefix = random.usize(0..=self.changes.len());
+        let mut names = self.flushed.clone();
+        for (at, change) in self.changes.iter().enumerate() {
+            let survives = match mode {
+                0 => false,
+                1 => true,
+                2 => at < prefix,
+                _ => random.bool(),
+            };
+            if !survives {
+                continue;
+            }
+            match change {
+                Change::Added(name, inode) => drop(names.insert(name.clone(), *inode)),
+                // One entry of a journal: the file does not lose both names.
+                Change::Renamed(from, to, inode) => {
+                    names.remove(from);
+                    names.insert(to.clone(), *inode);
+                }
+                Change::Removed(name) => drop(names.remove(name)),
+            }
         }
-        state.names_flushed();
+        names
     }
 }
 
@@ -168,74 +208,85 @@ impl Content {
 }
 
 impl State {
-    /// Finds out what has become of the names since the last look: at most one thing.
+    /// Finds out what has become of the names in a directory since the last look: at most one thing.
     fn look(&mut self, dir: &Path) {
+        let Ok(metadata) = fs::metadata(dir).and_then(|metadata| Ok((metadata, File::open(dir)?))) else { return };
+        let (inode, open) = (metadata.0.ino(), metadata.1);
         let mut names = BTreeMap::new();
-        for entry in fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap()) {
+        for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()) {
             let inode = entry.metadata().unwrap().ino();
             names.insert(entry.file_name().into_string().unwrap(), inode);
-            self.files.entry(inode).or_insert_with(|| {
-                // A new file is empty on the disk until it is flushed.
-                Content { open: File::open(entry.path()).unwrap(), versions: vec![Vec::new()] }
-            });
+            if !entry.path().is_dir() {
+                self.paths.insert(entry.path(), inode);
+                self.files.entry(inode).or_insert_with(|| {
+                    // A new file is empty on the disk until it is flushed.
+                    Content { open: File::open(entry.path()).unwrap(), versions: vec![Vec::new()] }
+                });
+            }
         }
+        let known = self.directories.entry(inode).or_insert_with(|| Names {
+            _open: open,
+            names: BTreeMap::new(),
+            flushed: BTreeMap::new(),
+            changes: Vec::new(),
+        });
         let mut gone: Vec<(String, u64)> = Vec::new();
-        for (name, inode) in &self.names {
+        for (name, inode) in &known.names {
             if !names.contains_key(name) {
                 gone.push((name.clone(), *inode));
             }
         }
         for (name, inode) in &names {
-            if self.names.get(name) == Some(inode) {
+            if known.names.get(name) == Some(inode) {
                 continue;
             }
             match gone.iter().position(|(_, other)| other == inode) {
-                Some(at) => self.changes.push(Change::Renamed(gone.swap_remove(at).0, name.clone(), *inode)),
-                None => self.changes.push(Change::Added(name.clone(), *inode)),
+                Some(at) => known.changes.push(Change::Renamed(gone.swap_remove(at).0, name.clone(), *inode)),
+                None => known.changes.push(Change::Added(name.clone(), *inode)),
             }
         }
-        self.changes.extend(gone.into_iter().map(|(name, _)| Change::Removed(name)));
-        self.names = names;
+        known.changes.extend(gone.into_iter().map(|(name, _)| Change::Removed(name)));
+        known.names = names;
     }
 
-    fn names_flushed(&mut self) {
-        self.flushed_names = self.names.clone();
-        self.changes.clear();
-    }
-
-    fn content_at(&mut self, dir: &Path, path: &Path) -> Option<&mut Content> {
-        let inode = fs::metadata(path).ok()?.ino();
-        if !self.files.contains_key(&inode) {
+    fn look_within(&mut self, root: &Path, dir: &Path) {
+        if dir.starts_with(root) {
             self.look(dir);
+        }
+    }
+
+    fn look_at_all(&mut self, dir: &Path) {
+        self.look(dir);
+        for entry in fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap()) {
+            if entry.path().is_dir() {
+                self.look_at_all(&entry.path());
+            }
+        }
+    }
+
+    fn content_at(&mut self, path: &Path) -> Option<&mut Content> {
+        let inode = match fs::metadata(path) {
+            Ok(metadata) => metadata.ino(),
+            Err(_) => *self.paths.get(path)?,
+        };
+        if !self.files.contains_key(&inode) {
+            self.look(path.parent()?);
         }
         self.files.get_mut(&inode)
     }
 
-    fn surviving_names(&mut self) -> BTreeMap<String, u64> {
-        let mode = self.random.u8(0..4);
-        let prefix = self.random.usize(0..=self.changes.len());
-        let mut names = self.flushed_names.clone();
-        for (at, change) in self.changes.iter().enumerate() {
-            let survives = match mode {
-                0 => false,
-                1 => true,
-                2 => at < prefix,
-                _ => self.random.bool(),
-            };
-            if !survives {
-                continue;
-            }
-            match change {
-                Change::Added(name, inode) => drop(names.insert(name.clone(), *inode)),
-                // One entry of a journal: the file does not lose both names.
-                Change::Renamed(from, to, inode) => {
-                    names.remove(from);
-                    names.insert(to.clone(), *inode);
-                }
-                Change::Removed(name) => drop(names.remove(name)),
+    /// What is left of a directory and below: paths, and the content of those that are files.
+    fn survive(&mut self, directory: u64, path: &Path, left: &mut Vec<(PathBuf, Option<Vec<u8>>)>) {
+        let Some(known) = self.directories.get(&directory) else { return };
+        for (name, inode) in known.surviving(&mut self.random) {
+            let path = path.join(name);
+            if self.files.contains_key(&inode) {
+                left.push((path, Some(self.surviving_content(inode))));
+            } else {
+                left.push((path.clone(), None));
+                self.survive(inode, &path, left);
             }
         }
-        names
     }
 
     fn surviving_content(&mut self, inode: u64) -> Vec<u8> {
@@ -301,27 +352,32 @@ impl State {
 impl Faults for Disk {
     fn before(&self, operation: Operation, path: &Path) -> Fault {
         let mut state = self.state();
+        let is_dir = path.is_dir();
         match operation {
             Operation::Read(_) => {}
             Operation::Write(_) | Operation::SetLen(_) => {
-                if let Some(content) = state.content_at(&self.dir, path) {
+                if let Some(content) = state.content_at(path) {
                     content.note();
                 }
             }
-            Operation::Open if path != self.dir => {
-                state.look(&self.dir);
-                // It may be emptied.
-                if let Some(content) = state.content_at(&self.dir, path) {
+            _ => {
+                path.parent().into_iter().for_each(|parent| state.look_within(&self.dir, parent));
+                if is_dir {
+                    state.look(path);
+                } else if operation == Operation::Open
+                    && let Some(content) = state.content_at(path)
+                {
+                    // It may be emptied.
                     content.note();
                 }
             }
-            _ => state.look(&self.dir),
         }
         let fault = state.break_now(operation);
         if operation == Operation::Sync && fault == Fault::None {
-            if path == self.dir {
-                state.names_flushed();
-            } else if let Some(content) = state.content_at(&self.dir, path) {
+            if is_dir {
+                let inode = fs::metadata(path).map_or(0, |metadata| metadata.ino());
+                state.directories.get_mut(&inode).into_iter().for_each(Names::flushed);
+            } else if let Some(content) = state.content_at(path) {
                 content.flushed();
             }
         }

@@ -3,10 +3,11 @@
 //! A run is made from a number: settings, steps, and at which operation of the disk something happens. `KAFKA_RS_LOG_RUNS` says how
 //! many there are, `KAFKA_RS_LOG_SEED` where they begin; a run that fails tells its number.
 
-mod disk;
+mod compaction;
+pub(in crate::log) mod disk;
 mod found;
 mod model;
-mod run;
+pub(in crate::log) mod run;
 
 use std::panic::{self, AssertUnwindSafe};
 
@@ -15,7 +16,7 @@ use run::{Plan, run};
 
 use model::Left;
 
-fn number(name: &str) -> Option<u64> {
+pub(in crate::log) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 

@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
+use super::compaction::{Cleaning, records_of};
 use crate::log::test_support::*;
-use crate::log::{Log, OpenReport, ReadError, ReadLimits};
+use crate::log::{Finding, FindingKind, Log, OpenReport, ReadError, ReadLimits};
 use crate::record::{EndMarker, RecordBatch, batches};
 use crate::types::Offset;
 
@@ -65,6 +66,8 @@ pub(super) struct Model {
     pub(super) is_damaged: bool,
     /// Holes are the ordinary thing in the log.
     pub(super) is_compacted: bool,
+    /// A cleaning that came to no end.
+    pub(super) cleaning: Option<Cleaning>,
 }
 
 /// What is read of a log.
@@ -173,11 +176,26 @@ impl Model {
         let context = format!("{left:?}, {start}..{end}, safe {}, start {}", self.safe, self.start);
 
         let promised = if left == Left::PowerCut { self.safe } else { i64::MAX };
+        let cleaned_to = self.cleaning.map_or(0, |cleaning| cleaning.end);
+        if let Some(cleaning) = self.cleaning {
+            let from = start.max(self.start);
+            let (before, after) = (records_of(self.batches.values(), from), records_of(served.batches.values(), from));
+            let doubtful = records_of(self.doubtful.iter(), from);
+            let after = after.into_iter().filter(|(offset, _)| !doubtful.contains_key(offset)).collect();
+            // What is damaged was cleaned as little as what is behind it.
+            let safe = if served.refused || self.is_damaged { 0 } else { promised };
+            cleaning.check_broken(&before, &after, safe);
+        }
         for (base, bytes) in self.above_start().iter().filter(|(_, bytes)| end_of(bytes) <= promised) {
+            if *base < cleaned_to {
+                continue;
+            }
             let found = served.batches.get(base);
             assert_eq!(found, Some(bytes), "offset {base} is gone; {context}; {:?} {report:?}", shown(&served.batches));
         }
-        for (base, bytes) in &served.batches {
+        // Below the log start it is not known what was cleaned.
+        let unknown = if self.is_compacted { cleaned_to.max(self.start) } else { 0 };
+        for (base, bytes) in served.batches.iter().filter(|(base, _)| **base >= unknown) {
             assert!(self.written.contains(&(*base, bytes.clone())), "never written: {base}; {context}");
             let is_current = self.batches.get(base) == Some(bytes) || self.doubtful.contains(bytes);
             assert!(is_current, "cut off, and there again: {base}; {context}");
@@ -202,18 +220,39 @@ impl Model {
         let may_be_silent = self.is_compacted || served.refused || self.is_damaged;
         assert!(whole || told || may_be_silent, "a hole is not told; {context}");
         assert!(!served.refused || self.is_damaged || left == Left::PowerCut, "damage; {context}");
-        self.is_damaged |= served.refused;
+        // Also where nothing is lost: zeros at the end of a segment.
+        let is_damage = |finding: &Finding| matches!(finding.kind, FindingKind::Damaged { .. });
+        self.is_damaged |= served.refused || report.findings.iter().any(is_damage);
         self.fell_back |= start < self.start;
         check_state(log, &served, whole && !self.is_damaged, self);
         self.take_over(log, served);
+    }
+
+    /// A cleaning has ended, or came to no end and left the log usable.
+    pub(super) fn check_cleaned(&mut self, log: &Log, cleaning: Cleaning, is_done: bool) {
+        let served = served(log);
+        let (before, after) =
+            (records_of(self.batches.values(), self.start), records_of(served.batches.values(), self.start));
+        match is_done {
+            true => cleaning.check_done(&before, &after),
+            false if served.refused || self.is_damaged => cleaning.check_broken(&before, &after, 0),
+            false => cleaning.check_broken(&before, &after, i64::MAX),
+        }
+        self.take_batches(served);
+    }
+
+    fn take_batches(&mut self, served: Served) {
+        self.batches.retain(|_, bytes| end_of(bytes) <= self.start);
+        self.written.extend(served.batches.iter().map(|(base, bytes)| (*base, bytes.clone())));
+        self.batches.extend(served.batches);
     }
 
     fn take_over(&mut self, log: &Log, served: Served) {
         let offsets = log.offsets();
         (self.start, self.end) = (offsets.log_start_offset.0, offsets.log_end_offset.0);
         self.high_watermark = offsets.high_watermark.0;
-        self.batches.retain(|_, bytes| end_of(bytes) <= self.start);
-        self.batches.extend(served.batches);
+        self.take_batches(served);
+        self.cleaning = None;
         self.doubtful.clear();
         self.begun_before = None;
         self.gap_at_end = self.last_end() < self.end;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tempfile::TempDir;
 
+use super::compaction::Cleaning;
 use super::disk::{Break, Disk, EIO, ENOSPC};
 use super::model::{Left, Model, end_of, stored, view};
 use crate::log::cleaner::CleanOptions;
@@ -48,14 +49,14 @@ struct Run {
     now_ms: i64,
     pending: Vec<DeletedFiles>,
     model: Model,
-    /// Records made so far.
-    keys: u64,
+    /// Where the last cleaning ended.
+    cleaned_to: Option<Offset>,
     /// What was done, for whoever looks for a fault.
     told: bool,
 }
 
 /// A directory in memory where there is such a thing: what is flushed there costs nothing.
-pub(super) fn directory() -> TempDir {
+pub(in crate::log) fn directory() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
@@ -76,9 +77,10 @@ pub(super) fn run(seed: u64, plan: Plan) -> u64 {
         retention_ms: -1,
         ..LogConfig::default()
     };
-    // Compaction of a log in which no key is written twice: everything stays, in other files.
-    let is_compacted = random.u8(0..4) == 0;
-    let config = LogConfig { cleanup_compact: is_compacted, cleanup_delete: !is_compacted, ..config };
+    let is_compacted = random.u8(0..3) == 0;
+    let delete_retention_ms = random.choice([0, 500, 2000]).unwrap();
+    let config =
+        LogConfig { cleanup_compact: is_compacted, cleanup_delete: !is_compacted, delete_retention_ms, ..config };
     let disk = Arc::new(Disk::new(&dir, random.u64(..)));
     // Where every operation breaks in turn there are few of them.
     let steps = if matches!(plan, Plan::Any) { random.usize(5..40) } else { random.usize(4..16) };
@@ -93,7 +95,7 @@ pub(super) fn run(seed: u64, plan: Plan) -> u64 {
         now_ms: NOW,
         pending: Vec::new(),
         model: Model { is_compacted, ..Model::default() },
-        keys: 0,
+        cleaned_to: None,
         told,
     };
     run.tell(&run.config);
@@ -134,6 +136,7 @@ impl Run {
                     } else {
                         self.disk_calm_if_any();
                         self.model.check_opened(&log, left, &report);
+                        self.cleaned_to = self.cleaned_to.filter(|cleaned| *cleaned <= log.log_end_offset());
                         // As the manager does before anybody uses the log.
                         let known = &mut self.checkpoint.recovery_point;
                         *known = known.map(|known| known.min(log.recovery_point()));
@@ -287,11 +290,12 @@ impl Run {
     fn batch(&mut self, options: BatchOptions) -> Bytes {
         let mut builder = BatchBuilder::new(options);
         for _ in 0..self.random.usize(1..4) {
-            self.keys += 1;
-            let (key, value) = (self.keys.to_be_bytes(), self.value());
-            let record =
-                NewRecord { timestamp: self.now_ms, key: Some(&key), value: Some(&value), ..NewRecord::default() };
-            builder.append(&record).unwrap();
+            let (key, value) = (self.random.u8(0..12), self.value());
+            // In compacted logs a tombstone.
+            let value = Some(value.as_slice()).filter(|_| self.random.u8(0..4) > 0);
+            builder
+                .append(&NewRecord { timestamp: self.now_ms, key: Some(&[key]), value, ..Default::default() })
+                .unwrap();
         }
         builder.build().unwrap()
     }
@@ -449,8 +453,12 @@ impl Run {
             return;
         }
         self.tell(&"clean");
-        let cleanable = log.cleanable(None, self.now_ms);
-        let Some(cleanable) = self.done(log, cleanable) else { return };
+        // As from a checkpoint that was lost, or not.
+        let checkpoint = self.cleaned_to.filter(|_| self.random.u8(0..3) > 0);
+        let cleanable = log.cleanable(checkpoint, self.now_ms);
+        let Some(cleanable) = self.done(log, cleanable).filter(|cleanable| cleanable.cleanable_bytes > 0) else {
+            return;
+        };
         let options = CleanOptions {
             dedupe_buffer_bytes: 1 << 16,
             load_factor: 0.9,
@@ -458,18 +466,27 @@ impl Run {
             seed: 7,
             now_ms: self.now_ms,
         };
-        let cleaned = log.clean(&cleanable, &options, &mut |_| ControlFlow::Continue(()));
+        let cleaned = log.flush_and_clean(&cleanable, &options, &mut |_| ControlFlow::Continue(()));
         self.pending.extend(cleaned.deleted);
+        let end = cleaned.result.as_ref().unwrap_or(&cleanable.first_uncleanable).0;
+        let cleaning = Cleaning { end, now_ms: self.now_ms };
+        if log.has_failed() || self.disk.course().stopped {
+            self.model.cleaning = Some(cleaning);
+        } else {
+            self.model.check_cleaned(log, cleaning, cleaned.result.is_ok());
+        }
         if self.model.is_damaged && !self.disk.course().broke {
             return; // Damage need not be cleaned.
         }
-        self.done(log, cleaned.result);
+        self.cleaned_to = self.done(log, cleaned.result);
     }
 
     fn truncate(&mut self, log: &mut Log) {
         let to = self.random.i64(self.model.start..=self.model.end);
         self.tell(&format!("truncate to {to}"));
         let truncated = log.truncate_to(Offset(to), self.now_ms);
+        // What comes in the place of what was cleaned is dirty.
+        self.cleaned_to = None;
         match &truncated {
             Ok((cut, _)) => {
                 assert_eq!(*cut, to < self.model.end);
@@ -495,6 +512,7 @@ impl Run {
         self.tell(&format!("start anew at {at}"));
         let before = log.view().segments[0].base_offset()..=self.model.start;
         let started = log.truncate_fully_and_start_at(Offset(at), self.now_ms);
+        self.cleaned_to = None;
         let model = &mut self.model;
         if started.is_err() {
             (model.safe, model.told) = (*before.start(), *before.start());
