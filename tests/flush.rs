@@ -9,7 +9,7 @@ mod wire;
 use std::path::Path;
 use std::time::Duration;
 
-use kafka_rs::log::checkpoint;
+use kafka_rs::log::{Fs, checkpoint};
 use kafka_rs::protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_rs::protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_rs::protocol::messages::{DeleteRecordsRequest, ProduceRequest};
@@ -18,7 +18,7 @@ use support::{Broker, wait_for};
 use wire::{Wire, batch_of};
 
 fn noted(data: &Path, file: &str, topic: &str) -> Option<Offset> {
-    checkpoint::read(&data.join(file)).ok()?.get(&TopicPartition::new(topic, 0)).copied()
+    checkpoint::read(&Fs::default(), &data.join(file)).ok()?.get(&TopicPartition::new(topic, 0)).copied()
 }
 
 /// Goal: a request to many partitions with `flush.messages=1` is answered when all of them are flushed, and its records can be read then.
@@ -44,7 +44,7 @@ fn every_record_is_flushed_before_it_is_acknowledged() {
         assert_eq!(wire.read_all("durable", partition).len(), 1200, "no record is held back");
     }
     wait_for("the recovery points", Duration::from_secs(20), || {
-        let points = checkpoint::read(&data.path().join(checkpoint::RECOVERY_POINTS)).ok()?;
+        let points = checkpoint::read(&Fs::default(), &data.path().join(checkpoint::RECOVERY_POINTS)).ok()?;
         let all = (0..50).map(|partition| points.get(&TopicPartition::new("durable", partition)).copied());
         all.collect::<Option<Vec<_>>>()?.into_iter().all(|point| point == Offset::new(1199)).then_some(())
     });

@@ -12,9 +12,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::error::LogError;
+use super::fs::Fs;
 use crate::types::{Offset, TopicPartition};
 
 /// First offset of each partition that may not be on disk yet; what is below needs no check after a crash.
@@ -61,8 +63,8 @@ pub enum TextFileError {
 /// # Errors
 /// [`TextFileError`] names the file, and the line if one is wrong. Recovery points and high watermarks can be found
 /// again from the log; log start offsets can't.
-pub fn read(path: &Path) -> Result<Offsets, TextFileError> {
-    let Some(bytes) = read_small_file(path, MAX_FILE_BYTES)? else { return Ok(Offsets::new()) };
+pub fn read(fs: &Fs, path: &Path) -> Result<Offsets, TextFileError> {
+    let Some(bytes) = read_small_file(fs, path, MAX_FILE_BYTES)? else { return Ok(Offsets::new()) };
     parse(&bytes).map_err(|(line, reason)| TextFileError::Malformed { path: path.to_owned(), line, reason })
 }
 
@@ -70,8 +72,8 @@ pub fn read(path: &Path) -> Result<Offsets, TextFileError> {
 ///
 /// # Errors
 /// What the system says; the old file is then still there.
-pub fn write(path: &Path, offsets: &Offsets) -> io::Result<()> {
-    replace_file(path, render(offsets).as_bytes())
+pub fn write(fs: &Fs, path: &Path, offsets: &Offsets) -> Result<(), LogError> {
+    fs.replace(path, render(offsets).as_bytes())
 }
 
 /// The content of a checkpoint file, or the line that is wrong and why.
@@ -135,34 +137,16 @@ pub(super) fn shorten(line: &str) -> String {
 }
 
 /// Reads a whole file that must not be larger than `limit` bytes; `None` if there is none.
-pub(super) fn read_small_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, TextFileError> {
-    let io_error = |source| TextFileError::Io { path: path.to_owned(), source };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(io_error(e)),
+pub(super) fn read_small_file(fs: &Fs, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, TextFileError> {
+    let read = fs.read_start(path, limit + 1);
+    let Some(bytes) = read.map_err(|source| TextFileError::Io { path: path.to_owned(), source })? else {
+        return Ok(None);
     };
-    // Half a page comes in one piece; a call that asks for more and gets none is saved for most files.
-    let mut block = [0; 2048];
-    let read = read_once(&file, &mut block).map_err(io_error)?;
-    let mut bytes = block.get(..read).unwrap_or_default().to_vec();
-    if read == block.len() {
-        file.take((limit + 1).saturating_sub(read as u64)).read_to_end(&mut bytes).map_err(io_error)?;
-    }
     if bytes.len() as u64 > limit {
         let reason = format!("larger than {limit} bytes");
         return Err(TextFileError::Malformed { path: path.to_owned(), line: 1, reason });
     }
     Ok(Some(bytes))
-}
-
-fn read_once(mut file: &File, block: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match file.read(block) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
 }
 
 /// Puts `bytes` in the place of the file at `path`: after a crash at any moment there is the old content or the new.
@@ -257,13 +241,13 @@ mod tests {
     fn errors_name_file_and_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(RECOVERY_POINTS);
-        assert_eq!(read(&path).unwrap(), Offsets::new(), "missing");
+        assert_eq!(read(&Fs::default(), &path).unwrap(), Offsets::new(), "missing");
         fs::write(&path, "0\n1\nnonsense\n").unwrap();
-        let message = read(&path).unwrap_err().to_string();
+        let message = read(&Fs::default(), &path).unwrap_err().to_string();
         assert_eq!(message, format!("{}:3: `nonsense` is not `topic partition offset`", path.display()));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(matches!(read(&path), Err(TextFileError::Io { .. })));
+        assert!(matches!(read(&Fs::default(), &path), Err(TextFileError::Io { .. })));
     }
 
     #[test]
@@ -271,8 +255,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(HIGH_WATERMARKS);
         for content in [offsets(&[("a", 0, 1)]), offsets(&[("a", 0, 2), ("b", 3, 4)])] {
-            write(&path, &content).unwrap();
-            assert_eq!(read(&path).unwrap(), content);
+            write(&Fs::default(), &path, &content).unwrap();
+            assert_eq!(read(&Fs::default(), &path).unwrap(), content);
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -283,7 +267,7 @@ mod tests {
         let path = dir.path().join(HIGH_WATERMARKS);
         fs::write(dir.path().join("replication-offset-checkpoint.tmp"), "a crash left this, which is longer\n")
             .unwrap();
-        write(&path, &offsets(&[("a", 0, 1)])).unwrap();
+        write(&Fs::default(), &path, &offsets(&[("a", 0, 1)])).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\na 0 1\n");
     }
 

@@ -15,7 +15,7 @@ use rustix::fs::FlockOperation;
 use super::checkpoint::{self, TextFileError};
 use super::directory_name::DirectoryKind;
 use super::meta_properties::{self, IdentityError, MetaProperties};
-use super::{Disk, DiskFailure, Faults, Fs};
+use super::{Disk, DiskFailure, Faults, Fs, LogError, disk};
 use crate::types::{NodeId, TopicPartition, Uuid};
 
 const LOCK_FILE: &str = ".lock";
@@ -95,6 +95,15 @@ fn by_process(pid: Option<i32>) -> String {
     pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
 }
 
+impl From<LogError> for DirectoryError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Io { action, path, source } => Self::Io { action, path, source: disk::same(&source) },
+            other => Self::Io { action: "use", path: PathBuf::new(), source: io::Error::other(other) },
+        }
+    }
+}
+
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirectoryError {
     move |source| DirectoryError::Io { action, path: path.to_owned(), source }
 }
@@ -125,7 +134,7 @@ pub fn inspect(path: &Path) -> Result<DirectoryContent, DirectoryError> {
         }
         Err(e) => return Err(io_error("read", path)(e)),
     };
-    if let Some(properties) = meta_properties::read(path)? {
+    if let Some(properties) = meta_properties::read(&Fs::default(), path)? {
         return Ok(DirectoryContent::Formatted(properties));
     }
     for entry in entries {
@@ -149,7 +158,7 @@ pub fn format(path: &Path, properties: &MetaProperties, now_ms: i64) -> Result<(
         DirectoryContent::Formatted(_) => return Err(DirectoryError::AlreadyFormatted { path: path.to_owned() }),
         DirectoryContent::Unformatted => return Err(DirectoryError::NotOurs { path: path.to_owned() }),
     }
-    meta_properties::write(path, properties, now_ms).map_err(io_error("write", &path.join(meta_properties::FILE_NAME)))
+    Ok(meta_properties::write(&Fs::default(), path, properties, now_ms)?)
 }
 
 /// A log directory that no other broker uses as long as this value lives.
@@ -230,7 +239,7 @@ impl LockedDirectory {
     /// # Errors
     /// The file is damaged or can't be read.
     pub fn meta_properties(&self) -> Result<Option<MetaProperties>, DirectoryError> {
-        Ok(meta_properties::read(&self.path)?)
+        Ok(meta_properties::read(&self.fs, &self.path)?)
     }
 }
 
@@ -352,8 +361,22 @@ pub fn take(
     cluster_id: Option<&str>,
     now_ms: i64,
 ) -> Result<Vec<TakenDirectory>, DirectoryError> {
+    take_on(paths, node_id, cluster_id, now_ms, |locked| locked)
+}
+
+/// As [`take`]; `on` may give each directory that was locked another way to its files.
+///
+/// # Errors
+/// As [`take`].
+pub(super) fn take_on(
+    paths: &[PathBuf],
+    node_id: NodeId,
+    cluster_id: Option<&str>,
+    now_ms: i64,
+    on: impl Fn(LockedDirectory) -> LockedDirectory,
+) -> Result<Vec<TakenDirectory>, DirectoryError> {
     let lock = |path: &Path| {
-        let locked = LockedDirectory::acquire(path)?;
+        let locked = on(LockedDirectory::acquire(path)?);
         let properties = locked.meta_properties()?;
         Ok((locked, properties))
     };
@@ -381,9 +404,11 @@ pub fn take(
 fn identify(locked: LockedDirectory, mut properties: MetaProperties, now_ms: i64) -> TakenDirectory {
     if properties.directory_id.is_none() {
         properties.directory_id = Some(Uuid::random());
-        if let Err(error) = meta_properties::write(locked.path(), &properties, now_ms) {
-            let file = locked.path().join(meta_properties::FILE_NAME);
-            return TakenDirectory::Failed(DiskFailure::new(locked.path(), "write", &file, &error));
+        if let Err(error) = meta_properties::write(locked.fs(), locked.path(), &properties, now_ms) {
+            let DirectoryError::Io { action, path, source } = error.into() else {
+                return TakenDirectory::Usable(locked, properties);
+            };
+            return TakenDirectory::Failed(DiskFailure::new(locked.path(), action, &path, &source));
         }
     }
     TakenDirectory::Usable(locked, properties)
@@ -401,10 +426,10 @@ impl CleanShutdown {
     ///
     /// # Errors
     /// The file is there, but can't be read.
-    pub fn read(path: &Path) -> Result<Option<Self>, DirectoryError> {
+    pub fn read(fs: &Fs, path: &Path) -> Result<Option<Self>, DirectoryError> {
         // Only its being there decides; what it says besides is never worth refusing a start.
         const MAX_FILE_BYTES: u64 = 64 * 1024;
-        let bytes = match checkpoint::read_small_file(&path.join(CLEAN_SHUTDOWN_FILE), MAX_FILE_BYTES) {
+        let bytes = match checkpoint::read_small_file(fs, &path.join(CLEAN_SHUTDOWN_FILE), MAX_FILE_BYTES) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(None),
             Err(TextFileError::Malformed { .. }) => Vec::new(),
@@ -419,23 +444,18 @@ impl CleanShutdown {
     ///
     /// # Errors
     /// What the system says; logs must not be changed then.
-    pub fn remove(path: &Path) -> Result<(), DirectoryError> {
-        let file = path.join(CLEAN_SHUTDOWN_FILE);
-        match fs::remove_file(&file) {
-            Ok(()) => checkpoint::sync_directory(path).map_err(io_error("sync", path)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(io_error("remove", &file)(e)),
-        }
+    pub fn remove(fs: &Fs, path: &Path) -> Result<(), DirectoryError> {
+        fs.remove(&path.join(CLEAN_SHUTDOWN_FILE))?;
+        Ok(fs.sync_dir(path)?)
     }
 
     /// Leaves the note in the directory at `path`. Everything else must be on disk before.
     ///
     /// # Errors
     /// What the system says; the next start then recovers.
-    pub fn write(self, path: &Path) -> Result<(), DirectoryError> {
-        let file = path.join(CLEAN_SHUTDOWN_FILE);
+    pub fn write(self, fs: &Fs, path: &Path) -> Result<(), DirectoryError> {
         let text = format!(r#"{{"version":0,"brokerEpoch":{}}}"#, self.broker_epoch);
-        checkpoint::replace_file(&file, text.as_bytes()).map_err(io_error("write", &file))
+        Ok(fs.replace(&path.join(CLEAN_SHUTDOWN_FILE), text.as_bytes())?)
     }
 }
 
@@ -452,21 +472,15 @@ pub struct Entry {
 ///
 /// # Errors
 /// [`DirectoryError::Foreign`] names a directory that no broker makes: better to stop than to guess whose data it is.
-pub fn list(path: &Path) -> Result<Vec<Entry>, DirectoryError> {
+pub fn list(fs: &Fs, path: &Path) -> Result<Vec<Entry>, DirectoryError> {
     let mut entries = Vec::new();
-    for entry in fs::read_dir(path).map_err(io_error("read", path))? {
-        let entry = entry.map_err(io_error("read", path))?;
-        let entry_path = entry.path();
-        let mut file_type = entry.file_type().map_err(io_error("read", &entry_path))?;
-        if file_type.is_symlink() {
-            file_type = fs::metadata(&entry_path).map_err(io_error("read", &entry_path))?.file_type();
+    for (name, is_dir) in fs.list_all(path).map_err(io_error("read", path))? {
+        if is_dir {
+            let path = path.join(&name);
+            let kind = name.to_str().and_then(DirectoryKind::of);
+            let Some(kind) = kind else { return Err(DirectoryError::Foreign { path }) };
+            entries.push(Entry { kind, path });
         }
-        if !file_type.is_dir() {
-            continue;
-        }
-        let kind = entry.file_name().to_str().and_then(DirectoryKind::of);
-        let Some(kind) = kind else { return Err(DirectoryError::Foreign { path: entry_path }) };
-        entries.push(Entry { kind, path: entry_path });
     }
     // All in one directory: the bytes of the paths compare as the names do, and faster than paths.
     entries.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
@@ -567,17 +581,21 @@ mod tests {
     fn the_clean_shutdown_note_is_kafkas() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join(CLEAN_SHUTDOWN_FILE);
-        assert_eq!(CleanShutdown::read(temp.path()).unwrap(), None);
-        CleanShutdown { broker_epoch: 11 }.write(temp.path()).unwrap();
+        assert_eq!(CleanShutdown::read(&Fs::default(), temp.path()).unwrap(), None);
+        CleanShutdown { broker_epoch: 11 }.write(&Fs::default(), temp.path()).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), r#"{"version":0,"brokerEpoch":11}"#);
-        assert_eq!(CleanShutdown::read(temp.path()).unwrap(), Some(CleanShutdown { broker_epoch: 11 }));
+        assert_eq!(CleanShutdown::read(&Fs::default(), temp.path()).unwrap(), Some(CleanShutdown { broker_epoch: 11 }));
         for old in ["", "garbage", "{}", "[1]"] {
             fs::write(&file, old).unwrap();
-            assert_eq!(CleanShutdown::read(temp.path()).unwrap(), Some(CleanShutdown { broker_epoch: -1 }), "{old}");
+            assert_eq!(
+                CleanShutdown::read(&Fs::default(), temp.path()).unwrap(),
+                Some(CleanShutdown { broker_epoch: -1 }),
+                "{old}"
+            );
         }
-        CleanShutdown::remove(temp.path()).unwrap();
-        CleanShutdown::remove(temp.path()).unwrap();
-        assert_eq!(CleanShutdown::read(temp.path()).unwrap(), None);
+        CleanShutdown::remove(&Fs::default(), temp.path()).unwrap();
+        CleanShutdown::remove(&Fs::default(), temp.path()).unwrap();
+        assert_eq!(CleanShutdown::read(&Fs::default(), temp.path()).unwrap(), None);
     }
 
     #[test]
@@ -587,7 +605,7 @@ mod tests {
             fs::create_dir(temp.path().join(name)).unwrap();
         }
         fs::write(temp.path().join("notes.txt"), "").unwrap();
-        let names: Vec<_> = list(temp.path()).unwrap().into_iter().map(|e| e.kind).collect();
+        let names: Vec<_> = list(&Fs::default(), temp.path()).unwrap().into_iter().map(|e| e.kind).collect();
         assert_eq!(
             names,
             [
@@ -598,7 +616,7 @@ mod tests {
             ]
         );
         fs::create_dir(temp.path().join("backup")).unwrap();
-        let message = list(temp.path()).unwrap_err().to_string();
+        let message = list(&Fs::default(), temp.path()).unwrap_err().to_string();
         assert!(message.contains("backup is not the directory of a partition"), "{message}");
     }
 }

@@ -33,8 +33,8 @@ impl DiskFailure {
     }
 
     fn of(dir: &Path, action: &'static str, path: &Path, needed: Option<u64>, error: &io::Error) -> Self {
-        let copy = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
-        Self { dir: dir.to_owned(), action, path: path.to_owned(), needed, room: room(dir), cause: Arc::new(copy) }
+        let cause = Arc::new(same(error));
+        Self { dir: dir.to_owned(), action, path: path.to_owned(), needed, room: room(dir), cause }
     }
 
     fn advice(&self) -> String {
@@ -61,6 +61,11 @@ impl fmt::Display for DiskFailure {
         write!(f, "log directory {} has failed: could not {action} {}: {cause}; ", dir.display(), path.display())?;
         f.write_str(&self.advice())
     }
+}
+
+/// What the system said, once more.
+pub(super) fn same(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// Bytes left for us and all bytes of the file system that `dir` is on.

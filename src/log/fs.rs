@@ -2,9 +2,10 @@
 //!
 //! Never interprets what it reads or writes, and never retries what failed.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -204,6 +205,55 @@ impl Fs {
         let mut bytes = Vec::new();
         file.read_append(&mut bytes, size as usize, 0)?;
         Ok(Some(bytes))
+    }
+
+    /// Up to `limit` bytes from the beginning of a file, which may be on a file system that can't be written to; `None` if there is no
+    /// such file.
+    pub(super) fn read_start(&self, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        let read = || -> io::Result<Vec<u8>> {
+            self.check(Operation::Open, path)?;
+            let file = File::open(path)?;
+            self.check(Operation::Read(usize::try_from(limit).unwrap_or(usize::MAX)), path)?;
+            // Half a page comes in one piece; a call that asks for more and gets none is saved for most files.
+            let mut block = [0; 2048];
+            let read = read_once(&file, &mut block)?;
+            let mut bytes = block.get(..read).unwrap_or_default().to_vec();
+            if read == block.len() {
+                file.take(limit.saturating_sub(read as u64)).read_to_end(&mut bytes)?;
+            }
+            Ok(bytes)
+        };
+        match read() {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => {
+                self.consider("read", path, &e);
+                Err(e)
+            }
+        }
+    }
+
+    /// The names in a directory, with whether each is that of a directory, by itself or by a link.
+    pub(super) fn list_all(&self, dir: &Path) -> io::Result<Vec<(OsString, bool)>> {
+        self.check(Operation::Open, dir)?;
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let mut file_type = entry.file_type()?;
+            if file_type.is_symlink() {
+                file_type = fs::metadata(entry.path())?.file_type();
+            }
+            names.push((entry.file_name(), file_type.is_dir()));
+        }
+        Ok(names)
+    }
+
+    /// Deletes a directory with all that is in it; one that is not there is fine.
+    pub(super) fn remove_dir_all(&self, dir: &Path) -> Result<(), LogError> {
+        match self.check(Operation::Remove, dir).and_then(|_| fs::remove_dir_all(dir)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(self.error("remove", dir, e)),
+            _ => Ok(()),
+        }
     }
 
     /// Writes a small file anew; it becomes durable with a later [`LogFile::sync`].
@@ -414,6 +464,15 @@ fn sync_file_system(file: &File) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn sync_file_system(file: &File) -> io::Result<()> {
     file.sync_all()
+}
+
+fn read_once(mut file: &File, block: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(block) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
 }
 
 /// Most slices that one `pwritev` takes on Linux (`IOV_MAX`).

@@ -16,8 +16,6 @@ mod sizes;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -27,10 +25,10 @@ pub use open::{ManagerOptions, ManagerReport, Owner};
 use removal::Removal;
 pub use sizes::{DirectorySize, LogSize};
 
-use super::checkpoint::{self, Offsets, TextFileError};
+use super::checkpoint::{Offsets, TextFileError};
 use super::directory::{DirectoryError, LockedDirectory, TakenDirectory};
 use super::directory_name::stray_name;
-use super::disk::{self, Disk, DiskFailure};
+use super::disk::{Disk, DiskFailure};
 use super::{CloseMode, DeletedFiles, Fs, Log, LogConfig, LogError, LogOptions, Shutdown, partition_metadata};
 use crate::types::{TopicPartition, Uuid};
 
@@ -46,17 +44,6 @@ pub enum ManagerError {
     /// A log can't be opened.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The disk refused.
-    #[error("could not {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
     /// A partition's log is in a directory that is not there, or whose disk has failed.
     #[error("the log of {partition} is in the log directory with the id {directory}, which is not there or has failed")]
     Offline {
@@ -71,10 +58,6 @@ pub enum ManagerError {
         /// What has happened to them.
         reasons: String,
     },
-}
-
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ManagerError {
-    move |source| ManagerError::Io { action, path: path.to_owned(), source }
 }
 
 /// One log directory.
@@ -111,16 +94,6 @@ impl Directory {
     fn works(&self) -> bool {
         self.disk.failure().is_none()
     }
-
-    /// What the system said of a file in it, which may be the end of the directory.
-    fn error(&self, action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ManagerError {
-        let fs = self.fs.clone();
-        let path = path.to_owned();
-        move |source| {
-            fs.consider(action, &path, &source);
-            ManagerError::Io { action, path, source }
-        }
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -151,6 +124,8 @@ pub struct LogManager {
     preferred: Mutex<HashMap<TopicPartition, PathBuf>>,
     /// New names that are not durable yet.
     names_changed: AtomicBool,
+    /// Flushes at once in one directory.
+    flush_threads: usize,
 }
 
 impl LogManager {
@@ -239,7 +214,7 @@ impl LogManager {
         let found = self.logs().get(partition).cloned();
         if let Some(mut hosted) = found {
             if hosted.topic_id.is_none() {
-                hosted.topic_id = partition_metadata::read(&hosted.log.dir())?;
+                hosted.topic_id = partition_metadata::read(&hosted.log.place().fs, &hosted.log.dir())?;
             }
             let log = Arc::clone(&hosted.log);
             if hosted.topic_id == Some(topic_id) {
@@ -267,10 +242,10 @@ impl LogManager {
             None => self.emptiest(&self.logs()).ok_or_else(|| no_directory(&self.directories))?,
         };
         let path = directory.path.join(partition.to_string());
-        fs::create_dir_all(&path).map_err(directory.error("create", &path))?;
+        self.forget_noted(directory, partition)?;
+        directory.fs.create_dir(&path)?;
         // Order: first whose log it is, then the log: one without is taken for a stray.
-        partition_metadata::write(&path, topic_id)
-            .map_err(directory.error("write", &path.join(partition_metadata::FILE_NAME)))?;
+        partition_metadata::write(&directory.fs, &path, topic_id)?;
         let (log, _) = Log::open(LogOptions {
             dir: path,
             config,
@@ -296,11 +271,9 @@ impl LogManager {
         if !self.names_changed.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        for (_, directory) in self.working() {
-            let path = &directory.path;
-            checkpoint::sync_directory(path).map_err(directory.error(disk::FLUSH, path))?;
-        }
-        Ok(())
+        // One that fails does not keep the others from being durable.
+        let synced: Vec<_> = self.working().map(|(_, directory)| directory.fs.sync_dir(&directory.path)).collect();
+        Ok(synced.into_iter().collect::<Result<(), LogError>>()?)
     }
 
     fn working(&self) -> impl Iterator<Item = (usize, &Directory)> {

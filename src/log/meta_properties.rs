@@ -7,13 +7,14 @@
 //!
 //! Only as much of the properties format is here as this one file needs; configuration files are read elsewhere.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::checkpoint::{self, TextFileError, shorten};
+use super::error::LogError;
+use super::fs::Fs;
 use crate::types::{NodeId, Uuid};
 
 /// Name of the file in a log directory.
@@ -64,9 +65,9 @@ impl MetaProperties {
 ///
 /// # Errors
 /// [`TextFileError`] names the file, and the line if one is wrong.
-pub fn read(directory: &Path) -> Result<Option<MetaProperties>, TextFileError> {
+pub fn read(fs: &Fs, directory: &Path) -> Result<Option<MetaProperties>, TextFileError> {
     let path = directory.join(FILE_NAME);
-    let Some(bytes) = checkpoint::read_small_file(&path, MAX_FILE_BYTES)? else { return Ok(None) };
+    let Some(bytes) = checkpoint::read_small_file(fs, &path, MAX_FILE_BYTES)? else { return Ok(None) };
     parse(&bytes).map(Some).map_err(|(line, reason)| TextFileError::Malformed { path, line, reason })
 }
 
@@ -74,8 +75,8 @@ pub fn read(directory: &Path) -> Result<Option<MetaProperties>, TextFileError> {
 ///
 /// # Errors
 /// What the system says; an old file is then still there.
-pub fn write(directory: &Path, properties: &MetaProperties, now_ms: i64) -> io::Result<()> {
-    checkpoint::replace_file(&directory.join(FILE_NAME), render(properties, &date_line(now_ms)).as_bytes())
+pub fn write(fs: &Fs, directory: &Path, properties: &MetaProperties, now_ms: i64) -> Result<(), LogError> {
+    fs.replace(&directory.join(FILE_NAME), render(properties, &date_line(now_ms)).as_bytes())
 }
 
 /// The date as Java prints it, for example `Sat Nov 21 02:20:10 UTC 2026`.
@@ -356,10 +357,10 @@ mod tests {
     #[test]
     fn file_round_trip() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path()).unwrap(), None);
+        assert_eq!(read(&Fs::default(), dir.path()).unwrap(), None);
         let properties = MetaProperties::new("my: own cluster #1", NodeId::new(3));
-        write(dir.path(), &properties, 0).unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Some(properties));
+        write(&Fs::default(), dir.path(), &properties, 0).unwrap();
+        assert_eq!(read(&Fs::default(), dir.path()).unwrap(), Some(properties));
     }
 
     #[test]

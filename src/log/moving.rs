@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError};
 use super::error::{AppendError, LogError, ReadError};
 use super::flush::ALL_FLUSHED;
 use super::log::Log;
+use super::place::Place;
 use super::read::ReadLimits;
 use crate::types::Offset;
 
@@ -77,18 +78,18 @@ impl Log {
         copy.flush()?;
         let (old, new) = (self.place(), copy.place());
         let before = old.dir();
+        let sync = |place: &Place, dir: &Path| place.fs.sync_dir(dir.parent().unwrap_or(dir));
+        // Order: the copy is to be found before the log is put aside, and the log is aside before the copy has its name: a power cut
+        // leaves one of them.
+        sync(&new, to)?;
         old.rename_dir(aside)?;
-        if let Err(error) = new.rename_dir(to) {
+        if let Err(error) = sync(&old, aside).and_then(|()| new.rename_dir(to)) {
             // If this fails as well, both directories have: the log is where nobody looks for it until the next start.
-            old.rename_dir(&before).map_err(|error| self.fail(error))?;
+            old.rename_dir(&before).and_then(|()| sync(&old, &before)).map_err(|error| self.fail(error))?;
             return Err(error.into());
         }
-        for dir in [to, aside] {
-            let parent = dir.parent().unwrap_or(dir);
-            // Order: the names are durable before an append counts on them.
-            let fs = if dir == to { &new.fs } else { &old.fs };
-            fs.sync_dir(parent).map_err(|error| self.fail(error))?;
-        }
+        // Order: before an append counts on it.
+        sync(&new, to).map_err(|error| self.fail(error))?;
         let mut other = copy.writer()?;
         {
             let mut view = self.view_mut();

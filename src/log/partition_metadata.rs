@@ -3,10 +3,11 @@
 //! A topic that is deleted and created again has the same name and another id; this file tells their logs apart.
 //! Two lines, the last without an end: `version: 0` and `topic_id: <22 characters>`.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::{self, TextFileError, shorten};
+use super::error::LogError;
+use super::fs::Fs;
 use crate::types::Uuid;
 
 /// Name of the file in a partition's directory.
@@ -19,9 +20,9 @@ const MAX_FILE_BYTES: u64 = 4096;
 ///
 /// # Errors
 /// [`TextFileError`] names the file, and the line if one is wrong.
-pub fn read(directory: &Path) -> Result<Option<Uuid>, TextFileError> {
+pub fn read(fs: &Fs, directory: &Path) -> Result<Option<Uuid>, TextFileError> {
     let path = path(directory);
-    let Some(bytes) = checkpoint::read_small_file(&path, MAX_FILE_BYTES)? else { return Ok(None) };
+    let Some(bytes) = checkpoint::read_small_file(fs, &path, MAX_FILE_BYTES)? else { return Ok(None) };
     parse(&bytes).map(Some).map_err(|(line, reason)| TextFileError::Malformed { path, line, reason })
 }
 
@@ -29,8 +30,8 @@ pub fn read(directory: &Path) -> Result<Option<Uuid>, TextFileError> {
 ///
 /// # Errors
 /// What the system says.
-pub fn write(directory: &Path, topic_id: Uuid) -> io::Result<()> {
-    checkpoint::replace_file(&path(directory), render(topic_id).as_bytes())
+pub fn write(fs: &Fs, directory: &Path, topic_id: Uuid) -> Result<(), LogError> {
+    fs.replace(&path(directory), render(topic_id).as_bytes())
 }
 
 fn path(directory: &Path) -> PathBuf {
@@ -83,10 +84,10 @@ mod tests {
     #[test]
     fn file_round_trip() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path()).unwrap(), None);
+        assert_eq!(read(&Fs::default(), dir.path()).unwrap(), None);
         let id = Uuid::random();
-        write(dir.path(), id).unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Some(id));
+        write(&Fs::default(), dir.path(), id).unwrap();
+        assert_eq!(read(&Fs::default(), dir.path()).unwrap(), Some(id));
     }
 
     #[test]
@@ -102,7 +103,7 @@ mod tests {
             ("\0\0\0\0", 1),
         ] {
             fs::write(&file, content).unwrap();
-            let message = read(dir.path()).unwrap_err().to_string();
+            let message = read(&Fs::default(), dir.path()).unwrap_err().to_string();
             assert!(message.starts_with(&format!("{}:{line}: ", file.display())), "{content:?}: {message}");
         }
     }

@@ -216,10 +216,7 @@ impl MetadataLog {
             }
         }
         if !dir.join(partition_metadata::FILE_NAME).exists() {
-            partition_metadata::write(dir, Uuid::METADATA_TOPIC).map_err(|source| {
-                let path = dir.join(partition_metadata::FILE_NAME);
-                SnapshotError::Io { action: "write", path, source }
-            })?;
+            partition_metadata::write(&fs, dir, Uuid::METADATA_TOPIC)?;
         }
         let snapshots = snapshots::list(dir)?;
         let policy = SnapshotPolicy::new(config);

@@ -9,6 +9,7 @@ use super::features::{Levels, version_name};
 use super::node::{InitialController, Node};
 use super::{Format, required, scram};
 use crate::cli::support::{Exit, Hinted, Output, UsageError};
+use crate::log::Fs;
 use crate::log::checkpoint::replace_file;
 use crate::log::directory::{self, DirectoryContent};
 use crate::log::meta_properties::{self, MetaProperties};
@@ -66,7 +67,7 @@ pub(super) fn run(args: Format, out: &mut Output) -> anyhow::Result<Exit> {
             }
         }
         // Order: meta.properties last; with it the directory counts as formatted.
-        meta_properties::write(dir, &properties, now_ms)
+        meta_properties::write(&Fs::default(), dir, &properties, now_ms)
             .with_context(|| format!("could not write {} in {}", meta_properties::FILE_NAME, dir.display()))?;
     }
     Ok(Exit::Success)

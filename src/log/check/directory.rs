@@ -8,6 +8,7 @@ use super::super::checkpoint::{self, Offsets};
 use super::super::directory::{self, CleanShutdown, DirectoryError};
 use super::super::directory_name::DirectoryKind;
 use super::super::error::LogError;
+use super::super::fs::Fs;
 use super::super::meta_properties::{self, IdentityError, MetaProperties};
 use super::fault::{Fault, FaultKind, Severity};
 use super::partition::PartitionExpectation;
@@ -69,7 +70,7 @@ impl DirectoryState {
 pub fn check_directory(path: &Path, found: &mut dyn FnMut(Fault)) -> Result<DirectoryState, LogError> {
     let entries = fs::read_dir(path).map_err(|e| LogError::io("list", path, e))?;
     let user = directory::user(path);
-    let was_closed = matches!(CleanShutdown::read(path), Ok(Some(_)));
+    let was_closed = matches!(CleanShutdown::read(&Fs::default(), path), Ok(Some(_)));
     let mut state = DirectoryState {
         path: path.to_owned(),
         properties: identity(path, found),
@@ -103,7 +104,7 @@ pub fn check_directory(path: &Path, found: &mut dyn FnMut(Fault)) -> Result<Dire
 
 fn identity(path: &Path, found: &mut dyn FnMut(Fault)) -> Option<MetaProperties> {
     let file = path.join(meta_properties::FILE_NAME);
-    match meta_properties::read(path) {
+    match meta_properties::read(&Fs::default(), path) {
         Ok(Some(properties)) => return Some(properties),
         Ok(None) => found(Fault::new(FaultKind::Identity, &file, "missing: the directory is not formatted")),
         Err(error) => found(Fault::new(FaultKind::Identity, &file, error)),
@@ -113,7 +114,7 @@ fn identity(path: &Path, found: &mut dyn FnMut(Fault)) -> Option<MetaProperties>
 
 fn read_checkpoint(path: &Path, name: &str, found: &mut dyn FnMut(Fault)) -> Offsets {
     let file = path.join(name);
-    checkpoint::read(&file).unwrap_or_else(|error| {
+    checkpoint::read(&Fs::default(), &file).unwrap_or_else(|error| {
         // Where a log begins can't be found again from the log; the others can.
         let severity = if name == checkpoint::LOG_START_OFFSETS { Severity::DataLoss } else { Severity::Warning };
         found(Fault::new(FaultKind::BadCheckpoint, &file, error).as_severe_as(severity));

@@ -180,7 +180,7 @@ impl PartitionCheck<'_> {
             return;
         }
         let path = self.path(partition_metadata::FILE_NAME);
-        match partition_metadata::read(self.dir) {
+        match partition_metadata::read(&Fs::default(), self.dir) {
             Ok(Some(id)) => self.summary.topic_id = Some(id),
             Ok(None) => self.find(Fault::new(
                 FaultKind::PartitionMetadata,

@@ -234,7 +234,7 @@ fn aborted_transactions_must_be_in_the_index() {
     }
     fs::write(dir.path().join("00000000000000000000.log"), &bytes).unwrap();
     fs::write(dir.path().join("leader-epoch-checkpoint"), "0\n1\n0 0\n").unwrap();
-    super::super::partition_metadata::write(dir.path(), Uuid::random()).unwrap();
+    super::super::partition_metadata::write(&crate::log::Fs::default(), dir.path(), Uuid::random()).unwrap();
     let check = || {
         let mut faults = Vec::new();
         let expected = PartitionExpectation::default();
@@ -288,9 +288,9 @@ fn directories_must_go_together() {
         fs::create_dir(a.join(name)).unwrap();
     }
     assert_eq!(check(&[&a]), [FaultKind::NotClosed]);
-    super::super::directory::CleanShutdown { broker_epoch: 1 }.write(&a).unwrap();
+    super::super::directory::CleanShutdown { broker_epoch: 1 }.write(&crate::log::Fs::default(), &a).unwrap();
     assert_eq!(check(&[&a]), []);
-    super::super::directory::CleanShutdown { broker_epoch: 1 }.write(&b).unwrap();
+    super::super::directory::CleanShutdown { broker_epoch: 1 }.write(&crate::log::Fs::default(), &b).unwrap();
     fs::create_dir(b.join("t-1")).unwrap();
     assert_eq!(check(&[&a, &b]), [FaultKind::Duplicate]);
     let id = "0123456789abcdef0123456789abcdef";

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::choice::Cleanable;
 use crate::log::checkpoint::{self, CLEANER_OFFSETS, Offsets};
+use crate::log::fs::Fs;
 use crate::log::log::Log;
 use crate::types::{Offset, TopicPartition};
 
@@ -50,11 +51,21 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Cleaning(Mutex<Inner>);
 
+/// What the checkpoint of a directory should say.
+#[derive(Debug)]
+struct Checkpoint {
+    offsets: Offsets,
+    /// Whether it does.
+    is_saved: bool,
+    /// The way to it.
+    fs: Fs,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     known: HashMap<TopicPartition, Known>,
-    /// What the checkpoint of each directory should say, and whether it does.
-    checkpoints: BTreeMap<PathBuf, (Offsets, bool)>,
+    /// By directory.
+    checkpoints: BTreeMap<PathBuf, Checkpoint>,
 }
 
 impl Cleaning {
@@ -121,7 +132,7 @@ impl Inner {
         let standing = self.known.get(partition).map(|known| known.standing);
         let checkpoint = match standing {
             Some(Standing::InProgress | Standing::Uncleanable) => return None,
-            Some(Standing::Idle) | None => self.checkpoint(log).get(partition).copied(),
+            Some(Standing::Idle) | None => self.checkpoint(log).offsets.get(partition).copied(),
         };
         self.known
             .entry(partition.clone())
@@ -143,24 +154,21 @@ impl Inner {
         }
     }
 
-    fn checkpoint(&mut self, log: &Log) -> &mut Offsets {
-        let dir = log.dir().parent().map(Path::to_path_buf).unwrap_or_default();
-        let (offsets, _) = self.checkpoints.entry(dir).or_insert_with_key(|dir| {
-            let offsets = checkpoint::read(&dir.join(CLEANER_OFFSETS)).unwrap_or_else(|error| {
+    fn checkpoint(&mut self, log: &Log) -> &mut Checkpoint {
+        let place = log.place();
+        let dir = place.dir().parent().map(Path::to_path_buf).unwrap_or_default();
+        self.checkpoints.entry(dir).or_insert_with_key(|dir| {
+            let offsets = checkpoint::read(&place.fs, &dir.join(CLEANER_OFFSETS)).unwrap_or_else(|error| {
                 tracing::warn!(%error, "the cleaner's checkpoint can't be read: compacted logs are cleaned from their starts");
                 Offsets::new()
             });
-            (offsets, true)
-        });
-        offsets
+            Checkpoint { offsets, is_saved: true, fs: place.fs.clone() }
+        })
     }
 
     fn set(&mut self, partition: &TopicPartition, log: &Log, offset: Offset) {
-        if self.checkpoint(log).insert(partition.clone(), offset) != Some(offset) {
-            let dir = log.dir();
-            let saved = dir.parent().and_then(|dir| self.checkpoints.get_mut(dir)).map(|(_, saved)| saved);
-            saved.into_iter().for_each(|saved| *saved = false);
-        }
+        let checkpoint = self.checkpoint(log);
+        checkpoint.is_saved &= checkpoint.offsets.insert(partition.clone(), offset) == Some(offset);
     }
 
     /// Forgets what is not among `logs`: deleted partitions, those that are not compacted any more, and those that were
@@ -177,20 +185,20 @@ impl Inner {
             }
         }
         self.known.retain(|partition, _| dirs.contains_key(partition));
-        for (dir, (offsets, saved)) in &mut self.checkpoints {
-            let before = offsets.len();
+        for (dir, checkpoint) in &mut self.checkpoints {
+            let before = checkpoint.offsets.len();
             // Where a partition was moved away from, nothing is left of it.
-            offsets.retain(|partition, _| dirs.get(partition) == Some(dir));
-            *saved &= offsets.len() == before;
+            checkpoint.offsets.retain(|partition, _| dirs.get(partition) == Some(dir));
+            checkpoint.is_saved &= checkpoint.offsets.len() == before;
         }
     }
 
     fn save(&mut self) {
-        for (dir, (offsets, saved)) in self.checkpoints.iter_mut().filter(|(_, (_, saved))| !saved) {
+        for (dir, checkpoint) in self.checkpoints.iter_mut().filter(|(_, checkpoint)| !checkpoint.is_saved) {
             let path = dir.join(CLEANER_OFFSETS);
             // One attempt: the next change writes all of it again, and without it more is cleaned than needs to be.
-            *saved = true;
-            if let Err(error) = checkpoint::write(&path, offsets) {
+            checkpoint.is_saved = true;
+            if let Err(error) = checkpoint::write(&checkpoint.fs, &path, &checkpoint.offsets) {
                 tracing::error!(path = %path.display(), %error, "the cleaner's checkpoint can't be written");
             }
         }

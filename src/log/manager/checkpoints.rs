@@ -1,9 +1,9 @@
 //! The checkpoint files of the directories: what a start needs to know about each log without reading it.
 
-use super::{LogManager, ManagerError, lock};
+use super::{Directory, LogManager, ManagerError, lock};
 use crate::log::Log;
 use crate::log::checkpoint::{self, Offsets};
-use crate::types::Offset;
+use crate::types::{Offset, TopicPartition};
 
 impl LogManager {
     /// Notes how far each log is known to be on disk.
@@ -32,6 +32,17 @@ impl LogManager {
         })
     }
 
+    /// Takes a partition out of what is noted in a directory, where a new log of it is about to begin: an earlier one of the same name
+    /// began and ended elsewhere.
+    pub(super) fn forget_noted(&self, directory: &Directory, partition: &TopicPartition) -> Result<(), ManagerError> {
+        if lock(&directory.written).values().any(|offsets| offsets.contains_key(partition)) {
+            self.checkpoint_recovery_points()?;
+            self.checkpoint_high_watermarks()?;
+            self.checkpoint_log_start_offsets()?;
+        }
+        Ok(())
+    }
+
     fn checkpoint(&self, name: &'static str, offset: impl Fn(&Log) -> Option<Offset>) -> Result<(), ManagerError> {
         let mut offsets = vec![Offsets::new(); self.directories.len()];
         for (partition, hosted) in self.logs().iter() {
@@ -51,17 +62,13 @@ impl LogManager {
                 continue;
             }
             let path = directory.path.join(name);
-            match checkpoint::write(&path, &offsets) {
+            match checkpoint::write(&directory.fs, &path, &offsets) {
                 Ok(()) => {
                     written.insert(name, offsets);
                 }
                 // The failure of a disk is told by whoever watches it; the other directories have theirs written.
-                Err(error) => {
-                    let error = directory.error("write", &path)(error);
-                    if directory.works() {
-                        return Err(error);
-                    }
-                }
+                Err(error) if directory.works() => return Err(error.into()),
+                Err(_) => {}
             }
         }
         Ok(())

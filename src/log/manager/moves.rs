@@ -9,7 +9,6 @@
 //! | the log is put aside | a `-delete` and a `-future` | the copy, which has everything, becomes the log |
 //! | the copy has the log's name | a `-delete` and the log | done |
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -117,6 +116,7 @@ impl LogManager {
         if directory.cordoned.load(Ordering::Acquire) {
             return Err(MoveRefusal::Cordoned { path: to.to_owned() });
         }
+        self.forget_noted(directory, partition)?;
         // One at a time: the makers of logs use this lock for moments only.
         let mut logs = self.logs_mut();
         let Some(hosted) = logs.get_mut(partition) else {
@@ -145,13 +145,13 @@ impl LogManager {
             return Err(offline(&away.path));
         }
         if hosted.topic_id.is_none() {
-            hosted.topic_id = partition_metadata::read(&hosted.log.dir()).map_err(ManagerError::from)?;
+            let fs = &hosted.log.place().fs;
+            hosted.topic_id = partition_metadata::read(fs, &hosted.log.dir()).map_err(ManagerError::from)?;
         }
         let path = directory.path.join(future_name(partition));
-        fs::create_dir_all(&path).map_err(directory.error("create", &path))?;
+        directory.fs.create_dir(&path).map_err(ManagerError::from)?;
         if let Some(topic_id) = hosted.topic_id {
-            partition_metadata::write(&path, topic_id)
-                .map_err(directory.error("write", &path.join(partition_metadata::FILE_NAME)))?;
+            partition_metadata::write(&directory.fs, &path, topic_id).map_err(ManagerError::from)?;
         }
         let (log, _) = Log::open(LogOptions {
             dir: path,
@@ -199,7 +199,13 @@ impl LogManager {
         let Some(directory) = self.directories.get(copy.directory) else { return Ok(None) };
         let aside = hosted.log.dir().with_file_name(deleted_name(&ended.partition));
         let to = directory.path.join(ended.partition.to_string());
-        hosted.log.take_over(&copy.log, &aside, &to, now_ms)?;
+        if let Err(error) = hosted.log.take_over(&copy.log, &aside, &to, now_ms) {
+            if hosted.log.has_failed() && !directory.works() {
+                // It was put aside already: what there is of it is in the directory that has failed.
+                (hosted.directory, hosted.copy) = (copy.directory, None);
+            }
+            return Err(error);
+        }
         hosted.directory = copy.directory;
         hosted.copy = None;
         let due_ms = now_ms.saturating_add(hosted.log.config().file_delete_delay_ms);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Instant;
 
+use super::passes::FLUSH_THREADS;
 use super::removal::Removal;
 use super::settle;
 use super::{Copy, Directory, Hosted, LogManager, ManagerError, lock, no_directory};
@@ -49,7 +50,7 @@ pub struct ManagerOptions<'a> {
     pub config: &'a (dyn Fn(&TopicPartition) -> Arc<LogConfig> + Sync),
     /// Whose a partition is; nobody's, if there is none.
     pub owner: &'a (dyn Fn(&TopicPartition) -> Option<Owner> + Sync),
-    /// Threads per directory.
+    /// Threads per directory; with none all is done one after another.
     pub threads: usize,
     /// The time, in milliseconds since 1970.
     pub now_ms: i64,
@@ -118,7 +119,7 @@ impl LogManager {
         let mut logs: HashMap<TopicPartition, Hosted> = HashMap::with_capacity(jobs.len());
         let mut copies = Vec::new();
         let mut is_beyond = false;
-        let threads = options.threads.max(1).saturating_mul(directories.len());
+        let threads = options.threads.saturating_mul(directories.len());
         for (job, topic_id, opened) in open_in_parallel(&jobs, &directories, options, threads) {
             match opened {
                 Ok((log, opened)) => {
@@ -156,6 +157,7 @@ impl LogManager {
             files: Mutex::default(),
             preferred: Mutex::default(),
             names_changed: AtomicBool::new(false),
+            flush_threads: if options.threads == 0 { 1 } else { FLUSH_THREADS },
         };
         if is_beyond {
             // Order: before the first append. What is appended below a point that was noted once would be taken for checked.
@@ -169,13 +171,9 @@ impl Directory {
     /// Whether an error means that the directory has failed; it has then.
     fn is_to_blame(&self, error: &ManagerError) -> bool {
         match error {
-            ManagerError::Io { action, path, source }
-            | ManagerError::Directory(DirectoryError::Io { action, path, source }) => {
+            // That of a file was considered where it was met.
+            ManagerError::Directory(DirectoryError::Io { action, path, source }) => {
                 self.fs.consider(action, path, source);
-            }
-            ManagerError::TextFile(TextFileError::Io { path, source })
-            | ManagerError::Directory(DirectoryError::TextFile(TextFileError::Io { path, source })) => {
-                self.fs.consider("read", path, source);
             }
             _ => {}
         }
@@ -185,15 +183,22 @@ impl Directory {
 
 /// Looks at what is in a directory and how it was left.
 fn list(directory: &Directory, index: usize, now_ms: i64) -> Result<Listed, ManagerError> {
-    let path = &directory.path;
+    let (fs, path) = (&directory.fs, &directory.path);
     let mut listed = Listed::default();
-    let clean = CleanShutdown::read(path)?.is_some();
+    let clean = CleanShutdown::read(fs, path)?.is_some();
     if clean {
         // Order: the marker goes before any log is touched. A crash from here on means recovery.
-        CleanShutdown::remove(path)?;
+        CleanShutdown::remove(fs, path)?;
     }
-    let mut rebuilt = |name: &str| {
-        checkpoint::read(&path.join(name)).map(Some).or_else(|error| match error {
+    let read = |name| {
+        let offsets = checkpoint::read(fs, &path.join(name))?;
+        if !offsets.is_empty() {
+            lock(&directory.written).insert(name, offsets.clone());
+        }
+        Ok(offsets)
+    };
+    let mut rebuilt = |name| {
+        read(name).map(Some).or_else(|error| match error {
             // These can be found again from the logs.
             TextFileError::Malformed { .. } => {
                 listed.bad_checkpoints.push(error);
@@ -205,11 +210,11 @@ fn list(directory: &Directory, index: usize, now_ms: i64) -> Result<Listed, Mana
     let recovery_points = rebuilt(checkpoint::RECOVERY_POINTS)?;
     let high_watermarks = rebuilt(checkpoint::HIGH_WATERMARKS)?.unwrap_or_default();
     let start_is_lost = !path.join(checkpoint::LOG_START_OFFSETS).exists();
-    let starts = checkpoint::read(&path.join(checkpoint::LOG_START_OFFSETS))?;
+    let starts = read(checkpoint::LOG_START_OFFSETS)?;
     // Without recovery points nothing is known to be on disk, whatever the marker says.
     let shutdown = if clean && recovery_points.is_some() { Shutdown::Clean } else { Shutdown::Unclean };
     let recovery_points = recovery_points.unwrap_or_default();
-    for entry in directory::list(path)? {
+    for entry in directory::list(fs, path)? {
         let is_copy = matches!(entry.kind, DirectoryKind::Future(_));
         match entry.kind {
             DirectoryKind::Partition(partition) | DirectoryKind::Future(partition) => {
@@ -271,10 +276,11 @@ fn open_in_parallel<'j>(
     }
     let work = || {
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let fs = directories.get(job.directory).map(|directory| directory.fs.clone()).unwrap_or_default();
             let options = LogOptions {
                 dir: job.path.clone(),
                 config: (options.config)(&job.partition),
-                fs: directories.get(job.directory).map(|directory| directory.fs.clone()).unwrap_or_default(),
+                fs: fs.clone(),
                 now_ms: options.now_ms,
                 shutdown: job.shutdown,
                 recovery_point: job.recovery_point,
@@ -284,7 +290,7 @@ fn open_in_parallel<'j>(
             };
             let opened = Log::open_counted(options, Some(progress));
             // One that can't be read is looked at again, and told, when the partition is made.
-            let topic_id = partition_metadata::read(&job.path).ok().flatten();
+            let topic_id = partition_metadata::read(&fs, &job.path).ok().flatten();
             progress.log_opened();
             lock(&done).push((job, topic_id, opened));
         }

@@ -48,7 +48,7 @@ impl LogManager {
             return Vec::new();
         }
         let due: Vec<_> = self.logs().iter().filter(|(_, hosted)| is_due(hosted)).map(named).collect();
-        let failed = in_parallel(&due, FLUSH_THREADS, |log| log.flush().map(drop));
+        let failed = in_parallel(&due, self.flush_threads, |log| log.flush().map(drop));
         failed.into_iter().map(|((partition, _), error)| (partition.clone(), error)).collect()
     }
 
@@ -106,7 +106,7 @@ impl LogManager {
         for (index, directory) in self.directories.iter().enumerate() {
             let is_whole = failed.iter().all(|((_, of), _)| of.directory != index) && directory.works();
             if is_whole {
-                CleanShutdown { broker_epoch }.write(&directory.path)?;
+                CleanShutdown { broker_epoch }.write(&directory.fs, &directory.path)?;
             }
         }
         Ok(failed.into_iter().map(|((partition, _), error)| (partition, error)).collect())
@@ -121,7 +121,7 @@ impl LogManager {
         } else {
             CloseMode::Sync
         };
-        let errors = in_parallel(&logs, FLUSH_THREADS, |log| log.close(mode));
+        let errors = in_parallel(&logs, self.flush_threads, |log| log.close(mode));
         let mut failed: Vec<_> = errors.into_iter().map(|(log, error)| (log.clone(), error)).collect();
         if mode == CloseMode::CallerSyncs {
             let path = &directory.path;
@@ -137,7 +137,7 @@ impl LogManager {
 }
 
 /// Flushes at once in one directory; a file system writes many with one commit (docs/performance.md).
-const FLUSH_THREADS: usize = 16;
+pub(super) const FLUSH_THREADS: usize = 16;
 
 /// Up to so many changed logs are closed file by file.
 const MOST_CLOSED_ONE_BY_ONE: usize = 32;

@@ -1,12 +1,10 @@
 //! Deleting: a log has another name at once, its files go later.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{LogManager, ManagerError, io_error, lock};
+use super::{LogManager, ManagerError, lock};
 use crate::log::directory_name::deleted_name;
-use crate::log::{DeletedFiles, Fs, LogError};
+use crate::log::{DeletedFiles, Fs};
 use crate::types::TopicPartition;
 
 /// A directory that waits for its removal.
@@ -53,9 +51,10 @@ impl LogManager {
         let mut errors = Vec::new();
         let due: Vec<Removal> = lock(&self.removals).extract_if(.., |removal| removal.due_ms <= now_ms).collect();
         for removal in due {
-            match fs::remove_dir_all(&removal.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound && self.works_at(&removal.path, &error) => {
-                    errors.push(io_error("remove", &removal.path)(error));
+            let fs = self.fs_at(&removal.path);
+            match fs.remove_dir_all(&removal.path) {
+                Err(error) if fs.failure().is_none() => {
+                    errors.push(error.into());
                     lock(&self.removals).push(removal);
                 }
                 _ => {}
@@ -63,24 +62,21 @@ impl LogManager {
         }
         let files: Vec<DeletedFiles> = lock(&self.files).extract_if(.., |files| files.due_ms <= now_ms).collect();
         for files in files {
-            match files.remove(&Fs::default()) {
-                Err(LogError::Io { path, source, .. }) if !self.works_at(&path, &source) => {}
-                Err(error) => {
+            let fs = files.paths.first().map(|path| self.fs_at(path)).unwrap_or_default();
+            match files.remove(&fs) {
+                Err(error) if fs.failure().is_none() => {
                     errors.push(error.into());
                     lock(&self.files).push(files);
                 }
-                Ok(()) => {}
+                _ => {}
             }
         }
         errors
     }
 
-    /// Whether the directory that `path` is in works, in spite of an error.
-    fn works_at(&self, path: &Path, error: &io::Error) -> bool {
+    /// The way to the files of the directory that `path` is in.
+    fn fs_at(&self, path: &Path) -> Fs {
         let directory = self.directories.iter().find(|directory| path.starts_with(&directory.path));
-        directory.is_none_or(|directory| {
-            directory.fs.consider("remove", path, error);
-            directory.works()
-        })
+        directory.map(|directory| directory.fs.clone()).unwrap_or_default()
     }
 }

@@ -1,7 +1,6 @@
 //! Which directories are a partition's log, where a start finds more than one of them: unfinished moves, and logs of topics that are gone.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::open::{Job, ManagerOptions};
@@ -9,7 +8,7 @@ use super::removal::Removal;
 use super::{Directory, ManagerError};
 use crate::log::directory::DirectoryError;
 use crate::log::directory_name::stray_name;
-use crate::log::{checkpoint, disk, partition_metadata};
+use crate::log::{Fs, partition_metadata};
 use crate::types::TopicPartition;
 
 /// Makes of the copies what they are: a move that goes on; the log itself, if that was put aside already; or nothing.
@@ -30,7 +29,9 @@ pub(super) fn copies(
             continue;
         }
         let owner = (options.owner)(&job.partition);
-        let is_owned = owner.is_some_and(|owner| topic_of(&job.path).is_none_or(|topic| topic == owner.topic_id));
+        let is_owned = owner.is_some_and(|owner| {
+            topic_of(directories.get(job.directory), &job.path).is_none_or(|topic| topic == owner.topic_id)
+        });
         let log = logs.get(&job.partition).copied();
         if !is_owned || log == Some(job.directory) || !seen.insert(job.partition.clone()) {
             removals.push(Removal { path: job.path, due_ms: options.now_ms });
@@ -46,8 +47,8 @@ pub(super) fn copies(
         let named = owner.and_then(|owner| owner.directory);
         if named.map_or(all_work, |named| directory.id == Some(named)) {
             let to = directory.path.join(job.partition.to_string());
-            fs::rename(&job.path, &to).map_err(directory.error("rename", &job.path))?;
-            checkpoint::sync_directory(&directory.path).map_err(directory.error(disk::FLUSH, &directory.path))?;
+            directory.fs.rename(&job.path, &to)?;
+            directory.fs.sync_dir(&directory.path)?;
             tracing::info!(partition = %job.partition, path = %to.display(), "the move of this log is finished");
             (job.path, job.is_copy) = (to, false);
             kept.push(job);
@@ -75,21 +76,24 @@ pub(super) fn duplicates(
     let mut kept = Vec::with_capacity(jobs.len());
     for job in jobs.drain(..) {
         let owner = (options.owner)(&job.partition).filter(|_| !job.is_copy && counts.contains_key(&job.partition));
-        let is_foreign = owner.is_some_and(|owner| topic_of(&job.path).is_some_and(|topic| topic != owner.topic_id));
+        let is_foreign = owner.is_some_and(|owner| {
+            topic_of(directories.get(job.directory), &job.path).is_some_and(|topic| topic != owner.topic_id)
+        });
         let Some(directory) = directories.get(job.directory).filter(|_| is_foreign) else {
             kept.push(job);
             continue;
         };
         let to = job.path.with_file_name(stray_name(&job.partition));
-        fs::rename(&job.path, &to).map_err(directory.error("rename", &job.path))?;
+        directory.fs.rename(&job.path, &to)?;
         strays.push(to);
     }
     *jobs = kept;
     refuse(jobs)
 }
 
-fn topic_of(path: &Path) -> Option<crate::types::Uuid> {
-    partition_metadata::read(path).ok().flatten()
+fn topic_of(directory: Option<&Directory>, path: &Path) -> Option<crate::types::Uuid> {
+    let fs = directory.map_or_else(Fs::default, |directory| directory.fs.clone());
+    partition_metadata::read(&fs, path).ok().flatten()
 }
 
 fn refuse(jobs: &[Job]) -> Result<(), ManagerError> {

@@ -1,8 +1,11 @@
+mod bytes;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::log::checkpoint;
 use crate::log::directory;
 use crate::log::fs::test_faults::Switch;
 use crate::log::meta_properties::MetaProperties;
@@ -110,6 +113,26 @@ fn a_log_of_another_topic_is_put_aside() {
     assert!(stray, "the old records are kept");
     let aside = manager.put_strays_aside(|_| false).unwrap();
     assert_eq!((aside.len(), manager.partitions().len()), (1, 0));
+}
+
+/// What was noted of a deleted log was taken for the next one's of the same name, which then began behind its own end.
+#[test]
+fn a_log_that_is_made_again_does_not_begin_where_the_last_one_did() {
+    let temp = tempfile::tempdir().unwrap();
+    let (manager, _) = open(temp.path());
+    let log = create(&manager, "t", ID);
+    append(&log, b"one");
+    append(&log, b"two");
+    log.advance_high_watermark(Offset::new(2));
+    log.raise_log_start_offset(Offset::new(2)).unwrap();
+    manager.checkpoint_log_start_offsets().unwrap();
+    manager.delete_async(&TopicPartition::new("t", 0), 1).unwrap();
+    append(&create(&manager, "t", ID), b"three");
+    drop(manager);
+    let (manager, report) = open(temp.path());
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    let log = manager.get(&TopicPartition::new("t", 0)).unwrap();
+    assert_eq!((log.log_start_offset(), log.log_end_offset()), (Offset::ZERO, Offset::new(1)));
 }
 
 #[test]
