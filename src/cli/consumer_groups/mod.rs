@@ -14,26 +14,19 @@ mod validate_regex;
 
 use std::io;
 
-use super::Run;
 use super::support::groups::kafkas_failure;
 use super::support::reset::{ScenarioArgs, times};
 use super::support::{
     ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, UsageError, WatchArgs, block_on,
     did_you_mean, pick_group,
 };
+use super::{Example, Run};
 use crate::client::admin::{GroupListing, GroupType};
 use crate::client::{Admin, ClientError};
 
 /// List, describe and delete groups of consumers, and set their offsets
 #[derive(Debug, Clone, clap::Parser)]
-#[command(after_help = "\
-kafka-rs consumer-groups --list --state
-kafka-rs consumer-groups --describe --group billing --watch
-kafka-rs consumer-groups --reset-offsets --group billing --topic orders --to-earliest --dry-run
-kafka-rs consumer-groups --reset-offsets --group billing --all-topics --by-duration PT1H --execute
-kafka-rs consumer-groups --delete --group billing
-
-Offsets can be set only while the group has no members.")]
+#[command(after_help = "Offsets can be set only while the group has no members, and only with --execute.")]
 pub(super) struct ConsumerGroups {
     /// List the groups
     #[arg(long, help_heading = "Actions")]
@@ -48,10 +41,10 @@ pub(super) struct ConsumerGroups {
     #[arg(long, help_heading = "Actions")]
     reset_offsets: bool,
     /// Delete the offsets of topics
-    #[arg(long, help_heading = "Actions")]
+    #[arg(long, help_heading = "Actions", hide_short_help = true)]
     delete_offsets: bool,
     /// Say whether a regular expression can be used to subscribe to topics
-    #[arg(long, value_name = "REGEX", help_heading = "Actions")]
+    #[arg(long, value_name = "REGEX", help_heading = "Actions", hide_short_help = true)]
     validate_regex: Option<String>,
 
     /// The group; may be given several times
@@ -64,22 +57,22 @@ pub(super) struct ConsumerGroups {
     #[arg(long, value_name = "TOPIC[:IDS]")]
     topic: Vec<String>,
     /// All topics for which the group has an offset
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     all_topics: bool,
     /// Describe offsets and lag, which is the default
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     offsets: bool,
     /// Describe the members
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     members: bool,
     /// Describe the state; with --list, list it, or only groups in these states
     #[arg(long, value_name = "STATE,...", num_args = 0..=1, default_missing_value = "")]
     state: Option<String>,
     /// List the types, or only groups of these types: classic, consumer
-    #[arg(long = "type", value_name = "TYPE,...", num_args = 0..=1, default_missing_value = "")]
+    #[arg(long = "type", value_name = "TYPE,...", num_args = 0..=1, default_missing_value = "", hide_short_help = true)]
     group_type: Option<String>,
     /// Describe more: assignments and epochs
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     verbose: bool,
     /// Show what would be done, and do nothing
     #[arg(long)]
@@ -88,13 +81,13 @@ pub(super) struct ConsumerGroups {
     #[arg(long)]
     execute: bool,
     /// Print the new offsets as lines of text that --from-file reads
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     export: bool,
     /// How long to wait for answers, in milliseconds
-    #[arg(long, value_name = "MS", default_value = "5000")]
+    #[arg(long, value_name = "MS", default_value = "5000", hide_short_help = true)]
     timeout: String,
     /// Delete or set without asking
-    #[arg(long, short)]
+    #[arg(long, short, hide_short_help = true)]
     yes: bool,
     #[command(flatten)]
     watch: WatchArgs,
@@ -120,6 +113,15 @@ enum Action {
 }
 
 impl Run for ConsumerGroups {
+    const EXAMPLES: &'static [Example] = &[
+        (
+            "See how far behind a group is, again and again",
+            "kafka-rs consumer-groups --describe --group billing --watch",
+        ),
+        ("See what a reset would do", "kafka-rs consumer-groups --reset-offsets --group g --all-topics --to-latest"),
+        ("Set where a group goes on", "kafka-rs consumer-groups --reset-offsets --group g --from-file f --execute"),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.output.apply(out);
         let action = self.check(out)?;

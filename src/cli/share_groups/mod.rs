@@ -11,13 +11,13 @@ use std::io;
 
 use serde_json::json;
 
-use super::Run;
 use super::support::groups::{Deletion, kafkas_failure, states};
 use super::support::reset::times;
 use super::support::{
     Column, ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, Style, UsageError, WatchArgs,
     block_on, did_you_mean, in_columns, java, pick_group,
 };
+use super::{Example, Run};
 use crate::client::admin::{GroupListing, GroupType};
 use crate::client::{Admin, ClientError};
 
@@ -26,13 +26,7 @@ const STATES: [&str; 3] = ["Dead", "Stable", "Empty"];
 
 /// List, describe and delete share groups, and set where they go on
 #[derive(Debug, Clone, clap::Parser)]
-#[command(after_help = "\
-kafka-rs share-groups --list --state
-kafka-rs share-groups --describe --group payouts --watch
-kafka-rs share-groups --reset-offsets --group payouts --topic orders --to-earliest --dry-run
-kafka-rs share-groups --delete --group payouts
-
-Where a group goes on can be set only while it has no members.")]
+#[command(after_help = "Where a group goes on can be set only while it has no members.")]
 pub(super) struct ShareGroups {
     /// List the groups
     #[arg(long, help_heading = "Actions")]
@@ -47,7 +41,7 @@ pub(super) struct ShareGroups {
     #[arg(long, help_heading = "Actions")]
     reset_offsets: bool,
     /// Have a group forget where it is in topics
-    #[arg(long, help_heading = "Actions")]
+    #[arg(long, help_heading = "Actions", hide_short_help = true)]
     delete_offsets: bool,
 
     /// The group; may be given several times
@@ -60,10 +54,10 @@ pub(super) struct ShareGroups {
     #[arg(long, value_name = "TOPIC[:IDS]")]
     topic: Vec<String>,
     /// All topics that the group reads
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     all_topics: bool,
     /// Describe where groups are, which is the default
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     offsets: bool,
     /// Describe the members
     #[arg(long)]
@@ -72,7 +66,7 @@ pub(super) struct ShareGroups {
     #[arg(long, value_name = "STATE,...", num_args = 0..=1, default_missing_value = "")]
     state: Option<String>,
     /// Describe more: epochs
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     verbose: bool,
     /// Reset to the first record
     #[arg(long)]
@@ -81,7 +75,7 @@ pub(super) struct ShareGroups {
     #[arg(long)]
     to_latest: bool,
     /// Reset to the first record from this time on: YYYY-MM-DDTHH:MM:SS.mmm, in UTC if no zone follows
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", hide_short_help = true)]
     to_datetime: Option<String>,
     /// Show what would be done, and do nothing
     #[arg(long)]
@@ -90,10 +84,10 @@ pub(super) struct ShareGroups {
     #[arg(long)]
     execute: bool,
     /// How long to wait for answers, in milliseconds
-    #[arg(long, value_name = "MS", default_value = "5000")]
+    #[arg(long, value_name = "MS", default_value = "5000", hide_short_help = true)]
     timeout: String,
     /// Delete or set without asking
-    #[arg(long, short)]
+    #[arg(long, short, hide_short_help = true)]
     yes: bool,
     #[command(flatten)]
     watch: WatchArgs,
@@ -121,6 +115,11 @@ enum Action {
 struct Refused(String);
 
 impl Run for ShareGroups {
+    const EXAMPLES: &'static [Example] = &[
+        ("See where a group is, again and again", "kafka-rs share-groups --describe --group payouts --watch"),
+        ("Delete a group", "kafka-rs share-groups --delete --group payouts"),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.output.apply(out);
         let action = self.check(out)?;

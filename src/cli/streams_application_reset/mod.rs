@@ -10,11 +10,11 @@ use std::io;
 
 use serde_json::json;
 
-use super::Run;
 use super::support::reset::ScenarioArgs;
 use super::support::{
     ConnectArgs, Exit, IgnoredWords, JavaError, Output, OutputArgs, Style, UsageError, block_on, confirm_unless,
 };
+use super::{Example, Run};
 use crate::client::Admin;
 use crate::client::admin::{DescribedMember, GroupOffset, RemovedMember, TopicName};
 use crate::protocol::ErrorCode;
@@ -24,9 +24,6 @@ use plan::Plan;
 /// Have a Kafka Streams application process its input again
 #[derive(Debug, Clone, clap::Parser)]
 #[command(after_help = "\
-kafka-rs streams-application-reset --application-id app --input-topics orders --dry-run
-kafka-rs streams-application-reset --application-id app --input-topics orders --by-duration P1D
-
 Sets the application's offsets in its input topics (to the first record, if nothing else is said) and deletes its \
 internal topics. Stop all its instances first, and delete what they keep on their disks: KafkaStreams#cleanUp().")]
 pub(super) struct StreamsApplicationReset {
@@ -40,7 +37,7 @@ pub(super) struct StreamsApplicationReset {
     #[arg(long, value_name = "TOPIC,...", value_delimiter = ',', hide = true)]
     intermediate_topics: Vec<String>,
     /// Internal topics to delete [default: all of the application]
-    #[arg(long, value_name = "TOPIC,...", value_delimiter = ',')]
+    #[arg(long, value_name = "TOPIC,...", value_delimiter = ',', hide_short_help = true)]
     internal_topics: Vec<String>,
     /// Remove members that the group still has
     #[arg(long)]
@@ -49,7 +46,7 @@ pub(super) struct StreamsApplicationReset {
     #[arg(long)]
     dry_run: bool,
     /// Reset without asking
-    #[arg(long, short)]
+    #[arg(long, short, hide_short_help = true)]
     yes: bool,
     #[command(flatten)]
     output: OutputArgs,
@@ -62,6 +59,14 @@ pub(super) struct StreamsApplicationReset {
 }
 
 impl Run for StreamsApplicationReset {
+    const EXAMPLES: &'static [Example] = &[
+        ("See what a reset would do", "kafka-rs streams-application-reset --application-id app --dry-run"),
+        (
+            "Have an application read its input again",
+            "kafka-rs streams-application-reset --application-id a --input-topics t",
+        ),
+    ];
+
     const NEEDS_NO_WORDS: bool = true;
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {

@@ -13,13 +13,13 @@ use std::io;
 
 use serde_json::json;
 
-use super::Run;
 use super::support::groups::states;
 use super::support::reset::{ScenarioArgs, times};
 use super::support::{
     Column, ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, Style, UsageError, WatchArgs,
     block_on, did_you_mean, in_columns, java, pick_group,
 };
+use super::{Example, Run};
 use crate::client::admin::{GroupListing, GroupType};
 use crate::client::{Admin, ClientError};
 
@@ -28,13 +28,7 @@ const STATES: [&str; 6] = ["Reconciling", "Dead", "NotReady", "Empty", "Assignin
 
 /// List, describe and delete groups of Kafka Streams applications, and set their offsets
 #[derive(Debug, Clone, clap::Parser)]
-#[command(after_help = "\
-kafka-rs streams-groups --list --state
-kafka-rs streams-groups --describe --group app --watch
-kafka-rs streams-groups --reset-offsets --group app --all-input-topics --to-earliest --dry-run
-kafka-rs streams-groups --delete --group app --delete-all-internal-topics
-
-Offsets can be set only while no instance of the application runs.")]
+#[command(after_help = "Offsets can be set only while no instance of the application runs.")]
 pub(super) struct StreamsGroups {
     /// List the groups
     #[arg(long, help_heading = "Actions")]
@@ -49,7 +43,7 @@ pub(super) struct StreamsGroups {
     #[arg(long, help_heading = "Actions")]
     reset_offsets: bool,
     /// Delete offsets of input topics
-    #[arg(long, help_heading = "Actions")]
+    #[arg(long, help_heading = "Actions", hide_short_help = true)]
     delete_offsets: bool,
 
     /// The group, which is the application.id; may be given several times
@@ -65,22 +59,22 @@ pub(super) struct StreamsGroups {
     #[arg(long)]
     all_input_topics: bool,
     /// An internal topic to delete with --reset-offsets --execute; may be given several times
-    #[arg(long, value_name = "TOPIC")]
+    #[arg(long, value_name = "TOPIC", hide_short_help = true)]
     delete_internal_topic: Vec<String>,
     /// Delete all internal topics of the groups, too
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     delete_all_internal_topics: bool,
     /// Describe offsets and lag, which is the default
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     offsets: bool,
     /// Describe the members and their tasks
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     members: bool,
     /// Describe the state; with --list, list it, or only groups in these states
     #[arg(long, value_name = "STATE,...", num_args = 0..=1, default_missing_value = "")]
     state: Option<String>,
     /// Describe more: epochs and where tasks go
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     verbose: bool,
     /// Show what would be done, and do nothing
     #[arg(long)]
@@ -89,13 +83,13 @@ pub(super) struct StreamsGroups {
     #[arg(long)]
     execute: bool,
     /// Print the new offsets as lines of text that --from-file reads
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     export: bool,
     /// How long to wait for answers, in milliseconds
-    #[arg(long, value_name = "MS", default_value = "5000")]
+    #[arg(long, value_name = "MS", default_value = "5000", hide_short_help = true)]
     timeout: String,
     /// Delete or set without asking
-    #[arg(long, short)]
+    #[arg(long, short, hide_short_help = true)]
     yes: bool,
     #[command(flatten)]
     watch: WatchArgs,
@@ -120,6 +114,17 @@ enum Action {
 }
 
 impl Run for StreamsGroups {
+    const EXAMPLES: &'static [Example] = &[
+        (
+            "See how far behind an application is, again and again",
+            "kafka-rs streams-groups --describe --group app --watch",
+        ),
+        (
+            "Delete what a stopped application has left",
+            "kafka-rs streams-groups --delete --group app --delete-all-internal-topics",
+        ),
+    ];
+
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.output.apply(out);
         let action = self.check(out)?;

@@ -15,13 +15,13 @@ use crate::types::TopicPartition;
 #[command(next_help_heading = "Where to reset to")]
 pub(crate) struct ScenarioArgs {
     /// This offset
-    #[arg(long, value_name = "OFFSET")]
+    #[arg(long, value_name = "OFFSET", hide_short_help = true)]
     pub(crate) to_offset: Option<i64>,
     /// So many records on, or back with a minus
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
     shift_by: Option<i64>,
     /// The first record from this time on: YYYY-MM-DDTHH:MM:SS.mmm, in UTC if no zone follows
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", hide_short_help = true)]
     to_datetime: Option<String>,
     /// The first record of the time so long before now: PnDTnHnMnS
     #[arg(long, value_name = "DURATION")]
@@ -33,10 +33,10 @@ pub(crate) struct ScenarioArgs {
     #[arg(long)]
     to_latest: bool,
     /// Where the group is now; the end, where it has no offset
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     to_current: bool,
     /// What a file says, which --export wrote
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, hide_short_help = true)]
     from_file: Option<PathBuf>,
 }
 
