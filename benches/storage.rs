@@ -13,7 +13,7 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kafka_rs::protocol::messages::IncrementalAlterConfigsRequest;
@@ -29,11 +29,14 @@ const TOPICS: usize = 10;
 const STARTS: usize = 5;
 const MB: f64 = 1e6;
 
+/// What is measured, in a directory of its own.
+type Part = fn(&Path);
+
 fn main() {
     let base = std::env::var("KAFKA_RS_BENCH_DIR").unwrap_or_else(|_| env!("CARGO_TARGET_TMPDIR").into());
     let data = tempfile::tempdir_in(&base).unwrap();
     let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let parts: [(&str, fn(&Path)); 4] =
+    let parts: [(&str, Part); 4] =
         [("start", start), ("recovery", recovery), ("append", append), ("compaction", compaction)];
     for (name, part) in parts {
         if chosen.is_empty() || chosen.iter().any(|word| word == name) {
@@ -226,7 +229,7 @@ fn compaction(data: &Path) {
 
 impl Server {
     /// Formats the directory, if it is not.
-    fn stop_after_format(settings: &PathBuf) {
+    fn stop_after_format(settings: &Path) {
         let mut server = Self::spawn(&Who::Ours, settings);
         drop(server.answers());
         server.stop();

@@ -116,7 +116,7 @@ mod tests {
             group_type: "classic".to_owned(),
             coordinator: NodeId(1),
         };
-        let both = lines(&[group.clone()], true, true);
+        let both = lines(std::slice::from_ref(&group), true, true);
         assert_eq!(both[1], format!("{:25} {:20} {:20}", "g", "Classic", "Empty"));
         assert_eq!(lines(&[group], false, false), ["g"]);
     }

@@ -107,7 +107,7 @@ impl StreamsGroups {
             if self.reset_offsets && !self.execute {
                 return refuse("Option [delete-all-internal-topics] takes [execute] when [reset-offsets] is used.");
             }
-        } else if !self.delete_internal_topic.is_empty() && !(self.reset_offsets && self.execute) {
+        } else if !(self.delete_internal_topic.is_empty() || self.reset_offsets && self.execute) {
             return refuse("Option [delete-internal-topic] takes [reset-offsets] when [execute] is used.");
         }
         Ok(())

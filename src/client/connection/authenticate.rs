@@ -58,7 +58,7 @@ impl Inner {
     }
 
     async fn choose_mechanism(&self, credentials: &Credentials, deadline: Deadline) -> Result<(), ClientError> {
-        let request = SaslHandshakeRequest { mechanism: credentials.mechanism().to_owned(), ..Default::default() };
+        let request = SaslHandshakeRequest { mechanism: credentials.mechanism().to_owned() };
         let response = self.ask(&request, deadline).await?;
         match ErrorCode::from_code(response.error_code) {
             ErrorCode::None => Ok(()),

@@ -170,12 +170,9 @@ impl LogManager {
 impl Directory {
     /// Whether an error means that the directory has failed; it has then.
     fn is_to_blame(&self, error: &ManagerError) -> bool {
-        match error {
-            // That of a file was considered where it was met.
-            ManagerError::Directory(DirectoryError::Io { action, path, source }) => {
-                self.fs.consider(action, path, source);
-            }
-            _ => {}
+        // That of a file was considered where it was met.
+        if let ManagerError::Directory(DirectoryError::Io { action, path, source }) = error {
+            self.fs.consider(action, path, source);
         }
         !self.works()
     }
