@@ -84,7 +84,7 @@ impl Run for ConsoleShareConsumer {
         ("Print records as a member of a share group", "kafka-rs console-share-consumer --topic jobs --group workers"),
         (
             "Look at ten records and give them back",
-            "kafka-rs console-share-consumer --topic jobs --group workers --max-messages 10 --release --formatter-property print.delivery=true",
+            "kafka-rs console-share-consumer --topic jobs --max-messages 10 --release",
         ),
     ];
 

@@ -86,13 +86,10 @@ struct Plan {
 }
 
 impl Run for EndToEndLatency {
-    const EXAMPLES: &'static [Example] = &[
-        (
-            "Send and receive ten thousand records, one after the other",
-            "kafka-rs e2e-latency --topic latency --num-records 10000 --producer-acks all --record-size 100",
-        ),
-        ("The same as it was typed before Kafka 4.2", "kafka-rs e2e-latency localhost:9092 latency 10000 all 100"),
-    ];
+    const EXAMPLES: &'static [Example] = &[(
+        "Send and receive ten thousand records, one after the other",
+        "kafka-rs e2e-latency localhost:9092 latency 10000 all 100",
+    )];
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.output.apply(out);

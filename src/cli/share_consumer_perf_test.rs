@@ -60,7 +60,7 @@ const MOST_MEMBERS: usize = 10_000;
 impl Run for ShareConsumerPerfTest {
     const EXAMPLES: &'static [Example] = &[(
         "Read with two members of a share group",
-        "kafka-rs share-consumer-perf-test --topic load --num-records 100000 --threads 2 --show-consumer-stats",
+        "kafka-rs share-consumer-perf-test --topic t --num-records 1000 --threads 2",
     )];
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {

@@ -84,10 +84,8 @@ const LOGGER: &str = "org.apache.kafka.tools.VerifiableConsumer";
 const POLL: Duration = Duration::from_millis(100);
 
 impl Run for VerifiableConsumer {
-    const EXAMPLES: &'static [Example] = &[(
-        "Read a thousand records",
-        "kafka-rs verifiable-consumer --topic numbers --group-id readers --max-messages 1000",
-    )];
+    const EXAMPLES: &'static [Example] =
+        &[("Read until a signal ends it", "kafka-rs verifiable-consumer --topic numbers --group-id readers")];
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         let config = self.config(out)?;

@@ -74,10 +74,8 @@ const WORDS: Argparse = Argparse {
 };
 
 impl Run for VerifiableProducer {
-    const EXAMPLES: &'static [Example] = &[(
-        "Send a hundred numbers a second",
-        "kafka-rs verifiable-producer --topic numbers --max-messages 1000 --throughput 100",
-    )];
+    const EXAMPLES: &'static [Example] =
+        &[("Send a thousand numbers", "kafka-rs verifiable-producer --topic numbers --max-messages 1000")];
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         let options = self.options(out)?;

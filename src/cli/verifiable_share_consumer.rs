@@ -73,10 +73,8 @@ enum Mode {
 }
 
 impl Run for VerifiableShareConsumer {
-    const EXAMPLES: &'static [Example] = &[(
-        "Acknowledge ten records",
-        "kafka-rs verifiable-share-consumer --topic jobs --group-id workers --offset-reset-strategy earliest --max-messages 10",
-    )];
+    const EXAMPLES: &'static [Example] =
+        &[("Read until a signal ends it", "kafka-rs verifiable-share-consumer --topic jobs --group-id workers")];
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         let group = self.group_id.clone().ok_or_else(|| argparse::required("group-id"))?;

@@ -381,7 +381,7 @@ mod tests {
         let mut shell = shell("kafka-4.3.1-snapshot.checkpoint");
         assert_eq!(shell.line("cd image/topics", None), "");
         assert_eq!(shell.line("pwd", None), "/image/topics\n");
-        assert_eq!(shell.line("ls", Some(80)), "byId    byName\n");
+        assert_eq!(shell.line("ls", Some(80)), "byId  byName\n");
         assert_eq!(shell.line("cd /image/provenance", None), "cd: /image/provenance: not a directory.\n");
         assert_eq!(shell.line("cd ../nope", None), "cd: ../nope: no such directory.\n");
         assert_eq!(shell.line("history 2", None), "    4  cd ../nope\n    5  history 2\n");

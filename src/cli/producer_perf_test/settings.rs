@@ -50,7 +50,12 @@ impl ProducerPerfTest {
             return Err(argparse::not_allowed_with(second, first));
         }
         // Order: that of Kafka's parser, which goes over a set.
-        let throughput = self.throughput.ok_or_else(|| argparse::required("throughput"))?;
+        let throughput = match self.throughput {
+            Some(throughput) => throughput,
+            // Who types at a terminal need not say that there is no limit.
+            None if out.is_for_people() => -1.0,
+            None => return Err(argparse::required("throughput")),
+        };
         let records = self.num_records.ok_or_else(|| argparse::required("num-records"))?;
         if self.topic.is_none() && !out.can_ask() {
             return Err(argparse::required("topic"));

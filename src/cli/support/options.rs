@@ -21,7 +21,9 @@ pub(crate) fn with_kafkas_option_rules(command: Command) -> Command {
     let command = command.infer_long_args(false).mut_subcommands(with_kafkas_option_rules);
     command.mut_args(|arg| {
         let id = arg.get_id().clone();
-        if needs_value(&arg) && !arg.is_positional() && !takes_several_words(&arg) {
+        if takes_several_words(&arg) && !arg.is_positional() {
+            arg.allow_negative_numbers(true)
+        } else if needs_value(&arg) && !arg.is_positional() {
             arg.allow_hyphen_values(true)
         } else if matches!(arg.get_action(), ArgAction::SetTrue) {
             arg.overrides_with(id)
