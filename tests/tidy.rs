@@ -26,7 +26,16 @@ const ARROWS: &[(&str, &[&str])] = &[
 const CLI_EXCEPTIONS: &[(&str, &[&str])] = &[
     ("broker", &["src/cli/server_start.rs", "src/cli/server_start/"]),
     ("log", &["src/cli/storage.rs", "src/cli/storage/", "src/cli/dump_log.rs", "src/cli/dump_log/"]),
-    ("metadata", &["src/cli/storage.rs", "src/cli/storage/", "src/cli/dump_log.rs", "src/cli/dump_log/"]),
+    (
+        "metadata",
+        &[
+            "src/cli/storage.rs",
+            "src/cli/storage/",
+            "src/cli/dump_log.rs",
+            "src/cli/dump_log/",
+            "src/cli/metadata_shell/",
+        ],
+    ),
 ];
 
 #[test]
