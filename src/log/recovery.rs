@@ -300,7 +300,9 @@ impl Loader<'_> {
     /// no records yet.
     fn compare_epochs(&mut self, end: i64, last: LeaderEpoch, epochs: &mut Epochs) {
         let at = Offset(end).plus(-1);
-        let is_deleted = epochs.cache.entries().first().is_some_and(|first| first.start_offset > at);
+        // After a cut at the log start, the cache is empty, and the batches below are still there.
+        let is_deleted = epochs.cache.entries().first().is_some_and(|first| first.start_offset > at)
+            || self.options.log_start_offset.is_some_and(|start| start > at);
         if last >= LeaderEpoch(0) && !epochs.unsaved && !is_deleted && epochs.cache.epoch_at(at) != Some(last) {
             let path = self.place.path(epoch_cache::FILE_NAME);
             self.find(path, FindingKind::EpochsRebuilt { line: None });

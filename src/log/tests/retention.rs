@@ -190,6 +190,22 @@ fn a_log_is_cut_at_an_offset() {
     assert!(matches!(log.truncate_to(Offset(1), NOW), Err(LogError::OffsetOutOfRange { .. })));
 }
 
+/// Batches below the log start are still in the file then, of an epoch that nothing tells of any more.
+#[test]
+fn a_log_cut_at_its_start_is_not_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(dir.path(), &no_limits());
+    for _ in 0..3 {
+        append(&log, &batch(NOW, &[b"a"])).unwrap();
+    }
+    log.set_high_watermark(Offset(3));
+    log.raise_log_start_offset(Offset(2)).unwrap();
+    assert!(log.truncate_to(Offset(2), NOW).unwrap().0);
+    assert_eq!(log.latest_epoch(), None);
+    let (log, report) = reopen_clean(&log, dir.path());
+    assert_eq!((log.log_end_offset(), report.findings.len(), log.latest_epoch()), (Offset(2), 0, None));
+}
+
 #[test]
 fn cutting_takes_producers_back() {
     let dir = tempfile::tempdir().unwrap();
