@@ -34,6 +34,8 @@ pub struct Case {
     pub signal: Option<String>,
     /// Tried again until it is as recorded: what it tells of takes its time.
     pub eventually: bool,
+    /// The lines on stdout may come in any order: they are of several partitions.
+    pub unordered: bool,
     /// Only sets the scene: has to succeed, and its output does not matter.
     pub prepare: bool,
     pub kafka: Outcome,
@@ -113,6 +115,7 @@ impl Case {
             "<" => self.stdin.push(line()),
             "(prepare)" => self.prepare = true,
             "eventually" => self.eventually = true,
+            "unordered" => self.unordered = true,
             "signal" => self.signal = Some(line()),
             "exit" => self.kafka.exit = rest.parse().map_err(|_| Unexpected)?,
             "1" => self.kafka.stdout.push(line()),

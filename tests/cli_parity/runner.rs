@@ -182,7 +182,11 @@ impl Runner {
             kill_process(Pid::from_child(&child), signal).unwrap();
         }
         let status = end_of(&mut child, &case.command);
-        Outcome { exit: status, stdout: notation(&stdout.all()), stderr: messages(&stderr.all()) }
+        let mut stdout = notation(&stdout.all());
+        if case.unordered {
+            stdout.sort_unstable();
+        }
+        Outcome { exit: status, stdout, stderr: messages(&stderr.all()) }
     }
 
     fn remember_topic_ids(&mut self, stdout: &[String]) {
