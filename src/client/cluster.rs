@@ -9,10 +9,13 @@ use tokio::time::Instant;
 use super::metadata::{Metadata, Node, TopicMetadata};
 use super::retry::{Backoff, Deadline};
 use super::{Address, ApiError, ClientError, ClientOptions, Connection, lock};
-use crate::protocol::messages::MetadataRequest;
 use crate::protocol::messages::metadata_request::MetadataRequestTopic;
+use crate::protocol::messages::{DescribeClusterRequest, MetadataRequest};
 use crate::protocol::{ErrorCode, Request};
 use crate::types::{LeaderEpoch, NodeId, PartitionId, Uuid};
+
+/// Kafka's code for controllers in DescribeCluster.
+const CONTROLLERS: i8 = 2;
 
 /// What a connection is used for. Brokers answer one request after the other, so what may wait long at the broker has
 /// a connection of its own.
@@ -268,6 +271,9 @@ impl Cluster {
         create: AutoCreate,
         deadline: Deadline,
     ) -> Result<Arc<Metadata>, ClientError> {
+        if self.inner.options.are_controllers {
+            return self.refresh_controllers(deadline).await;
+        }
         let named = |name: &String| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() };
         let by_id = |id: &Uuid| MetadataRequestTopic { topic_id: *id, name: None, ..Default::default() };
         let topics = match scope {
@@ -293,6 +299,20 @@ impl Cluster {
         let mut updated = Arc::new(Metadata::empty());
         self.inner.metadata.send_modify(|metadata| {
             *metadata = Arc::new(metadata.updated(response, all));
+            updated = Arc::clone(metadata);
+        });
+        self.drop_strangers(&updated);
+        Ok(updated)
+    }
+
+    /// Controllers know no topics as brokers do, and tell of themselves in another answer (KIP-919).
+    async fn refresh_controllers(&self, deadline: Deadline) -> Result<Arc<Metadata>, ClientError> {
+        let request = DescribeClusterRequest { endpoint_type: CONTROLLERS, ..Default::default() };
+        let response = self.any(deadline).await?.call(&request).await?;
+        ApiError::check(response.error_code, response.error_message.clone())?;
+        let mut updated = Arc::new(Metadata::empty());
+        self.inner.metadata.send_modify(|metadata| {
+            *metadata = Arc::new(Metadata::of_controllers(response));
             updated = Arc::clone(metadata);
         });
         self.drop_strangers(&updated);

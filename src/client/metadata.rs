@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::Address;
 use crate::protocol::ErrorCode;
-use crate::protocol::messages::MetadataResponse;
 use crate::protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
+use crate::protocol::messages::{DescribeClusterResponse, MetadataResponse};
 use crate::types::{LeaderEpoch, NodeId, PartitionId, Uuid};
 
 /// A broker.
@@ -133,6 +133,19 @@ pub struct Metadata {
 impl Metadata {
     pub(super) fn empty() -> Self {
         Self { cluster_id: None, controller: None, nodes: BTreeMap::new(), topics: HashMap::new(), fetched_at: None }
+    }
+
+    /// What a controller says of its quorum; nothing of topics.
+    pub(super) fn of_controllers(response: DescribeClusterResponse) -> Self {
+        let nodes =
+            response.brokers.into_iter().map(|node| Node::new(node.broker_id, &node.host, node.port, node.rack));
+        Self {
+            cluster_id: Some(response.cluster_id),
+            controller: (response.controller_id >= 0).then_some(NodeId(response.controller_id)),
+            nodes: nodes.map(|node| (node.id, node)).collect(),
+            topics: HashMap::new(),
+            fetched_at: Some(Instant::now()),
+        }
     }
 
     /// A topic that exists.

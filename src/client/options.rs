@@ -12,6 +12,9 @@ pub struct ClientOptions {
     pub bootstrap_servers: Vec<Address>,
     /// How connections are protected; `None`: not at all.
     pub security: Option<Security>,
+    /// Whether the bootstrap servers are controllers (`bootstrap.controllers`): those are asked for each other then, not for
+    /// brokers.
+    pub are_controllers: bool,
     /// `client.id`
     pub client_id: String,
     /// `client.rack`: brokers in it are preferred where they may serve.
@@ -55,6 +58,7 @@ impl Default for ClientOptions {
         Self {
             bootstrap_servers: Vec::new(),
             security: None,
+            are_controllers: false,
             client_id: String::new(),
             client_rack: String::new(),
             request_timeout: Duration::from_secs(30),
@@ -114,8 +118,8 @@ impl From<&CommonClientConfig> for ClientOptions {
 impl From<&AdminConfig> for ClientOptions {
     fn from(config: &AdminConfig) -> Self {
         let mut options = Self { api_timeout: config.default_api_timeout_ms, ..Self::from(&config.common) };
-        // A controller answers administrative requests as a broker does.
         options.bootstrap_servers.extend(config.bootstrap_controllers.iter().map(Address::from));
+        options.are_controllers = !config.bootstrap_controllers.is_empty();
         options
     }
 }

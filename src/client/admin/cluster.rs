@@ -4,8 +4,17 @@ use super::{Admin, ApiError};
 use crate::client::cluster::{AutoCreate, Lane, TopicScope};
 use crate::client::{Address, ApiVersions, ClientError, Node};
 use crate::protocol::ErrorCode;
-use crate::protocol::messages::DescribeClusterRequest;
+use crate::protocol::messages::{DescribeClusterRequest, UnregisterBrokerRequest};
 use crate::types::NodeId;
+
+/// Which nodes a cluster was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointType {
+    /// Brokers.
+    Broker,
+    /// Controllers.
+    Controller,
+}
 
 /// A broker, described.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +29,10 @@ pub struct ClusterNode {
     pub is_fenced: bool,
 }
 
+/// Kafka's codes of [`EndpointType`].
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
+
 /// A cluster, described.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterDescription {
@@ -27,7 +40,9 @@ pub struct ClusterDescription {
     pub cluster_id: Option<String>,
     /// Where administrative requests are best sent.
     pub controller: Option<NodeId>,
-    /// Its brokers by id.
+    /// Of which kind its nodes are.
+    pub endpoint_type: EndpointType,
+    /// Its brokers by id, or its controllers where those were asked.
     pub nodes: Vec<ClusterNode>,
     /// Bits of what the caller may do with it, if told.
     pub authorized_operations: i32,
@@ -45,8 +60,10 @@ impl Admin {
     /// # Errors
     /// No broker answers.
     pub async fn describe_cluster(&self, with_fenced: bool) -> Result<ClusterDescription, ClientError> {
+        let controllers = self.cluster.options().are_controllers;
         let build = |version: i16| DescribeClusterRequest {
             include_fenced_brokers: with_fenced && version >= 2,
+            endpoint_type: if controllers { CONTROLLERS } else { BROKERS },
             ..Default::default()
         };
         let answer = self.call_any(build, |response| Some(ErrorCode::from_code(response.error_code))).await;
@@ -68,6 +85,7 @@ impl Admin {
         Ok(ClusterDescription {
             cluster_id: Some(response.cluster_id),
             controller: (response.controller_id >= 0).then_some(NodeId(response.controller_id)),
+            endpoint_type: if controllers { EndpointType::Controller } else { EndpointType::Broker },
             nodes,
             authorized_operations: response.cluster_authorized_operations,
         })
@@ -80,9 +98,22 @@ impl Admin {
         Ok(ClusterDescription {
             cluster_id: metadata.cluster_id.clone(),
             controller: metadata.controller,
+            endpoint_type: EndpointType::Broker,
             nodes: metadata.nodes.values().map(ClusterNode::from).collect(),
             authorized_operations: i32::MIN,
         })
+    }
+
+    /// Makes the cluster forget a broker, so that nothing waits for it any more (KIP-631).
+    ///
+    /// # Errors
+    /// No broker answers, or the request is refused.
+    pub async fn unregister_broker(&self, broker: NodeId) -> Result<(), ClientError> {
+        let request = UnregisterBrokerRequest { broker_id: broker.get(), ..Default::default() };
+        let response = self
+            .call_controller(|_| request.clone(), |response| Some(ErrorCode::from_code(response.error_code)))
+            .await?;
+        Ok(ApiError::check(response.error_code, response.error_message)?)
     }
 
     /// What each broker speaks.

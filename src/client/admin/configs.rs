@@ -9,7 +9,7 @@ use crate::config::ConfigSource;
 use crate::protocol::messages::describe_configs_request::DescribeConfigsResource;
 use crate::protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use crate::protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use crate::protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
+use crate::protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListConfigResourcesRequest};
 use crate::protocol::{ErrorCode, Request};
 use crate::types::NodeId;
 
@@ -216,6 +216,22 @@ impl Admin {
             }
         }
         Ok(results(&resources, told))
+    }
+
+    /// The names of the things of a kind that have settings (KIP-1142). Brokers before 4.1 know subscriptions to metrics
+    /// alone.
+    ///
+    /// # Errors
+    /// No broker answers, or none knows about this kind.
+    pub async fn list_config_resources(&self, resource_type: ResourceType) -> Result<Vec<String>, ClientError> {
+        let build = |version: i16| ListConfigResourcesRequest {
+            resource_types: if version >= 1 { vec![resource_type as i8] } else { Vec::new() },
+            ..Default::default()
+        };
+        let response = self.call_any(build, |response| Some(ErrorCode::from_code(response.error_code))).await?;
+        ApiError::check(response.error_code, None)?;
+        let named = response.config_resources.into_iter().filter(|found| found.resource_type == resource_type as i8);
+        Ok(named.map(|found| found.resource_name).collect())
     }
 
     async fn call_owner<R: Request + Clone>(

@@ -1,11 +1,14 @@
 //! The log directories of brokers: how full they are, and with what.
 
+use std::collections::BTreeMap;
+
 use super::reassignments::grouped;
 use super::{Admin, call};
 use crate::client::cluster::{AutoCreate, Lane, TopicScope};
 use crate::client::{ApiError, ClientError};
-use crate::protocol::messages::DescribeLogDirsRequest;
+use crate::protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use crate::protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
+use crate::protocol::messages::{AlterReplicaLogDirsRequest, DescribeLogDirsRequest};
 use crate::types::{NodeId, TopicPartition};
 
 /// A replica in a log directory.
@@ -71,6 +74,50 @@ impl Admin {
             described.push((broker, dirs.await));
         }
         Ok(described)
+    }
+}
+
+impl Admin {
+    /// Moves replicas to directories of their broker; one that it has not yet is made there.
+    ///
+    /// # Errors
+    /// The broker is not known, or does not answer.
+    pub async fn alter_replica_log_dirs(
+        &self,
+        broker: NodeId,
+        moves: &[(TopicPartition, String)],
+    ) -> Result<BTreeMap<TopicPartition, Result<(), ApiError>>, ClientError> {
+        let deadline = self.cluster.api_deadline();
+        self.cluster.refresh(&TopicScope::Brokers, AutoCreate::Never, deadline).await?;
+        let mut by_path: BTreeMap<&str, Vec<&TopicPartition>> = BTreeMap::new();
+        for (partition, path) in moves {
+            by_path.entry(path).or_default().push(partition);
+        }
+        let dirs = by_path.into_iter().map(|(path, partitions)| {
+            let topics = grouped(partitions.into_iter().map(|partition| (partition, ()))).into_iter();
+            AlterReplicaLogDir {
+                path: path.to_owned(),
+                topics: topics
+                    .map(|(name, partitions)| AlterReplicaLogDirTopic {
+                        name,
+                        partitions: partitions.into_iter().map(|(partition, ())| partition).collect(),
+                        ..Default::default()
+                    })
+                    .collect(),
+                ..Default::default()
+            }
+        });
+        let request = AlterReplicaLogDirsRequest { dirs: dirs.collect(), ..Default::default() };
+        let connection = self.cluster.node(broker, Lane::General, deadline).await?;
+        let response = call(&connection, |_| request.clone()).await?;
+        let mut results = BTreeMap::new();
+        for topic in response.results {
+            for partition in topic.partitions {
+                let key = TopicPartition::new(topic.topic_name.as_str(), partition.partition_index);
+                results.insert(key, ApiError::check(partition.error_code, None));
+            }
+        }
+        Ok(results)
     }
 }
 

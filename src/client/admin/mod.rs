@@ -3,15 +3,23 @@
 //! A call fails as a whole when no broker answers; otherwise each topic, group or partition in it has a result of its own,
 //! in the order in which they were asked for.
 
+mod acls;
 mod cluster;
 mod configs;
+mod delegation_tokens;
+mod elections;
+mod features;
 pub(in crate::client) mod groups;
 mod log_dirs;
 pub(in crate::client) mod offsets;
+mod quorum;
+mod quotas;
 mod reassignments;
+mod replicas;
 mod share_groups;
 mod streams_groups;
 mod topics;
+mod transactions;
 
 use std::time::Duration;
 
@@ -21,16 +29,28 @@ use super::{ApiError, CallOptions, ClientError, ClientOptions, Connection};
 use crate::protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use crate::protocol::{ErrorCode, Request};
 
-pub use cluster::{ClusterDescription, ClusterNode};
+pub use acls::{
+    AclBinding, AclEntry, AclFilter, AclOperation, AclPermission, AclResourceType, PatternType, ResourcePattern,
+};
+pub use cluster::{ClusterDescription, ClusterNode, EndpointType};
 pub use configs::{AlterConfig, ConfigChange, ConfigEntry, ConfigResource, ConfigSynonym, ResourceType};
+pub use delegation_tokens::{DelegationToken, Principal};
+pub use elections::ElectionType;
+pub use features::{FeatureDescription, FeatureLevels, UpgradeType};
 pub use groups::{DescribedMember, GroupDescription, GroupListing, GroupOffset, GroupType, RemovedMember};
 pub use log_dirs::{LogDir, LogDirReplica};
 pub use offsets::{ListedOffset, OffsetSpec};
-pub use reassignments::Reassignment;
+pub use quorum::{QuorumInfo, QuorumReplica, RaftEndpoint};
+pub use quotas::{NewScramCredential, QuotaEntity, QuotaEntry, QuotaMatch, ScramCredentialInfo};
+pub use reassignments::{Reassignment, ReplicationFactor};
+pub use replicas::{FetchedReplica, ReplicaFetch};
 pub use share_groups::{ShareGroupDescription, ShareMember, ShareOffset};
 pub use streams_groups::{StreamsGroupDescription, StreamsMember, StreamsTasks, Subtopology};
 pub use topics::{
     CreatedTopic, DescribedPartition, MorePartitions, NewTopic, NewTopicLayout, TopicDescription, TopicName,
+};
+pub use transactions::{
+    ProducerState, TransactionDescription, TransactionFilter, TransactionListing, TransactionMarker,
 };
 
 /// Calls to a cluster on behalf of an operator. Clones share connections.

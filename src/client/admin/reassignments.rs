@@ -21,6 +21,15 @@ pub struct Reassignment {
     pub removing: Vec<NodeId>,
 }
 
+/// Whether a move may change how many replicas a partition has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplicationFactor {
+    /// It may.
+    MayChange,
+    /// It is refused then. Brokers before 4.1 don't check it.
+    IsKept,
+}
+
 fn nodes(ids: Vec<i32>) -> Vec<NodeId> {
     ids.into_iter().map(NodeId).collect()
 }
@@ -72,6 +81,7 @@ impl Admin {
     pub async fn alter_reassignments(
         &self,
         targets: &[(TopicPartition, Option<Vec<NodeId>>)],
+        factor: ReplicationFactor,
     ) -> Result<BTreeMap<TopicPartition, Result<(), ApiError>>, ClientError> {
         let topics = grouped(targets.iter().map(|(partition, replicas)| (partition, replicas)))
             .into_iter()
@@ -90,9 +100,11 @@ impl Admin {
             .collect();
         let request =
             AlterPartitionReassignmentsRequest { timeout_ms: self.request_timeout_ms(), topics, ..Default::default() };
-        let response = self
-            .call_controller(|_| request.clone(), |response| Some(ErrorCode::from_code(response.error_code)))
-            .await?;
+        let build = |version: i16| AlterPartitionReassignmentsRequest {
+            allow_replication_factor_change: version < 1 || factor == ReplicationFactor::MayChange,
+            ..request.clone()
+        };
+        let response = self.call_controller(build, |response| Some(ErrorCode::from_code(response.error_code))).await?;
         ApiError::check(response.error_code, response.error_message)?;
         let mut results = BTreeMap::new();
         for topic in response.responses {
