@@ -11,29 +11,39 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
+mod acls;
 mod broker_api_versions;
+mod client_metrics;
+mod cluster;
 mod complete;
 mod completions;
+mod configs;
 mod console_consumer;
 mod console_producer;
 mod console_share_consumer;
 mod consumer_groups;
 mod consumer_perf_test;
 mod copy;
+mod delegation_tokens;
 mod delete_records;
 mod doctor;
 mod dump_log;
 mod e2e_latency;
+mod features;
 mod get_offsets;
 mod groups;
 mod help;
 mod java_only;
+mod leader_election;
 mod links;
 mod log_dirs;
 mod man;
+mod metadata_quorum;
 mod metadata_shell;
 mod producer_perf_test;
+mod reassign_partitions;
 mod recording;
+mod replica_verification;
 mod server_start;
 mod server_stop;
 mod share_consumer_perf_test;
@@ -44,6 +54,7 @@ mod streams_groups;
 mod support;
 mod top;
 mod topics;
+mod transactions;
 mod verifiable_consumer;
 mod verifiable_producer;
 mod verifiable_share_consumer;
@@ -167,6 +178,17 @@ static TOOLS: &[Tool] = &[
         "verifiable-share-consumer",
         Some("kafka-verifiable-share-consumer"),
     ),
+    Tool::new::<configs::Configs>("configs", Some("kafka-configs")),
+    Tool::new::<client_metrics::ClientMetrics>("client-metrics", Some("kafka-client-metrics")),
+    Tool::new::<acls::Acls>("acls", Some("kafka-acls")),
+    Tool::new::<delegation_tokens::DelegationTokens>("delegation-tokens", Some("kafka-delegation-tokens")),
+    Tool::new::<leader_election::LeaderElection>("leader-election", Some("kafka-leader-election")),
+    Tool::new::<reassign_partitions::ReassignPartitions>("reassign-partitions", Some("kafka-reassign-partitions")),
+    Tool::new::<replica_verification::ReplicaVerification>("replica-verification", Some("kafka-replica-verification")),
+    Tool::new::<transactions::Transactions>("transactions", Some("kafka-transactions")),
+    Tool::new::<cluster::Cluster>("cluster", Some("kafka-cluster")),
+    Tool::new::<features::Features>("features", Some("kafka-features")),
+    Tool::new::<metadata_quorum::MetadataQuorum>("metadata-quorum", Some("kafka-metadata-quorum")),
     Tool::new::<broker_api_versions::BrokerApiVersions>("broker-api-versions", Some("kafka-broker-api-versions")),
     Tool::new::<dump_log::DumpLog>("dump-log", Some("kafka-dump-log")),
     Tool::new::<zookeeper::Start>("zookeeper-server-start", Some("zookeeper-server-start")),

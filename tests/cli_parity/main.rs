@@ -71,6 +71,17 @@ suites! {
     share_groups: "share-groups",
     streams_groups: "streams-groups",
     streams_application_reset: "streams-application-reset",
+    configs: "configs",
+    client_metrics: "client-metrics",
+    acls: "acls",
+    leader_election: "leader-election",
+    reassign_partitions: "reassign-partitions",
+    replica_verification: "replica-verification",
+    transactions: "transactions",
+    delegation_tokens: "delegation-tokens",
+    cluster: "cluster",
+    features: "features",
+    metadata_quorum: "metadata-quorum",
 }
 
 #[test]

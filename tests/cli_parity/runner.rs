@@ -73,6 +73,7 @@ impl Runner {
         let mut line = line
             .replace("{server}", self.broker.address())
             .replace("{nobody}", &self.nobody)
+            .replace("{controller}", &self.nobody)
             .replace("{version}", env!("CARGO_PKG_VERSION"))
             .replace("{dir}", &self.files.path().display().to_string())
             .replace("{golden}", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/log/kafka-4.3.1-golden-0"));

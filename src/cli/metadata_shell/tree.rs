@@ -74,7 +74,7 @@ pub(super) fn root(loaded: &Loaded) -> Rc<Node> {
 }
 
 fn features(image: &MetadataImage) -> Rc<Node> {
-    let version = image.features().get(METADATA_VERSION).map(|level| version_name(*level));
+    let version = image.features().get(METADATA_VERSION).map(|level| version_name(*level).unwrap_or("unknown"));
     let levels = image.features().iter().filter(|(name, _)| *name != METADATA_VERSION);
     let levels = levels.map(|(name, level)| (format!("finalized_{name}"), file(level)));
     directory(levels.chain([("metadataVersion".to_owned(), file(optional(version)))]))

@@ -6,7 +6,8 @@ use anyhow::bail;
 
 use crate::cli::support::Output;
 use crate::metadata::MetadataVersion;
-use crate::metadata::features::{ELR_VERSION, FEATURES, KRAFT_VERSION, METADATA_VERSION, find};
+pub(in crate::cli) use crate::metadata::features::METADATA_VERSION;
+use crate::metadata::features::{ELR_VERSION, FEATURES, KRAFT_VERSION, find};
 
 /// The names of the levels of `metadata.version`, from the lowest that exists. The last one is not stable yet.
 const METADATA_VERSIONS: [&str; 25] = [
@@ -33,16 +34,17 @@ const NEEDS: [(&str, i16, &str, i16); 1] = [(ELR_VERSION, 1, METADATA_VERSION, 2
 const MAPPING_ORDER: [&str; 6] =
     [KRAFT_VERSION, "transaction.version", "group.version", ELR_VERSION, "share.version", "streams.version"];
 
+/// What stands for a level that has no name.
+const UNKNOWN: &str = "unknown";
+
 /// The name of a level of `metadata.version`, as `4.3-IV0`.
-pub(in crate::cli) fn version_name(level: i16) -> &'static str {
-    usize::try_from(level - MetadataVersion::MINIMUM.level())
-        .ok()
-        .and_then(|index| METADATA_VERSIONS.get(index).copied())
-        .unwrap_or("unknown")
+pub(in crate::cli) fn version_name(level: i16) -> Option<&'static str> {
+    let index = usize::try_from(i32::from(level) - i32::from(MetadataVersion::MINIMUM.level())).ok()?;
+    METADATA_VERSIONS.get(index).copied()
 }
 
 /// The level of a name: `4.3-IV0`, or `3.9` and `3.9.1` for the last level of that release.
-fn level_named(name: &str, with_unstable: bool) -> anyhow::Result<i16> {
+pub(in crate::cli) fn level_named(name: &str, with_unstable: bool) -> anyhow::Result<i16> {
     let known = METADATA_VERSIONS.len() - usize::from(!with_unstable);
     let known = METADATA_VERSIONS.get(..known).unwrap_or_default();
     let release: Vec<&str> = name.splitn(3, '.').take(2).collect();
@@ -146,7 +148,8 @@ fn check_kraft_level(asked: Option<i16>, dynamic_quorum: bool) -> anyhow::Result
     }
 }
 
-fn parse(text: &str) -> anyhow::Result<(&str, i16)> {
+/// `name=level`.
+pub(in crate::cli) fn parse(text: &str) -> anyhow::Result<(&str, i16)> {
     let Some((name, level)) = text.split_once('=') else {
         bail!("Can't parse feature=level string {text}: equals sign not found.")
     };
@@ -157,20 +160,25 @@ fn parse(text: &str) -> anyhow::Result<(&str, i16)> {
 }
 
 /// `version-mapping`: the features that go with a metadata version.
-pub(super) fn print_mapping(release: Option<&str>, out: &mut Output) -> anyhow::Result<()> {
+pub(in crate::cli) fn print_mapping(release: Option<&str>, out: &mut Output) -> anyhow::Result<()> {
     let level = match release {
         Some(release) => level_named(release, true)?,
         None => MetadataVersion::LATEST.level(),
     };
-    out.line(format_args!("{METADATA_VERSION}={level} ({})", version_name(level)))?;
-    for feature in MAPPING_ORDER {
-        out.line(format_args!("{feature}={}", default_level(feature, level)))?;
+    out.line(format_args!("{METADATA_VERSION}={level} ({})", version_name(level).unwrap_or(UNKNOWN)))?;
+    for (feature, level) in mapping(level) {
+        out.line(format_args!("{feature}={level}"))?;
     }
     Ok(())
 }
 
+/// The levels of the other features that go with a level of `metadata.version`.
+pub(in crate::cli) fn mapping(metadata_level: i16) -> impl Iterator<Item = (&'static str, i16)> {
+    MAPPING_ORDER.into_iter().map(move |feature| (feature, default_level(feature, metadata_level)))
+}
+
 /// `feature-dependencies`: what feature levels need.
-pub(super) fn print_dependencies(wanted: &[String], out: &mut Output) -> anyhow::Result<()> {
+pub(in crate::cli) fn print_dependencies(wanted: &[String], out: &mut Output) -> anyhow::Result<()> {
     for text in wanted {
         let (name, level) = parse(text)?;
         let Some(feature) = find(name) else { bail!("Unknown feature: {name}") };
@@ -178,7 +186,7 @@ pub(super) fn print_dependencies(wanted: &[String], out: &mut Output) -> anyhow:
             bail!("Feature level {level} is not supported for feature {name}");
         }
         let shown = if name == METADATA_VERSION {
-            format!("{name}={level} ({})", version_name(level))
+            format!("{name}={level} ({})", version_name(level).unwrap_or(UNKNOWN))
         } else {
             format!("{name}={level}")
         };
@@ -186,7 +194,10 @@ pub(super) fn print_dependencies(wanted: &[String], out: &mut Output) -> anyhow:
             None => out.line(format_args!("{shown} has no dependencies."))?,
             Some((_, _, needed, needed_level)) => {
                 out.line(format_args!("{shown} requires:"))?;
-                out.line(format_args!("    {needed}={needed_level} ({})", version_name(*needed_level)))?;
+                out.line(format_args!(
+                    "    {needed}={needed_level} ({})",
+                    version_name(*needed_level).unwrap_or(UNKNOWN)
+                ))?;
             }
         }
     }

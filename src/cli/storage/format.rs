@@ -48,7 +48,7 @@ pub(super) fn run(args: Format, out: &mut Output) -> anyhow::Result<Exit> {
     for dir in data.into_iter().chain(metadata) {
         let is_metadata = *dir == node.metadata_directory;
         let kind = if is_metadata { quorum.directory_kind(node.id) } else { "data directory" };
-        let version = version_name(levels.metadata);
+        let version = version_name(levels.metadata).unwrap_or_default();
         out.line(format_args!("Formatting {kind} {} with metadata.version {version}.", dir.display()))?;
         let write = |file: &str, bytes: &[u8]| -> anyhow::Result<()> {
             let path = dir.join(file);
@@ -220,7 +220,7 @@ fn unformatted(
 fn users(arguments: &[String], levels: &Levels) -> anyhow::Result<Vec<UserScramCredentialRecord>> {
     const FIRST: i16 = 11;
     if levels.metadata < FIRST {
-        bail!("SCRAM is only supported in metadata.version {} or later.", version_name(FIRST));
+        bail!("SCRAM is only supported in metadata.version {} or later.", version_name(FIRST).unwrap_or_default());
     }
     scram::credentials(arguments)
 }

@@ -3,7 +3,7 @@
 //! Needs no broker: it reads the node's configuration and works on its directories.
 
 mod check;
-mod features;
+pub(super) mod features;
 mod format;
 mod info;
 mod node;

@@ -8,13 +8,12 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::cli::support::random_salt;
 use crate::net::ScramMechanism;
 use crate::protocol::messages::UserScramCredentialRecord;
 
 /// Rounds when none are asked for.
 const DEFAULT_ITERATIONS: i32 = 4096;
-/// Bytes of a salt that is drawn.
-const SALT_LEN: usize = 24;
 
 /// The records of all arguments.
 pub(super) fn credentials(arguments: &[String]) -> anyhow::Result<Vec<UserScramCredentialRecord>> {
@@ -100,12 +99,6 @@ fn rounds(mechanism: ScramMechanism, iterations: i32) -> anyhow::Result<u32> {
         }
         _ => bail!("The 'iterations' value must be <= {most} for add-scram using {name}"),
     }
-}
-
-fn random_salt() -> anyhow::Result<Vec<u8>> {
-    let mut salt = vec![0; SALT_LEN];
-    getrandom::fill(&mut salt).context("could not get random numbers from the system")?;
-    Ok(salt)
 }
 
 /// The record as Kafka's tool prints it; bytes are signed in Java.

@@ -7,7 +7,7 @@ use crate::client::{ClientError, ClientOptions};
 use crate::config::{AdminConfig, Client, ClientProperties, ConfigError, Place, Warning, warning_lines};
 
 /// The options that say where the broker is.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectArgs {
     /// Brokers to connect to [default: localhost:9092]
@@ -18,6 +18,9 @@ pub(crate) struct ConnectArgs {
     pub(crate) command_config: Option<PathBuf>,
     #[command(flatten)]
     old: OldServerOptions,
+    /// Whether settings that do nothing are not worth a word.
+    #[arg(skip)]
+    pub(crate) quiet: bool,
 }
 
 /// Where tutorials for older versions of Kafka say the broker is.
@@ -34,7 +37,7 @@ pub(crate) struct OldServerOptions {
 impl ConnectArgs {
     /// For a tool that connects to more than one cluster, and has options of its own for each.
     pub(crate) fn of(servers: &str, command_config: Option<PathBuf>) -> Self {
-        Self { bootstrap_server: Some(servers.to_owned()), command_config, old: OldServerOptions::default() }
+        Self { bootstrap_server: Some(servers.to_owned()), command_config, ..Self::default() }
     }
 
     /// The addresses to connect to; says on stderr what to write today instead of an old spelling.
@@ -50,12 +53,23 @@ impl ConnectArgs {
     /// The settings for calls of an administrator.
     pub(crate) fn admin_options(&self, out: &mut Output) -> anyhow::Result<ClientOptions> {
         let servers = self.servers(out)?;
+        self.admin_options_at("bootstrap.servers", &servers, out)
+    }
+
+    /// The settings for calls of an administrator to controllers.
+    pub(crate) fn controller_options(&self, controllers: &str, out: &mut Output) -> anyhow::Result<ClientOptions> {
+        self.admin_options_at("bootstrap.controllers", controllers, out)
+    }
+
+    fn admin_options_at(&self, key: &str, addresses: &str, out: &mut Output) -> anyhow::Result<ClientOptions> {
         let mut properties = ClientProperties::new(Client::Admin);
         if let Some(file) = &self.command_config {
             properties.read(file)?;
         }
-        warn(&properties.warnings(), out)?;
-        properties.set("bootstrap.servers", &servers);
+        if !self.quiet {
+            warn(&properties.warnings(), out)?;
+        }
+        properties.set(key, addresses);
         let config = AdminConfig::new(&properties).map_err(explained_config)?;
         Ok(ClientOptions::from(&config))
     }

@@ -126,6 +126,12 @@ pub(crate) fn in_sized_hash_map_order<T>(items: &mut [T], name: impl Fn(&T) -> &
     order_by_bucket(items, buckets_for(items.len()), |item| string_hash(name(item)));
 }
 
+/// As [`in_sized_hash_map_order`], where keys have a hash of their own.
+pub(crate) fn in_sized_hash_map_order_by<T>(items: &mut [T], hash: impl Fn(&T) -> i32) {
+    let buckets = u32::try_from(items.len()).unwrap_or(u32::MAX).checked_next_power_of_two().unwrap_or(1 << 31);
+    order_by_bucket(items, buckets, hash);
+}
+
 /// As [`in_hash_map_order`], where the keys are partitions.
 pub(crate) fn in_partition_hash_map_order<T>(items: &mut [T], partition: impl Fn(&T) -> &TopicPartition) {
     order_by_bucket(items, BUCKETS, |item| partition_hash(partition(item)));
@@ -157,8 +163,32 @@ fn order_by_bucket<T>(items: &mut [T], mut buckets: u32, hash: impl Fn(&T) -> i3
     });
 }
 
+/// `Double.toString`: with a point always, and with an exponent where the number is large or small.
+pub(crate) fn double(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e7).contains(&size) && value.is_finite() {
+        let text = format!("{value:E}");
+        let (digits, exponent) = text.split_once('E').unwrap_or((&text, "0"));
+        let point = if digits.contains('.') { "" } else { ".0" };
+        return format!("{digits}{point}E{exponent}");
+    }
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+    }
+    format!("{value:?}")
+}
+
+/// The name of an exception's class without its package.
+pub(crate) fn simple_exception_class(code: ErrorCode) -> String {
+    let class = exception_class(code);
+    class.rsplit('.').next().unwrap_or(&class).to_owned()
+}
+
 /// `String.hashCode`.
-fn string_hash(text: &str) -> i32 {
+pub(crate) fn string_hash(text: &str) -> i32 {
     text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
@@ -177,6 +207,23 @@ mod tests {
             (ErrorCode::UnknownTopicOrPartition, "UnknownTopicOrPartitionException"),
         ] {
             assert_eq!(exception_class(code), format!("org.apache.kafka.common.errors.{class}"));
+        }
+    }
+
+    #[test]
+    fn doubles_print_as_javas() {
+        for (value, text) in [
+            (1024.0, "1024.0"),
+            (2e7, "2.0E7"),
+            (12_345_678.5, "1.23456785E7"),
+            (9_999_999.0, "9999999.0"),
+            (0.001, "0.001"),
+            (0.0001, "1.0E-4"),
+            (0.0, "0.0"),
+            (-2.5, "-2.5"),
+            (f64::INFINITY, "Infinity"),
+        ] {
+            assert_eq!(double(value), text);
         }
     }
 

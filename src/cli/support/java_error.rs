@@ -6,6 +6,7 @@ use std::io;
 use super::{Output, hint_for, java};
 use crate::client::{ApiError, ClientError};
 use crate::config::ConfigError;
+use crate::protocol::ErrorCode;
 
 /// A failure with the class of the exception that Kafka's tool would show, and its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,11 @@ impl JavaError {
 
     pub(crate) fn runtime(message: impl Into<String>) -> Self {
         Self::new("java.lang.RuntimeException", message)
+    }
+
+    /// An error of the broker's, by its code alone.
+    pub(crate) fn code(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::new(java::exception_class(code), message)
     }
 
     /// A call that no broker answered; `call` is Kafka's name of it.
@@ -79,6 +85,12 @@ impl JavaError {
         Self { class: class.into(), plain: self.plain.or(Some(self.message)), message, ..self }
     }
 
+    /// The same failure under another class and message; people are told what they were told before.
+    #[must_use]
+    pub(crate) fn retold(self, class: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { class: class.into(), plain: self.plain.or(Some(self.message)), message: message.into(), ..self }
+    }
+
     /// The same with what to do about it.
     #[must_use]
     pub(crate) fn with_hint(self, hint: Option<String>) -> Self {
@@ -94,6 +106,11 @@ impl JavaError {
     /// Whether it is of this class.
     pub(crate) fn is(&self, class: &str) -> bool {
         self.class == class
+    }
+
+    /// The exception's class.
+    pub(crate) fn class(&self) -> &str {
+        &self.class
     }
 
     /// The exception's message.

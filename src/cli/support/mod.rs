@@ -4,6 +4,7 @@
 //! Nothing here knows a single tool; nothing here prints except through [`Output`].
 
 pub(crate) mod argparse;
+mod broker_or_controller;
 mod columns;
 mod connect;
 mod console;
@@ -25,13 +26,16 @@ mod offset_deletion;
 mod options;
 mod output;
 mod pipe;
+mod plan;
 mod produce_exception;
 mod progress;
 mod prompt;
 mod range_reader;
 pub(crate) mod reset;
 mod runtime;
+mod salt;
 mod signals;
+mod subcommands;
 mod throttle;
 mod topic_filter;
 mod transfer;
@@ -40,6 +44,7 @@ mod usage;
 mod watch;
 
 pub(crate) use argparse::Argparse;
+pub(crate) use broker_or_controller::BrokerOrControllerArgs;
 pub(crate) use columns::{Column, in_columns};
 pub(crate) use connect::{
     ConnectArgs, OldServerOptions, explained, explained_config, hint_for, quiet_admin_options, warn,
@@ -59,12 +64,15 @@ pub(crate) use options::{
 };
 pub(crate) use output::{Output, OutputArgs, OwnOutputArgs, StdoutClosed, Style, Tint};
 pub(crate) use pipe::stdout_closed;
+pub(crate) use plan::print_plan;
 pub(crate) use produce_exception::produce_exception;
 pub(crate) use progress::{Progress, with_thousands};
 pub(crate) use prompt::{Interrupted, confirm_unless, pick, pick_group, pick_topic};
 pub(crate) use range_reader::{Bounds, RangeReader, Stretch, bounds, size_of_record};
 pub(crate) use runtime::{block_on, block_on_two_threads, block_on_within};
+pub(crate) use salt::random_salt;
 pub(crate) use signals::{Signal, Signals};
+pub(crate) use subcommands::{CommandWords, number, required, tab_table};
 pub(crate) use throttle::Throttle;
 pub(crate) use topic_filter::TopicFilter;
 pub(crate) use transfer::{IsolationArg, Outgoing, PartitionsArg, Transfer, TransferOutcome, partitions_of};

@@ -32,7 +32,7 @@ pub(crate) enum Tint {
 }
 
 /// `--output`, for the tools that list or describe something.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct OutputArgs {
     /// What the output looks like [default: table on a terminal, else kafka]
     #[arg(long, value_name = "FORMAT", hide_default_value = true)]

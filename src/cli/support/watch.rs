@@ -33,6 +33,11 @@ pub(crate) struct WatchArgs {
 }
 
 impl WatchArgs {
+    /// Whether it was asked for.
+    pub(crate) fn is_given(&self) -> bool {
+        self.watch.is_some()
+    }
+
     /// How long to wait between two frames, if it was asked for.
     pub(crate) fn interval(&self) -> anyhow::Result<Option<Duration>> {
         let Some(text) = &self.watch else { return Ok(None) };
