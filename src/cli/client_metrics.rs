@@ -16,8 +16,7 @@ use crate::types::Uuid;
 /// Show or change which metrics clients push to the brokers
 #[derive(Debug, Clone, Default, clap::Parser)]
 #[command(after_help = "\
-kafka-rs client-metrics --alter --name producers --metrics org.apache.kafka.producer. --interval 10000 \
---match client_id=app.*   ask some clients for metrics
+kafka-rs client-metrics --alter --name all --metrics '*' --interval 10000   ask all clients for all metrics
 kafka-rs client-metrics --describe   show all subscriptions
 
 --metrics names metrics by how their names begin; * is all of them. An empty value takes a setting back.")]

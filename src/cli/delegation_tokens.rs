@@ -17,9 +17,9 @@ use crate::client::{Admin, ClientError};
 /// Make, renew, end and show delegation tokens
 #[derive(Debug, Clone, Default, clap::Parser)]
 #[command(after_help = "\
-kafka-rs delegation-tokens --create --max-life-time-period -1 --command-config admin.properties   make a token that lives as long as it may
-kafka-rs delegation-tokens --describe --owner-principal User:alice --command-config admin.properties   show somebody's tokens
-kafka-rs delegation-tokens --expire --expiry-time-period -1 --hmac HMAC --command-config admin.properties   end a token now
+kafka-rs delegation-tokens --create --command-config admin.properties   make a token that lives as long as it may
+kafka-rs delegation-tokens --describe --command-config admin.properties   show the tokens that you own
+kafka-rs delegation-tokens --expire --hmac HMAC --expiry-time-period -1   end a token now
 
 Periods are in milliseconds; -1 stands for the longest that the brokers allow, with --expire for at once.")]
 pub(super) struct DelegationTokens {

@@ -21,7 +21,7 @@ use crate::types::TopicPartition;
 #[derive(Debug, Clone, Default, clap::Parser)]
 #[command(after_help = "\
 kafka-rs leader-election --election-type preferred --all-topic-partitions   give leadership back to the first replicas
-kafka-rs leader-election --election-type unclean --topic orders --partition 0   take any live replica as the leader
+kafka-rs leader-election --election-type unclean --topic t --partition 0   take any live replica as the leader
 
 --election-type preferred gives leadership back to the first replica, if it is in sync; unclean makes any live replica the \
 leader of a partition that has none, and loses what only the others have.")]

@@ -26,7 +26,7 @@ use crate::types::{NodeId, Uuid};
     after_help = "\
 kafka-rs metadata-quorum describe --status --bootstrap-server broker:9092   show the quorum
 kafka-rs metadata-quorum describe --replication --human-readable   how far each controller is
-kafka-rs metadata-quorum add-controller --command-config controller.properties   make a controller a voter
+kafka-rs metadata-quorum add-controller --command-config node.properties   make a controller a voter
 
 add-controller reads from --command-config who the new controller is: its own server.properties."
 )]

@@ -22,8 +22,8 @@ use rules::{entry_text, pattern_text};
 #[command(after_help = "\
 kafka-rs acls --list --topic orders   list the rules of a topic
 kafka-rs acls --add --allow-principal User:alice --producer --topic orders   let somebody produce
-kafka-rs acls --add --allow-principal User:bob --consumer --topic orders --group billing   let somebody consume in a group
-kafka-rs acls --remove --topic orders --deny-principal User:eve --operation Read   take a rule away
+kafka-rs acls --add --consumer --allow-principal User:a --topic t --group g   let somebody consume in a group
+kafka-rs acls --remove --topic orders --deny-principal User:eve   take a rule away
 
 * as a name stands for all. Operations: Read, Write, Create, Delete, Alter, Describe, ClusterAction, DescribeConfigs, \
 AlterConfigs, IdempotentWrite, CreateTokens, DescribeTokens, TwoPhaseCommit, All.")]
@@ -48,16 +48,16 @@ pub(super) struct Acls {
     #[arg(long, help_heading = "What")]
     cluster: bool,
     /// A transactional id
-    #[arg(long, value_name = "ID", help_heading = "What")]
+    #[arg(long, value_name = "ID", help_heading = "What", hide_short_help = true)]
     transactional_id: Vec<String>,
     /// A delegation token
-    #[arg(long, value_name = "ID", help_heading = "What")]
+    #[arg(long, value_name = "ID", help_heading = "What", hide_short_help = true)]
     delegation_token: Vec<String>,
     /// A user, whose tokens are meant
-    #[arg(long, value_name = "TYPE:NAME", help_heading = "What")]
+    #[arg(long, value_name = "TYPE:NAME", help_heading = "What", hide_short_help = true)]
     user_principal: Vec<String>,
     /// How names are meant: literal, prefixed; to list or remove also any, match [default: literal]
-    #[arg(long, value_name = "TYPE", help_heading = "What")]
+    #[arg(long, value_name = "TYPE", help_heading = "What", hide_short_help = true)]
     resource_pattern_type: Option<String>,
 
     /// Who may, as User:alice
@@ -70,7 +70,7 @@ pub(super) struct Acls {
     #[arg(long, value_name = "ADDRESS", help_heading = "Who")]
     allow_host: Vec<String>,
     /// From where they may not [default: anywhere]
-    #[arg(long, value_name = "ADDRESS", help_heading = "Who")]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Who", hide_short_help = true)]
     deny_host: Vec<String>,
     /// List only the rules about these
     #[arg(long, value_name = "TYPE:NAME", help_heading = "Who")]
@@ -83,7 +83,7 @@ pub(super) struct Acls {
     #[arg(long)]
     producer: bool,
     /// With --producer: idempotence too
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     idempotent: bool,
     /// All that a consumer needs: Read, Describe on the topic, Read on the group
     #[arg(long)]

@@ -24,8 +24,8 @@ use crate::client::{Admin, ClientError};
 #[derive(Debug, Clone, Default, clap::Parser)]
 #[command(after_help = "\
 kafka-rs configs --describe --topic orders --all   show all settings of a topic
-kafka-rs configs --alter --topic orders --add-config 'retention.ms=3600000,cleanup.policy=[compact,delete]'   change settings of a topic
-kafka-rs configs --alter --user alice --add-config producer_byte_rate=1048576   limit what a user produces
+kafka-rs configs --alter --topic orders --add-config retention.ms=3600000   change settings of a topic
+kafka-rs configs --alter --user ann --add-config producer_byte_rate=1000000   limit what a user produces
 
 A value with commas stands in brackets. Users and clients have quotas (producer_byte_rate, consumer_byte_rate, \
 request_percentage, controller_mutation_rate), addresses connection_creation_rate; a user's password is set with \
@@ -45,7 +45,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "ID", help_heading = "What")]
     broker: Option<String>,
     /// The loggers of a broker
-    #[arg(long, value_name = "ID", help_heading = "What")]
+    #[arg(long, value_name = "ID", help_heading = "What", hide_short_help = true)]
     broker_logger: Option<String>,
     /// A group
     #[arg(long, value_name = "ID", help_heading = "What")]
@@ -63,32 +63,32 @@ pub(super) struct Options {
     #[arg(long, value_name = "ADDRESS", help_heading = "What")]
     ip: Option<String>,
     /// All brokers that have no setting of their own
-    #[arg(long, help_heading = "What")]
+    #[arg(long, help_heading = "What", hide_short_help = true)]
     broker_defaults: bool,
     /// All users that have no quota of their own
-    #[arg(long, help_heading = "What")]
+    #[arg(long, help_heading = "What", hide_short_help = true)]
     user_defaults: bool,
     /// All clients that have no quota of their own
-    #[arg(long, help_heading = "What")]
+    #[arg(long, help_heading = "What", hide_short_help = true)]
     client_defaults: bool,
     /// All addresses that have no quota of their own
-    #[arg(long, help_heading = "What")]
+    #[arg(long, help_heading = "What", hide_short_help = true)]
     ip_defaults: bool,
     /// The longer way to say it: topics, brokers, broker-loggers, groups, client-metrics, users, clients, ips
-    #[arg(long, value_name = "TYPE", help_heading = "What")]
+    #[arg(long, value_name = "TYPE", help_heading = "What", hide_short_help = true)]
     entity_type: Vec<String>,
     /// Name of that entity; without it, --describe shows all of the type
-    #[arg(long, value_name = "NAME", help_heading = "What")]
+    #[arg(long, value_name = "NAME", help_heading = "What", hide_short_help = true)]
     entity_name: Vec<String>,
     /// What counts for all of the type that have nothing of their own
-    #[arg(long, action = clap::ArgAction::Count, help_heading = "What")]
+    #[arg(long, action = clap::ArgAction::Count, help_heading = "What", hide_short_help = true)]
     entity_default: u8,
 
     /// Settings to make
     #[arg(long, value_name = "KEY=VALUE,...")]
     add_config: Option<String>,
     /// File with settings to make
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, hide_short_help = true)]
     add_config_file: Option<PathBuf>,
     /// Settings to take back
     #[arg(long, value_name = "KEY,...")]

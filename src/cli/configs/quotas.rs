@@ -69,7 +69,9 @@ pub(super) async fn describe(target: &Target, admin: &Admin, out: &mut Output) -
     } else {
         Default::default()
     };
-    let credentials: Vec<(String, Result<Vec<(&str, i32)>, String>)> = credentials
+    // A user's mechanisms with their iterations, or why they can't be told.
+    type Credentials = (String, Result<Vec<(&'static str, i32)>, String>);
+    let credentials: Vec<Credentials> = credentials
         .into_iter()
         .filter(|(_, infos)| !infos.as_ref().is_err_and(|error| error.code == ErrorCode::ResourceNotFound))
         .map(|(user, infos)| {

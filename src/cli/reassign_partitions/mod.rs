@@ -26,10 +26,11 @@ use crate::client::Admin;
         arg.hide(false).help("Brokers to move them to").value_name("ID,...").help_heading("Options")
     }),
     after_help = "\
-kafka-rs reassign-partitions --generate --topics-to-move-json-file topics.json --broker-list 1,2,3   propose a plan
-kafka-rs reassign-partitions --execute --reassignment-json-file plan.json --throttle 50000000   begin to move, at most 50 MB/s
+kafka-rs reassign-partitions --execute --reassignment-json-file plan.json   begin to move what a plan says
 kafka-rs reassign-partitions --verify --reassignment-json-file plan.json   see how far it is
+kafka-rs reassign-partitions --list   list what is being moved
 
+--generate --broker-list 1,2 --topics-to-move-json-file topics.json proposes a plan.
 topics.json: {\"version\":1,\"topics\":[{\"topic\":\"orders\"}]}
 plan.json:   {\"version\":1,\"partitions\":[{\"topic\":\"orders\",\"partition\":0,\"replicas\":[1,2]}]}
 
@@ -62,25 +63,25 @@ pub(super) struct ReassignPartitions {
     #[arg(skip)]
     broker_list: Option<String>,
     /// Don't look at racks
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     disable_rack_aware: bool,
     /// Most bytes per second that moving between brokers may take
     #[arg(long, value_name = "BYTES")]
     throttle: Option<i64>,
     /// Most bytes per second that moving between directories may take
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", hide_short_help = true)]
     replica_alter_log_dirs_throttle: Option<i64>,
     /// How long to wait until moves between directories begin [default: 10000]
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", hide_short_help = true)]
     timeout: Option<i64>,
     /// Begin although other partitions are being moved, or change the throttle
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     additional: bool,
     /// Refuse to change how many replicas partitions have
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     disallow_replication_factor_change: bool,
     /// Leave throttles as they are
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     preserve_throttles: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]

@@ -29,7 +29,7 @@ use compare::{Replica, compare};
         arg.hide(false).help("Brokers to connect to, as --bootstrap-server").help_heading("Connection")
     }),
     after_help = "\
-kafka-rs replica-verification --broker-list broker:9092 --topics-include 'orders|payments'   compare the replicas of some topics
+kafka-rs replica-verification --topics-include 'orders|payments'   compare the replicas of some topics
 kafka-rs replica-verification --topics-include orders --time -2   compare a topic from its beginning on"
 )]
 pub(super) struct ReplicaVerification {

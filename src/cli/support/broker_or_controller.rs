@@ -10,7 +10,7 @@ pub(crate) struct BrokerOrControllerArgs {
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
     /// Controllers to connect to, instead of brokers
-    #[arg(long, value_name = "HOST:PORT,...")]
+    #[arg(long, value_name = "HOST:PORT,...", hide_short_help = true)]
     pub(crate) bootstrap_controller: Option<String>,
 }
 
