@@ -83,6 +83,28 @@ pub fn matches(expected: &[String], found: &[String]) -> bool {
     expected.len() == found.len() && expected.iter().zip(found).all(|(e, f)| line_matches(e, f))
 }
 
+/// Whether the expected lines are among those found, in their order.
+pub fn tells(expected: &[String], found: &[String]) -> bool {
+    let expected = expected.strip_suffix(&[AND_SO_ON.to_owned()]).unwrap_or(expected);
+    let mut found = found.iter();
+    expected.iter().all(|line| found.any(|told| line_matches(line, told)))
+}
+
+/// A line with what is surely random in it replaced by what stands for it.
+pub fn generalised(line: &str) -> String {
+    let hex = "[0-9a-f]";
+    let id = format!("{hex}{{8}}-{hex}{{4}}-{hex}{{4}}-{hex}{{4}}-{hex}{{12}}");
+    let time = PLACEHOLDERS[3].1;
+    let stands = [
+        (id.as_str(), "uuuuuuuu-uuuu-uuuu-uuuu-uuuuuuuuuuuu"),
+        (time, "[<time>]"),
+        (r"\b1[0-9]{12}\b", "TTTTTTTTTTTTT"),
+    ];
+    stands.into_iter().fold(line.to_owned(), |line, (pattern, stands)| {
+        Regex::new(pattern).unwrap().replace_all(&line, stands).into_owned()
+    })
+}
+
 fn line_matches(expected: &str, found: &str) -> bool {
     let mut pattern = regex_lite::escape(expected);
     for (placeholder, meaning) in PLACEHOLDERS {
@@ -125,6 +147,17 @@ fn what_is_random_may_be_anything_of_its_kind() {
     assert!(!matches(&line("a.c"), &line("abc")));
     assert!(matches(&["a".to_owned(), "...".to_owned()], &["a".to_owned(), "b".to_owned()]));
     assert!(!matches(&line("a"), &["a".to_owned(), "b".to_owned()]));
+}
+
+#[test]
+fn what_is_recorded_is_general() {
+    let line = "[2026-01-02 03:04:05,678] at 1780000000000 of 0b1c89b0-d5c7-4f21-846c-aacfa3b5d1e9: 12";
+    let general = generalised(line);
+    assert_eq!(general, "[<time>] at TTTTTTTTTTTTT of uuuuuuuu-uuuu-uuuu-uuuu-uuuuuuuuuuuu: 12");
+    assert!(line_matches(&general, line));
+    let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    assert!(tells(&lines(&["a", "..."]), &lines(&["x", "a", "b"])));
+    assert!(!tells(&lines(&["b", "a"]), &lines(&["a", "b"])));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Our tools beside Kafka's: command lines with what Kafka's own tools printed and how they ended, replayed with ours.
 //!
 //! Goal: whoever calls Kafka's scripts can call ours, and what differs is known, meant and written down.
-//! Method: `tests/data/cli_parity/*.txt` hold what Apache Kafka 4.3.1 did, recorded once; no JVM is needed. Each file runs
+//! Method: `tests/data/cli_parity/*.txt` hold what Apache Kafka 4.3.1 did, recorded by `tests/cli_parity/record`; no JVM is needed. Each file runs
 //! in order against a broker of its own. A case that differs has our outcome and the reason beside it, and fails when it
 //! differs no longer; the reasons are those of `docs/differences.md`.
 #![allow(unreachable_pub, reason = "modules of a test binary have no outside")]
@@ -13,9 +13,11 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod apache;
 mod case;
 mod compare;
 mod members;
+mod record;
 mod runner;
 #[path = "../support/mod.rs"]
 mod support;
@@ -34,6 +36,14 @@ fn suite(tool: &str) -> Suite {
     Suite::parse(&std::fs::read_to_string(data().join(format!("{tool}.txt"))).unwrap())
 }
 
+/// Runs the file's cases with ours; with `KAFKA_RS_RECORD` set, with Kafka's own, and writes down what they do.
+fn run(tool: &str) {
+    if std::env::var_os("KAFKA_RS_RECORD").is_none() {
+        return Runner::run(&suite(tool));
+    }
+    record::rewrite(&data().join(format!("{tool}.txt")), &Runner::record(&suite(tool)));
+}
+
 /// A test per file, so that they run side by side.
 macro_rules! suites {
     ($($test:ident: $file:literal,)*) => {
@@ -41,7 +51,7 @@ macro_rules! suites {
 
         $(#[test]
         fn $test() {
-            Runner::run(&suite($file));
+            run($file);
         })*
     };
 }

@@ -1,4 +1,4 @@
-//! Runs recorded cases with our binary and tells where it does other than the case says.
+//! Runs recorded cases with our binary and tells where it does other than the case says; or with Kafka's scripts, to record.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,9 +12,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::apache::{self, Apache};
 use crate::case::{Case, Outcome, Step, Suite};
-use crate::compare::{input, matches, messages, notation, words};
+use crate::compare::{generalised, input, matches, messages, notation, tells, words};
 use crate::members::Member;
+use crate::record::Changes;
 use crate::support::{Broker, wait_for};
 
 /// How long a tool may take; the longest case waits a few seconds for records.
@@ -22,31 +24,60 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long something that takes its time may do so.
 const EVENTUALLY: Duration = Duration::from_secs(20);
 
+/// Whose tools are run, on whose broker.
+enum Stage {
+    Ours(Broker),
+    Kafkas(Apache),
+}
+
+impl Stage {
+    fn address(&self) -> &str {
+        match self {
+            Self::Ours(broker) => broker.address(),
+            Self::Kafkas(broker) => broker.address(),
+        }
+    }
+}
+
 /// A suite on its way.
 pub struct Runner {
-    broker: Broker,
+    stage: Stage,
     files: TempDir,
     /// An address where nobody listens.
     nobody: String,
     /// Ids of topics, by name, as `topics --describe` printed them last.
     topic_ids: BTreeMap<String, String>,
     failures: String,
+    /// What Kafka did otherwise than the cases say.
+    changes: Changes,
     /// Who is a member of a group, by the name that the suite gives it.
     members: BTreeMap<String, Member>,
 }
 
 impl Runner {
-    /// Runs all cases; panics at the end if some did not do what they should.
+    /// Runs all cases with ours; panics at the end if some did not do what they should.
     pub fn run(suite: &Suite) {
         let settings: Vec<&str> = suite.broker.iter().map(String::as_str).collect();
+        let runner =
+            Self::play(suite, |files| Stage::Ours(Broker::start_in(&files.path().join("kafka-data"), &settings)));
+        assert!(runner.failures.is_empty(), "these are not as recorded:\n\n{}", runner.failures);
+    }
+
+    /// Runs all cases with Kafka's, and returns what they do now.
+    pub fn record(suite: &Suite) -> Changes {
+        Self::play(suite, |files| Stage::Kafkas(Apache::start(files.path(), &suite.broker))).changes
+    }
+
+    fn play(suite: &Suite, stage: impl FnOnce(&TempDir) -> Stage) -> Self {
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let files = TempDir::with_prefix("kafka-rs-parity-").unwrap();
         let mut runner = Self {
-            broker: Broker::start_in(&files.path().join("kafka-data"), &settings),
+            stage: stage(&files),
             files,
             nobody,
             topic_ids: BTreeMap::new(),
             failures: String::new(),
+            changes: Changes::new(),
             members: BTreeMap::new(),
         };
         for step in &suite.steps {
@@ -57,7 +88,7 @@ impl Runner {
                 }
                 Step::Run(case) => runner.check(case),
                 Step::Join { name, kind, group, topic } => {
-                    let member = Member::join(runner.broker.address(), kind, group, topic);
+                    let member = Member::join(runner.stage.address(), kind, group, topic);
                     assert!(runner.members.insert(name.clone(), member).is_none(), "{name} is there already");
                 }
                 Step::Leave { name } => drop(runner.members.remove(name).unwrap()),
@@ -65,22 +96,42 @@ impl Runner {
         }
         // Before the broker goes.
         runner.members.clear();
-        assert!(runner.failures.is_empty(), "these are not as recorded:\n\n{}", runner.failures);
+        runner
+    }
+
+    /// What is the same in a line for all of this run, and what it stands for.
+    fn places(&self) -> [(&'static str, String); 5] {
+        [
+            ("{server}", self.stage.address().to_owned()),
+            ("{nobody}", self.nobody.clone()),
+            ("{version}", env!("CARGO_PKG_VERSION").to_owned()),
+            ("{dir}", self.files.path().display().to_string()),
+            ("{golden}", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/log/kafka-4.3.1-golden-0").to_owned()),
+        ]
     }
 
     /// A line of a case with this run's address and directory in it.
     fn filled_in(&self, line: &str) -> String {
-        let mut line = line
-            .replace("{server}", self.broker.address())
-            .replace("{nobody}", &self.nobody)
-            .replace("{controller}", &self.nobody)
-            .replace("{version}", env!("CARGO_PKG_VERSION"))
-            .replace("{dir}", &self.files.path().display().to_string())
-            .replace("{golden}", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/log/kafka-4.3.1-golden-0"));
+        let mut line = line.to_owned();
+        for (name, place) in self.places() {
+            line = line.replace(name, &place);
+        }
         for (topic, id) in &self.topic_ids {
             line = line.replace(&format!("{{id of {topic}}}"), id);
         }
         line
+    }
+
+    /// The reverse, for what is to be recorded.
+    fn taken_out(&self, line: &str) -> String {
+        let mut line = line.to_owned();
+        for (topic, id) in &self.topic_ids {
+            line = line.replace(id, &format!("{{id of {topic}}}"));
+        }
+        for (name, place) in self.places().into_iter().filter(|(name, _)| *name != "{version}") {
+            line = line.replace(&place, name);
+        }
+        generalised(&line)
     }
 
     fn check(&mut self, case: &Case) {
@@ -91,7 +142,7 @@ impl Runner {
             case.line
         );
         if let Some(tool) = &case.until {
-            if tool_exists(tool) {
+            if matches!(self.stage, Stage::Ours(_)) && tool_exists(tool) {
                 self.fail(case, &format!("there is a {tool} now: take the `until` away"));
             }
             return;
@@ -102,7 +153,11 @@ impl Runner {
         let start = std::time::Instant::now();
         let (found, wrong) = loop {
             let found = self.outcome(case);
-            let wrong = if case.prepare { String::new() } else { self.differences(case, &found) };
+            let wrong = match self.stage {
+                _ if case.prepare => String::new(),
+                Stage::Ours(_) => self.differences(case, &found),
+                Stage::Kafkas(_) => self.unlike_recorded(case, &found),
+            };
             if wrong.is_empty() || !case.eventually || start.elapsed() > EVENTUALLY {
                 break (found, wrong);
             }
@@ -115,8 +170,41 @@ impl Runner {
             }
             return;
         }
-        if !wrong.is_empty() {
-            self.fail(case, &format!("{wrong}found:\n{found}"));
+        match self.stage {
+            _ if wrong.is_empty() => {}
+            Stage::Ours(_) => self.fail(case, &format!("{wrong}found:\n{found}")),
+            Stage::Kafkas(_) => {
+                let new = self.to_record(case, found);
+                self.changes.insert(case.line, new);
+            }
+        }
+    }
+
+    /// The same of Kafka's own tool, of whose standard error the cases leave things out.
+    fn unlike_recorded(&self, case: &Case, found: &Outcome) -> String {
+        let fill = |lines: &[String]| lines.iter().map(|line| self.filled_in(line)).collect::<Vec<_>>();
+        let parts = [
+            ("exit ", found.exit == case.kafka.exit),
+            ("stdout ", matches(&fill(&case.kafka.stdout), &found.stdout)),
+            ("stderr ", tells(&fill(&case.kafka.stderr), &found.stderr)),
+        ];
+        parts.into_iter().filter(|(_, is_same)| !is_same).map(|(part, _)| part).collect()
+    }
+
+    /// What was found, with those lines that are as recorded left as they are.
+    fn to_record(&self, case: &Case, found: Outcome) -> Outcome {
+        let wrong = self.unlike_recorded(case, &found);
+        let lines = |part: &str, recorded: &[String], found: &[String]| {
+            if wrong.contains(part) {
+                found.iter().map(|line| self.taken_out(line)).collect()
+            } else {
+                recorded.to_vec()
+            }
+        };
+        Outcome {
+            exit: found.exit,
+            stdout: lines("stdout", &case.kafka.stdout, &found.stdout),
+            stderr: lines("stderr", &case.kafka.stderr, &found.stderr),
         }
     }
 
@@ -161,8 +249,13 @@ impl Runner {
 
     fn outcome(&self, case: &Case) -> Outcome {
         let words = words(&self.filled_in(&case.command));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kafka-rs"))
-            .args(&words)
+        let mut command = match self.stage {
+            Stage::Ours(_) => Command::new(env!("CARGO_BIN_EXE_kafka-rs")),
+            Stage::Kafkas(_) => apache::script(&words[0], self.files.path()),
+        };
+        let is_ours = matches!(self.stage, Stage::Ours(_));
+        let mut child = command
+            .args(&words[usize::from(!is_ours)..])
             .current_dir(self.files.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -187,7 +280,8 @@ impl Runner {
         if case.unordered {
             stdout.sort_unstable();
         }
-        Outcome { exit: status, stdout, stderr: messages(&stderr.all()) }
+        let stderr = if is_ours { messages(&stderr.all()) } else { apache::messages(notation(&stderr.all())) };
+        Outcome { exit: status, stdout, stderr }
     }
 
     fn remember_topic_ids(&mut self, stdout: &[String]) {
