@@ -102,12 +102,32 @@ fn json_is_json() {
         serde_json::from_slice(&output.get_output().stdout).unwrap()
     };
     let listed = json(&["--list"]);
-    assert_eq!(listed[0]["name"], "t");
-    assert_eq!(listed[0]["partitions"], 2);
+    assert_eq!((&listed["version"], &listed["topics"][0]["name"]), (&1.into(), &"t".into()));
+    assert_eq!(listed["topics"][0]["partitions"], 2);
     let described = json(&["--describe"]);
-    assert_eq!(described[0]["configs"]["retention.ms"], "1000");
-    assert_eq!(described[0]["partitions"][1]["leader"], 1);
+    assert_eq!(
+        (&described["version"], &described["topics"][0]["configs"]["retention.ms"]),
+        (&1.into(), &"1000".into())
+    );
+    assert_eq!(described["topics"][0]["partitions"][1]["leader"], 1);
     topics(&broker, &["--list", "--output", "table"]).success().stdout(starts_with("┌").and(contains("│ t ")));
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done() {
+    let broker = Broker::start();
+    let create = ["--create", "--topic", "new", "--partitions", "3"];
+    let dry = |words: &[&str]| topics(&broker, &[words, &["--dry-run"]].concat());
+    dry(&create).success().stdout(diff("Would create new: partitions 3, replication factor 1.\n"));
+    topics(&broker, &["--list"]).success().stdout(diff("\n"));
+    topics(&broker, &create).success();
+    dry(&create).code(1).stdout(contains("Topic 'new' already exists."));
+    dry(&[&create[..], &["--if-not-exists"]].concat()).success().stdout(diff("Nothing would be done.\n"));
+    let alter = |count| ["--alter", "--topic", "new", "--partitions", count];
+    dry(&alter("5")).success().stdout(diff("Would give new 5 partitions instead of 3.\n"));
+    dry(&alter("2")).code(1);
+    dry(&["--delete", "--topic", "new"]).success().stdout(diff("Would delete new with all its records.\n"));
+    topics(&broker, &["--describe", "--topic", "new"]).success().stdout(contains("PartitionCount: 3"));
 }
 
 #[test]

@@ -118,7 +118,10 @@ fn print(brokers: &[Answer], out: &mut Output) -> anyhow::Result<()> {
                 }
             }
         }
-        Style::Json => out.json(&brokers.iter().map(json_of).collect())?,
+        Style::Json => {
+            let brokers: Vec<_> = brokers.iter().map(json_of).collect();
+            out.json(&json!({ "version": 1, "brokers": brokers }))?;
+        }
     }
     Ok(())
 }

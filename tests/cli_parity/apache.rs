@@ -82,6 +82,32 @@ pub fn script(name: &str, directory: &Path) -> Command {
     command
 }
 
+/// Standard output without stack traces and what stands at their heads, which some tools print there.
+pub fn without_traces(lines: Vec<String>) -> Vec<String> {
+    let is_trace = |line: &String| ["\\tat ", "Caused by: ", "\\t... "].iter().any(|start| line.starts_with(start));
+    let mut kept: Vec<String> = Vec::new();
+    let mut in_trace = false;
+    for line in lines {
+        if is_trace(&line) {
+            if !in_trace {
+                kept.pop();
+            }
+            in_trace = true;
+        } else if !(in_trace && line.is_empty()) {
+            in_trace = false;
+            kept.push(line);
+        }
+    }
+    kept
+}
+
+#[test]
+fn a_stack_trace_is_no_output() {
+    let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    let printed = lines(&["a", "x.Y: bad", "\\tat x.y(Z.java:1)", "Caused by: x.Z: worse", "\\t... 6 more", "", "b"]);
+    assert_eq!(without_traces(printed), lines(&["a", "b"]));
+}
+
 /// What counts of standard error: no log lines below ERROR, no stack traces with their causes, no table of options.
 pub fn messages(lines: Vec<String>) -> Vec<String> {
     let is_noise = |line: &String| {

@@ -280,6 +280,9 @@ impl Runner {
         if case.unordered {
             stdout.sort_unstable();
         }
+        if !is_ours {
+            stdout = apache::without_traces(stdout);
+        }
         let stderr = if is_ours { messages(&stderr.all()) } else { apache::messages(notation(&stderr.all())) };
         Outcome { exit: status, stdout, stderr }
     }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Topics;
 use super::create::replica_assignment;
-use crate::cli::support::{JavaError, Output, Style};
+use crate::cli::support::{JavaError, Output, Style, print_plan};
 use crate::client::Admin;
 use crate::client::admin::MorePartitions;
 
@@ -24,15 +24,25 @@ pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyho
     if grown.is_empty() {
         return Ok(());
     }
-    let results =
-        admin.create_partitions(&grown, false).await.map_err(|error| JavaError::call("createPartitions", &error))?;
+    let results = admin
+        .create_partitions(&grown, args.dry_run)
+        .await
+        .map_err(|error| JavaError::call("createPartitions", &error))?;
     if let Some(error) = results.iter().find_map(|(_, result)| result.as_ref().err()) {
         return Err(JavaError::api(error).into());
+    }
+    if args.dry_run {
+        let step = |topic: &String| {
+            let now = admin.cluster().metadata().topic(topic).map_or(0, |topic| topic.partitions.len());
+            let text = format!("give {topic} {count} partitions instead of {now}");
+            (text, json!({ "alter": topic, "partitions": count, "partitionsNow": now }))
+        };
+        return Ok(print_plan(&topics.iter().map(step).collect::<Vec<_>>(), out)?);
     }
     match out.style() {
         Style::Kafka => {}
         Style::Table => out.line(format_args!("{} now has {count} partitions.", topics.join(", ")))?,
-        Style::Json => out.json(&json!(topics))?,
+        Style::Json => out.json(&json!({ "version": 1, "altered": topics }))?,
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! `topics --create`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Topics;
-use crate::cli::support::{JavaError, Output, Style};
+use crate::cli::support::{JavaError, Output, Style, print_plan};
 use crate::client::Admin;
-use crate::client::admin::{NewTopic, NewTopicLayout};
+use crate::client::admin::{CreatedTopic, NewTopic, NewTopicLayout};
 use crate::config::{Scope, table};
 use crate::protocol::ErrorCode;
 use crate::types::NodeId;
@@ -25,24 +25,38 @@ pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyho
         return Err(JavaError::new(class, "The given topic name '' cannot be represented in a request.").into());
     }
     let results =
-        admin.create_topics(&[topic], false).await.map_err(|error| JavaError::call("createTopics", &error))?;
+        admin.create_topics(&[topic], args.dry_run).await.map_err(|error| JavaError::call("createTopics", &error))?;
+    let mut steps = Vec::new();
     for (_, result) in results {
         match result {
-            Ok(_) => {}
+            Ok(created) => steps.push(step(&name, &created)),
             Err(error) if error.code == ErrorCode::TopicAlreadyExists && args.if_not_exists => {
+                if args.dry_run {
+                    return Ok(print_plan(&[], out)?);
+                }
                 if out.style() == Style::Json {
-                    out.json(&json!([]))?;
+                    out.json(&json!({ "version": 1, "created": [] }))?;
                 }
                 return Ok(());
             }
             Err(error) => return Err(JavaError::api(&error).into()),
         }
     }
+    if args.dry_run {
+        return Ok(print_plan(&steps, out)?);
+    }
     match out.style() {
-        Style::Json => out.json(&json!([name]))?,
+        Style::Json => out.json(&json!({ "version": 1, "created": [name] }))?,
         _ => out.line(format_args!("Created topic {name}."))?,
     }
     Ok(())
+}
+
+/// What a broker that was only asked would create.
+fn step(name: &str, created: &CreatedTopic) -> (String, Value) {
+    let CreatedTopic { partitions, replication_factor, .. } = created;
+    let text = format!("create {name}: partitions {partitions}, replication factor {replication_factor}");
+    (text, json!({ "create": name, "partitions": partitions, "replicationFactor": replication_factor }))
 }
 
 fn layout(args: &Topics) -> anyhow::Result<NewTopicLayout> {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Topics;
-use crate::cli::support::{JavaError, Output, Style, confirm_unless};
+use crate::cli::support::{JavaError, Output, Style, confirm_unless, print_plan};
 use crate::client::Admin;
 use crate::client::admin::TopicName;
 
@@ -11,6 +11,10 @@ pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyho
     let topics = super::list::find_or_pick(args, admin, out).await?;
     if topics.is_empty() {
         return Ok(());
+    }
+    if args.dry_run {
+        let step = |topic: &String| (format!("delete {topic} with all its records"), json!({ "delete": topic }));
+        return Ok(print_plan(&topics.iter().map(step).collect::<Vec<_>>(), out)?);
     }
     confirm_unless(args.yes, &question(&topics), out)?;
     let names: Vec<_> = topics.iter().cloned().map(TopicName::Name).collect();
@@ -22,7 +26,7 @@ pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyho
     match out.style() {
         Style::Kafka => {}
         Style::Table => out.line(format_args!("Deleted {}.", topics.join(", ")))?,
-        Style::Json => out.json(&json!(topics))?,
+        Style::Json => out.json(&json!({ "version": 1, "deleted": topics }))?,
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
+
 use super::Topics;
 use super::partition_lines::{DescribedTopic, Filters};
 use crate::cli::support::{JavaError, Output, Style, java};
@@ -46,7 +48,7 @@ pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyho
                 .filter(|topic| !filters.any() || topic.partitions(filters, &live).next().is_some())
                 .map(|topic| topic.json(topic.partitions(filters, &live)))
                 .collect();
-            out.json(&shown.into())?;
+            out.json(&json!({ "version": 1, "topics": shown }))?;
         }
     }
     Ok(())

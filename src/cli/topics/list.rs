@@ -33,7 +33,8 @@ pub(super) async fn run(args: &Topics, admin: &Admin, out: &mut Output) -> anyho
                     "replicationFactor": replication_factor(topic),
                 })
             };
-            out.json(&topics.iter().map(object).collect())?;
+            let topics: Vec<_> = topics.iter().map(object).collect();
+            out.json(&json!({ "version": 1, "topics": topics }))?;
         }
     }
     Ok(())

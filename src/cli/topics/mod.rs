@@ -21,12 +21,7 @@ use crate::client::Admin;
 #[derive(Debug, Clone, clap::Parser)]
 #[command(after_help = "\
 --topic is a pattern for all actions but --create: a regular expression that the whole name must match, or several \
-names with commas between them. For --alter and --delete, a topic whose name is exactly that text is meant alone.
-
---output json prints, for --list, an array of {name, id, internal, partitions, replicationFactor}; for --describe, of \
-{name, id, internal, partitionCount, replicationFactor, configs, partitions}, where configs is an object and \
-partitions an array of {partition, leader, replicas, isr, elr, lastKnownElr, addingReplicas, removingReplicas}; for \
-the others, the names of the topics that were changed.")]
+names with commas between them. For --alter and --delete, a topic whose name is exactly that text is meant alone.")]
 pub(super) struct Topics {
     /// Create a topic
     #[arg(long, help_heading = "Actions")]
@@ -95,6 +90,9 @@ pub(super) struct Topics {
     #[arg(long, value_name = "COUNT", default_value_t = 2000, hide_short_help = true)]
     partition_size_limit_per_response: i32,
 
+    /// Have changes checked and say what they are, without making them
+    #[arg(long)]
+    dry_run: bool,
     /// Delete without asking
     #[arg(long, short)]
     yes: bool,
