@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use kafka_rs::protocol::messages::IncrementalAlterConfigsRequest;
 use kafka_rs::protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_rs::record::{BatchBuilder, BatchOptions, NewRecord};
-use support::servers::{Server, Taken, Who, bytes_of, end_offset, load_average, properties};
+use support::servers::{Server, Taken, Who, bytes_of, load_average, properties, wait_for_leader};
 use support::wire::{Wire, batch_of};
 
 /// How long a server may take until it is ready.
@@ -90,8 +90,8 @@ fn tell(what: &str, all: &mut [Taken]) {
         median.wall.as_secs_f64(),
         best.wall.as_secs_f64(),
         median.cpu,
-        median.resident_mb,
-        median.peak_mb,
+        median.resident_kb / 1024,
+        median.peak_kb / 1024,
         median.read as f64 / MB,
         load_average(),
     );
@@ -147,7 +147,7 @@ fn append(data: &Path) {
     println!("append and read, one connection, a request at a time, batches of 100 records of 1,000 bytes:");
     let settings = properties(data, &[]);
     for who in Who::all() {
-        Server::stop_after_format(&settings);
+        Server::format(&settings);
         let mut server = Server::spawn(&who, &settings);
         let mut wire = server.answers();
         let megabytes = 2000.0;
@@ -167,7 +167,7 @@ fn append(data: &Path) {
                     who.name(),
                     megabytes / (to.wall - from.wall).as_secs_f64(),
                     (to.cpu - from.cpu) / megabytes * 1000.0,
-                    to.resident_mb,
+                    to.resident_kb / 1024,
                 );
             }
         }
@@ -182,7 +182,7 @@ fn compaction(data: &Path) {
         let dir = data.join(who.name().replace(' ', "-"));
         std::fs::create_dir_all(data).unwrap();
         let settings = properties(&dir, &["log.cleaner.backoff.ms=100", "log.cleaner.threads=1"]);
-        Server::stop_after_format(&settings);
+        Server::format(&settings);
         let mut server = Server::spawn(&who, &settings);
         let mut wire = server.answers();
         let configs = [
@@ -220,27 +220,10 @@ fn compaction(data: &Path) {
             size as f64 / MB,
             bytes_of(&log, "log") as f64 / MB,
             cleaned(&dir),
-            end.resident_mb,
-            end.peak_mb,
+            end.resident_kb / 1024,
+            end.peak_kb / 1024,
         );
         server.stop();
-    }
-}
-
-impl Server {
-    /// Formats the directory, if it is not.
-    fn stop_after_format(settings: &Path) {
-        let mut server = Self::spawn(&Who::Ours, settings);
-        drop(server.answers());
-        server.stop();
-    }
-}
-
-fn wait_for_leader(topic: &str) {
-    let begin = Instant::now();
-    while !end_offset(topic, 0).is_ok_and(|end| end.is_some()) {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{topic} has no leader");
-        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -13,7 +13,9 @@ use kafka_rs::protocol::messages::list_offsets_request::{ListOffsetsPartition, L
 use super::wire::Wire;
 use super::{cpu_seconds_of, resident_kb_of};
 
-const ADDRESS: &str = "127.0.0.1:29394";
+pub const HOST: &str = "127.0.0.1";
+pub const PORT: u16 = 29394;
+pub const ADDRESS: &str = "127.0.0.1:29394";
 const CONTROLLER: &str = "127.0.0.1:29395";
 
 /// Whose server.
@@ -52,8 +54,10 @@ pub struct Taken {
     pub cpu: f64,
     /// Bytes that it has read from files and sockets.
     pub read: u64,
-    pub resident_mb: u64,
-    pub peak_mb: u64,
+    /// Bytes that the system has written, or will write, to the disk for it.
+    pub written: u64,
+    pub resident_kb: u64,
+    pub peak_kb: u64,
 }
 
 /// Writes settings that both read.
@@ -71,18 +75,23 @@ pub fn properties(data: &Path, more: &[&str]) -> PathBuf {
 }
 
 impl Server {
+    /// An Apache Kafka gets twice the memory that its script gives it.
     pub fn spawn(who: &Who, properties: &Path) -> Self {
+        Self::spawn_with(who, properties, &["-Xmx2G"])
+    }
+
+    /// `heap`: options of the Java machine.
+    pub fn spawn_with(who: &Who, properties: &Path, heap: &[&str]) -> Self {
         let mut command = match who {
             Who::Ours => {
-                let other = std::env::var_os("KAFKA_RS_BENCH_BINARY");
-                let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_kafka-rs").into()));
+                let mut command = ours();
                 command.arg("server-start");
                 command
             }
-            // Without the script, so that the child is the broker itself; with its settings, but for twice the memory.
+            // Without the script, so that the child is the broker itself; with its settings.
             Who::Kafka(home) => {
                 let mut command = Command::new("java");
-                command.args(["-Xmx2G", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-cp"]);
+                command.args(heap).args(["-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-cp"]);
                 command.arg(format!("{}/libs/*", home.display())).arg("kafka.Kafka");
                 command
             }
@@ -91,6 +100,13 @@ impl Server {
         command.arg(properties).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let started = Instant::now();
         Self { child: command.spawn().unwrap(), started }
+    }
+
+    /// Formats the directory, if it is not.
+    pub fn format(properties: &Path) {
+        let mut server = Self::spawn(&Who::Ours, properties);
+        drop(server.answers());
+        server.stop();
     }
 
     /// Waits until it tells the end of a partition, which it leads then; what that took. None if it does not come to it.
@@ -111,9 +127,14 @@ impl Server {
     pub fn answers(&mut self) -> Wire {
         while TcpStream::connect(ADDRESS).is_err() || !Wire::connect(ADDRESS).is_served() {
             assert!(self.started.elapsed() < Duration::from_secs(120), "the server does not start");
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(1));
         }
         Wire::connect(ADDRESS)
+    }
+
+    /// What it has taken, if it still runs.
+    pub fn try_taken(&mut self) -> Option<Taken> {
+        self.child.try_wait().unwrap().is_none().then(|| self.taken())
     }
 
     pub fn taken(&self) -> Taken {
@@ -127,8 +148,9 @@ impl Server {
             wall: self.started.elapsed(),
             cpu: cpu_seconds_of(pid),
             read: number("io", "rchar: "),
-            resident_mb: resident_kb_of(pid) / 1024,
-            peak_mb: number("status", "VmHWM:") / 1024,
+            written: number("io", "write_bytes: "),
+            resident_kb: resident_kb_of(pid),
+            peak_kb: number("status", "VmHWM:"),
         }
     }
 
@@ -139,8 +161,29 @@ impl Server {
     }
 
     pub fn kill(mut self) {
-        self.child.kill().unwrap();
+        // Gone already is as good.
+        let _ = self.child.kill();
         self.child.wait().unwrap();
+    }
+}
+
+/// Our binary, or the one that `KAFKA_RS_BENCH_BINARY` names.
+pub fn ours() -> Command {
+    let other = std::env::var_os("KAFKA_RS_BENCH_BINARY");
+    Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_kafka-rs").into()))
+}
+
+/// A connection to the server that runs.
+pub fn connect() -> Wire {
+    Wire::connect(ADDRESS)
+}
+
+/// Waits until the first partition of a topic is led.
+pub fn wait_for_leader(topic: &str) {
+    let begin = Instant::now();
+    while !end_offset(topic, 0).is_ok_and(|end| end.is_some()) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{topic} has no leader");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
