@@ -80,12 +80,10 @@ pub(super) async fn reset(shared: &Shared, wanted: Vec<(TopicPartition, OffsetRe
     let mut findings = Vec::new();
     let mut at_the_end = Vec::new();
     for (key, result) in listed {
-        match result.map(|listed| (listed.offset, listed.leader_epoch)) {
-            Ok((Some(offset), leader_epoch)) => {
-                findings.push((key, Found::Position(Position { offset, leader_epoch })));
-            }
+        match result.map(|listed| listed.offset) {
+            Ok(Some(offset)) => findings.push((key, Found::Position(unread(offset)))),
             // No record is that young.
-            Ok((None, _)) => at_the_end.push((key, OffsetSpec::Latest)),
+            Ok(None) => at_the_end.push((key, OffsetSpec::Latest)),
             Err(error) => {
                 let found = failed(&key, error);
                 findings.push((key, found));
@@ -95,16 +93,18 @@ pub(super) async fn reset(shared: &Shared, wanted: Vec<(TopicPartition, OffsetRe
     if !at_the_end.is_empty() {
         for (key, result) in list_offsets_once(&shared.cluster, &at_the_end, isolation, deadline).await {
             let found = match result {
-                Ok(listed) => Found::Position(Position {
-                    offset: listed.offset.unwrap_or(Offset::ZERO),
-                    leader_epoch: listed.leader_epoch,
-                }),
+                Ok(listed) => Found::Position(unread(listed.offset.unwrap_or(Offset::ZERO))),
                 Err(error) => failed(&key, error),
             };
             findings.push((key, found));
         }
     }
     findings
+}
+
+/// A position that no record led to: as in Kafka it has no epoch, and none is committed with it.
+fn unread(offset: Offset) -> Position {
+    Position { offset, leader_epoch: LeaderEpoch::NONE }
 }
 
 fn spec(how: OffsetReset) -> OffsetSpec {
