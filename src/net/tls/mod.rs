@@ -162,3 +162,6 @@ fn provider(wanted: &[String]) -> Result<CryptoProvider, TlsError> {
 fn suite_name(suite: &SupportedCipherSuite) -> String {
     suite.suite().as_str().unwrap_or_default().replace("TLS13_", "TLS_")
 }
+
+#[cfg(test)]
+mod tests;
