@@ -111,6 +111,9 @@ fn what_is_deleted_is_asked_first() {
     answered(80, "n").assert_clean().assert_shows("topics-delete-no.80", masked);
     let interrupted = answered(80, CTRL_C);
     interrupted.assert_code(130).assert_clean();
+    let mut terminal = Terminal::kafka_rs(80, &words);
+    terminal.wait_for("\x1b[?25l").interrupt();
+    terminal.end().assert_code(130).assert_clean();
     answered(120, "y").assert_code(0).assert_clean().assert_shows("topics-delete-yes.120", masked);
 }
 

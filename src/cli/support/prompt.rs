@@ -1,12 +1,13 @@
 //! Questions to the person at the terminal. Asked on stderr, and only where somebody can answer.
 
 use std::io::{self, Write as _};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use anyhow::Context as _;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use dialoguer::{Confirm, FuzzySelect};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{Hinted, Output, explained};
 use crate::client::{Admin, ClientOptions};
@@ -21,26 +22,37 @@ pub(crate) struct NothingChosen;
 #[error("interrupted")]
 pub(crate) struct Interrupted;
 
-/// Whether a question is on the screen.
+/// Whether a question is on the screen. Who takes it away tidies up.
 static ASKING: AtomicBool = AtomicBool::new(false);
+
+/// What the terminal was like when the question was asked.
+static MODES: Mutex<Option<Termios>> = Mutex::new(None);
 
 /// Shows the question, and gives the terminal back as it was also after Ctrl-C.
 fn ask<T>(interact: impl FnOnce() -> dialoguer::Result<T>) -> anyhow::Result<T> {
     survive_interrupts();
+    *MODES.lock().unwrap_or_else(PoisonError::into_inner) = tcgetattr(io::stdin()).ok();
     ASKING.store(true, Ordering::SeqCst);
     let answer = interact();
-    ASKING.store(false, Ordering::SeqCst);
+    if !ASKING.swap(false, Ordering::SeqCst) {
+        // The process is being ended.
+        loop {
+            std::thread::park();
+        }
+    }
     match answer {
         Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
-            // The cursor is hidden, and stands at the end of what was asked.
-            io::stderr().write_all(b"\x1b[?25h\n")?;
+            io::stderr().write_all(SHOWN_AGAIN)?;
             Err(Interrupted.into())
         }
         answer => answer.context("could not ask"),
     }
 }
 
-/// From now on Ctrl-C does not end the process while a question is on the screen: who asked must tidy up first.
+/// The cursor is hidden, and stands at the end of what was asked.
+const SHOWN_AGAIN: &[u8] = b"\x1b[?25h\n";
+
+/// From now on Ctrl-C does not end the process before the terminal is tidy.
 fn survive_interrupts() {
     static STARTED: Once = Once::new();
     STARTED.call_once(|| {
@@ -52,7 +64,12 @@ fn survive_interrupts() {
                 let Ok(mut interrupts) = interrupts else { return };
                 let _ = listening.send(());
                 while interrupts.recv().await.is_some() {
-                    if !ASKING.load(Ordering::SeqCst) && !super::signals::are_listened_to() {
+                    // Who asks hears of Ctrl-C only while waiting for a key: before and after it is a signal.
+                    let asking = ASKING.swap(false, Ordering::SeqCst);
+                    if asking {
+                        tidy_up();
+                    }
+                    if asking || !super::signals::are_listened_to() {
                         #[expect(
                             clippy::disallowed_methods,
                             reason = "who is at work here would not see an error; it holds no files"
@@ -65,6 +82,13 @@ fn survive_interrupts() {
         // Where that failed Ctrl-C ends the process, as always.
         let _ = is_listening.recv();
     });
+}
+
+fn tidy_up() {
+    if let Some(modes) = MODES.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
+    }
+    let _ = io::stderr().write_all(SHOWN_AGAIN);
 }
 
 /// The exit code after Ctrl-C, as [`super::Exit::Interrupted`].
