@@ -17,7 +17,7 @@ use super::support::{
 };
 use crate::client::share::{AcknowledgeType, AcknowledgementMode, ShareError};
 use crate::client::{ShareConsumer, ShareConsumerOptions, ShareRecord};
-use crate::config::{Client, ClientProperties, ConfigError, ShareConsumerConfig};
+use crate::config::{Client, ConfigError, ShareConsumerConfig};
 
 /// Print the records of a topic, sharing them with the other members of a share group
 #[derive(Debug, clap::Parser)]
@@ -156,7 +156,8 @@ impl ConsoleShareConsumer {
     }
 
     fn config(&self, out: &mut Output) -> anyhow::Result<ShareConsumerConfig> {
-        let mut found = ClientProperties::new(Client::Consumer);
+        let target = self.old.target(self.bootstrap_server.as_deref(), out)?;
+        let mut found = target.properties(Client::Consumer)?;
         let mut groups: BTreeSet<String> = self.group.iter().cloned().collect();
         if let Some(file) = &self.command_config {
             found.read(file)?;
@@ -176,7 +177,7 @@ impl ConsoleShareConsumer {
         }
         found.set("group.id", groups.first().map_or(DEFAULT_GROUP, String::as_str));
         found.set_default("client.id", "console-share-consumer");
-        found.set("bootstrap.servers", &self.old.servers(self.bootstrap_server.as_deref(), out)?);
+        found.set("bootstrap.servers", &target.servers);
         warn(&found.warnings(), out)?;
         ShareConsumerConfig::new(&found).map_err(explained_config)
     }

@@ -12,7 +12,7 @@ use super::Run;
 use super::help::Example;
 use super::support::figures::{Latencies, decimal};
 use super::support::{
-    Exit, Hinted, OldServerOptions, Output, OutputArgs, Progress, Signals, Style, Uncaught, UsageError,
+    Exit, Hinted, OldServerOptions, Output, OutputArgs, Progress, Signals, Style, Target, Uncaught, UsageError,
     block_on_two_threads, chain_text, explained, explained_config, report_failure, warn,
 };
 use crate::client::admin::{NewTopic, NewTopicLayout};
@@ -95,9 +95,9 @@ impl Run for EndToEndLatency {
         self.output.apply(out);
         self.take_words(out)?;
         let plan = self.plan()?;
-        let servers = self.old.servers(self.bootstrap_server.as_deref(), out)?;
-        let producer = self.producer(&servers, &plan.acks, out)?;
-        let consumer = self.consumer(&servers)?;
+        let target = self.old.target(self.bootstrap_server.as_deref(), out)?;
+        let producer = self.producer(&target, &plan.acks, out)?;
+        let consumer = self.consumer(&target)?;
         block_on_two_threads(measure(plan, producer, consumer, out))
     }
 
@@ -189,17 +189,17 @@ impl EndToEndLatency {
         })
     }
 
-    fn properties(&self, client: Client, servers: &str) -> anyhow::Result<ClientProperties> {
-        let mut found = ClientProperties::new(client);
+    fn properties(&self, client: Client, target: &Target) -> anyhow::Result<ClientProperties> {
+        let mut found = target.properties(client)?;
         if let Some(file) = &self.command_config {
             found.read(file)?;
         }
-        found.set("bootstrap.servers", servers);
+        found.set("bootstrap.servers", &target.servers);
         Ok(found)
     }
 
-    fn producer(&self, servers: &str, acks: &str, out: &mut Output) -> anyhow::Result<ProducerOptions> {
-        let mut found = self.properties(Client::Producer, servers)?;
+    fn producer(&self, target: &Target, acks: &str, out: &mut Output) -> anyhow::Result<ProducerOptions> {
+        let mut found = self.properties(Client::Producer, target)?;
         warn(&found.warnings(), out)?;
         // Nothing waits for more to be sent with it.
         found.set("linger.ms", "0");
@@ -207,8 +207,8 @@ impl EndToEndLatency {
         Ok(ProducerOptions::from(&ProducerConfig::new(&found).map_err(explained_config)?))
     }
 
-    fn consumer(&self, servers: &str) -> anyhow::Result<ConsumerOptions> {
-        let mut found = self.properties(Client::Consumer, servers)?;
+    fn consumer(&self, target: &Target) -> anyhow::Result<ConsumerOptions> {
+        let mut found = self.properties(Client::Consumer, target)?;
         found.set("group.id", &format!("test-group-{}", super::support::figures::now_ms()));
         found.set("enable.auto.commit", "false");
         found.set("auto.offset.reset", "latest");

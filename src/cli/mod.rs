@@ -41,6 +41,7 @@ mod man;
 mod metadata_quorum;
 mod metadata_shell;
 mod producer_perf_test;
+mod profile;
 mod reassign_partitions;
 mod recording;
 mod replica_verification;
@@ -202,6 +203,7 @@ static TOOLS: &[Tool] = &[
     Tool::new::<copy::Copy>("copy", None),
     Tool::new::<recording::RecordTopic>("record", None),
     Tool::new::<recording::Replay>("replay", None),
+    Tool::new::<profile::ProfileTool>("profile", None),
     Tool::new::<links::Links>("links", None),
     Tool::new::<completions::Completions>("completions", None),
     Tool::new::<man::Man>("man", None),

@@ -16,7 +16,7 @@ use super::support::{
 use crate::client::admin::GroupOffset;
 use crate::client::consumer::{ConsumeError, RebalanceListener};
 use crate::client::{Consumer, ConsumerOptions, ConsumerRecord};
-use crate::config::{Client, ClientProperties, ConfigError, ConsumerConfig};
+use crate::config::{Client, ConfigError, ConsumerConfig};
 use crate::types::{Offset, TopicPartition};
 
 /// Read a topic as the member of a group, and print what happens as JSON
@@ -109,7 +109,8 @@ impl VerifiableConsumer {
         }
         let old = ("consumer.config", self.consumer_config.take());
         let file = argparse::config_file(old, self.command_config.take(), out)?;
-        let mut properties = ClientProperties::new(Client::Consumer);
+        let target = self.old.target(self.bootstrap_server.as_deref(), out)?;
+        let mut properties = target.properties(Client::Consumer)?;
         if let Some(file) = file {
             argparse::read(&mut properties, &file)?;
         }
@@ -139,7 +140,7 @@ impl VerifiableConsumer {
         if let Some(id) = &self.group_instance_id {
             properties.set("group.instance.id", id);
         }
-        properties.set("bootstrap.servers", &self.old.servers(self.bootstrap_server.as_deref(), out)?);
+        properties.set("bootstrap.servers", &target.servers);
         properties.set("enable.auto.commit", if self.enable_autocommit { "true" } else { "false" });
         properties.set("auto.offset.reset", self.reset_policy.as_deref().unwrap_or("earliest"));
         warn(&properties.warnings(), out)?;

@@ -19,7 +19,7 @@ use super::support::{
 };
 use crate::client::producer::{Delivery, ProduceError};
 use crate::client::{Producer, ProducerOptions, ProducerRecord};
-use crate::config::{Client, ClientProperties, ProducerConfig};
+use crate::config::{Client, ProducerConfig};
 
 /// Write increasing numbers to a topic, and print what became of each as JSON
 #[derive(Debug, clap::Parser)]
@@ -112,8 +112,9 @@ impl VerifiableProducer {
         }
         let file =
             argparse::config_file(("producer.config", self.producer_config.take()), self.command_config.take(), out)?;
-        let mut properties = ClientProperties::new(Client::Producer);
-        properties.set("bootstrap.servers", &self.old.servers(self.bootstrap_server.as_deref(), out)?);
+        let target = self.old.target(self.bootstrap_server.as_deref(), out)?;
+        let mut properties = target.properties(Client::Producer)?;
+        properties.set("bootstrap.servers", &target.servers);
         properties.set("acks", &self.acks.unwrap_or(-1).to_string());
         // What failed is told of, not tried again.
         properties.set("retries", "0");

@@ -18,7 +18,7 @@ use super::verifiable_consumer::{of, print, record_data, uncaught_config};
 use crate::client::admin::{AlterConfig, ConfigChange, ConfigResource, ResourceType};
 use crate::client::share::{Acknowledged, AcknowledgementListener};
 use crate::client::{Admin, ShareConsumer, ShareConsumerOptions, ShareRecord};
-use crate::config::{Client, ClientProperties, ShareConsumerConfig};
+use crate::config::{Client, ShareConsumerConfig};
 use crate::types::TopicPartition;
 
 /// Read a topic as the member of a share group, and print what happens as JSON
@@ -82,12 +82,13 @@ impl Run for VerifiableShareConsumer {
             return Err(argparse::required("topic"));
         }
         let mode = self.mode()?;
-        let mut properties = ClientProperties::new(Client::Consumer);
+        let target = self.old.target(self.bootstrap_server.as_deref(), out)?;
+        let mut properties = target.properties(Client::Consumer)?;
         if let Some(file) = self.command_config.take() {
             argparse::read(&mut properties, &file)?;
         }
         properties.set("group.id", &group);
-        properties.set("bootstrap.servers", &self.old.servers(self.bootstrap_server.as_deref(), out)?);
+        properties.set("bootstrap.servers", &target.servers);
         warn(&properties.warnings(), out)?;
         let config = ShareConsumerConfig::new(&properties).map_err(uncaught_config)?;
         block_on_two_threads(self.read_all(ShareConsumerOptions::from(&config), mode, out))

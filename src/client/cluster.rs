@@ -1,6 +1,7 @@
 //! All brokers of a cluster: one connection to each at most per [`Lane`], and the metadata that says which to use.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
@@ -62,6 +63,7 @@ struct Inner {
 #[derive(Debug)]
 struct Slot {
     current: Mutex<Option<Connection>>,
+    has_been_open: AtomicBool,
     /// Held while connecting, so that many who need the connection share the attempt.
     attempts: tokio::sync::Mutex<Attempts>,
     /// When the next attempt may start; a copy of what `attempts` says, to be read without waiting for it.
@@ -82,6 +84,7 @@ impl Slot {
         let setup = Backoff::new(options.connection_setup_timeout, options.connection_setup_timeout_max);
         Self {
             current: Mutex::default(),
+            has_been_open: AtomicBool::new(false),
             attempts: tokio::sync::Mutex::new(Attempts { backoff, setup }),
             resting_until: Mutex::default(),
         }
@@ -89,6 +92,11 @@ impl Slot {
 
     fn open_connection(&self) -> Option<Connection> {
         lock(&self.current).clone().filter(|connection| !connection.is_closed())
+    }
+
+    /// Whether there ever was a connection.
+    fn was_open(&self) -> bool {
+        self.has_been_open.load(Ordering::Relaxed)
     }
 
     fn resting_until(&self) -> Option<Instant> {
@@ -163,6 +171,7 @@ impl Cluster {
         let opened = Connection::open_within(limit, address, &self.inner.options).await;
         let rest = match &opened {
             Ok(_) => {
+                slot.has_been_open.store(true, Ordering::Relaxed);
                 attempts.backoff.reset();
                 attempts.setup.reset();
                 None
@@ -186,7 +195,30 @@ impl Cluster {
             Some(node) => node.address.clone(),
             None => return Err(ClientError::UnknownNode(id.get())),
         };
-        self.connection_to(&address, lane, deadline).await
+        self.connection_to(&address, lane, deadline).await.map_err(|error| match error {
+            ClientError::Connect { address, source } => ClientError::Astray { node: id.get(), address, source },
+            error => error,
+        })
+    }
+
+    /// Whether an error that may pass has had its time, `bootstrap_patience`, and will most likely not: a broker whose
+    /// listener wants something else, or a cluster none of whose brokers was ever reached where it says that they are.
+    #[must_use]
+    pub fn is_hopeless(&self, error: &ClientError, deadline: Deadline) -> bool {
+        if deadline.elapsed() < self.inner.options.bootstrap_patience {
+            return false;
+        }
+        let metadata = self.metadata();
+        match error {
+            ClientError::CutOff { .. } => metadata.fetched_at.is_none(),
+            ClientError::Astray { .. } => {
+                let slots = lock(&self.inner.slots);
+                let was_reached =
+                    |node: &Node| slots.iter().any(|((address, _), slot)| *address == node.address && slot.was_open());
+                !metadata.nodes.values().any(was_reached)
+            }
+            _ => false,
+        }
     }
 
     /// A connection to whichever broker can be reached: an open one, else a known broker's, else a bootstrap server's.
@@ -258,6 +290,7 @@ impl Cluster {
                 Err(error) if !error.is_retriable() || self.metadata().fetched_at.is_none() && error.was_not_sent() => {
                     return Err(error);
                 }
+                Err(error) if self.is_hopeless(&error, deadline) => return Err(error),
                 Err(error) => last = Some(Arc::new(error)),
             }
             let _ = deadline.limit(tokio::time::sleep(backoff.next_wait())).await;
@@ -414,7 +447,7 @@ impl Cluster {
         backoff: &mut Backoff,
         deadline: Deadline,
     ) -> Result<(), ClientError> {
-        if !error.is_retriable() {
+        if !error.is_retriable() || self.is_hopeless(&error, deadline) {
             return Err(error);
         }
         let wait = backoff.next_wait();
@@ -563,7 +596,7 @@ mod tests {
             cluster.any(cluster.api_deadline()).await.unwrap().close();
         }
         let error = cluster.node(NodeId(1), Lane::Data, cluster.api_deadline()).await.unwrap_err();
-        assert!(matches!(error, ClientError::Connect { .. }));
+        assert!(matches!(error, ClientError::Astray { node: 1, .. }), "{error}");
         let error = cluster.node(NodeId(2), Lane::Data, cluster.api_deadline()).await.unwrap_err();
         assert!(matches!(error, ClientError::UnknownNode(2)));
     }
@@ -583,6 +616,35 @@ mod tests {
         }
         // Eight times 20 ms, less the jitter of a fifth.
         assert!(took >= Duration::from_millis(125), "{took:?}");
+    }
+
+    /// A cluster that is misconfigured is told from one whose leader is away: there some broker was reached.
+    #[tokio::test]
+    async fn brokers_that_never_were_where_they_should_be_are_given_up() {
+        for is_known_elsewhere in [false, true] {
+            let (gone, known) = (vacant_address(), Arc::new(Mutex::new(None)));
+            let own = Arc::clone(&known);
+            let broker = FakeBroker::start(move |request| match request.start.api {
+                ApiKey::ApiVersions => Reply::Default,
+                _ => {
+                    let brokers = std::iter::once(broker_at(1, &gone));
+                    let other = lock(&own).as_ref().map(|address| broker_at(2, address));
+                    let brokers = brokers.chain(other).collect();
+                    request.answer::<MetadataRequest>(&MetadataResponse { brokers, ..Default::default() })
+                }
+            })
+            .await;
+            *lock(&known) = is_known_elsewhere.then(|| broker.address.clone());
+            let options = broker.options();
+            let cluster = Cluster::new(ClientOptions { bootstrap_patience: Duration::from_millis(500), ..options });
+            let deadline = cluster.api_deadline();
+            cluster.refresh(&TopicScope::Brokers, AutoCreate::Never, deadline).await.unwrap();
+            let error = cluster.node(NodeId(1), Lane::General, deadline).await.unwrap_err();
+            assert!(error.to_string().ends_with("which broker 1 advertises"), "{error}");
+            assert!(!cluster.is_hopeless(&error, Deadline::after(Duration::from_secs(5))), "it has its time first");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert_eq!(cluster.is_hopeless(&error, deadline), !is_known_elsewhere);
+        }
     }
 
     #[tokio::test]

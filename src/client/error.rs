@@ -88,12 +88,35 @@ pub enum ClientError {
         source: Option<Arc<io::Error>>,
     },
     /// What came is not an answer in Kafka's protocol.
-    #[error("{address} does not answer as a Kafka broker without TLS would: {what}")]
+    #[error("{address} does not answer as a Kafka broker would: {what}")]
     NotKafka {
         /// The peer.
         address: Address,
         /// What was odd.
         what: String,
+    },
+    /// The peer answers in TLS, and we do not speak it.
+    #[error("{address} speaks TLS, and this client was not told to")]
+    SpeaksTls {
+        /// The peer.
+        address: Address,
+    },
+    /// The broker said what it speaks, and closed the connection at the first request: as listeners with SASL do.
+    #[error("{address} closed the connection at the first request")]
+    CutOff {
+        /// The broker.
+        address: Address,
+    },
+    /// A broker can't be reached where the cluster says that it is.
+    #[error("could not connect to {address}, which broker {node} advertises")]
+    Astray {
+        /// The broker.
+        node: i32,
+        /// The address that it advertises.
+        address: Address,
+        /// What the system said.
+        #[source]
+        source: Arc<io::Error>,
     },
     /// The answer can't be read.
     #[error("{address} sent a malformed {api} response")]
@@ -178,7 +201,9 @@ impl ClientError {
         match self {
             Self::Connect { .. }
             | Self::NoBroker { .. }
+            | Self::Astray { .. }
             | Self::TimedOut { .. }
+            | Self::CutOff { .. }
             | Self::Disconnected { .. }
             | Self::UnknownNode(_) => true,
             Self::Api(error) => error.code.is_retriable(),
@@ -188,6 +213,7 @@ impl ClientError {
             | Self::Security { .. }
             | Self::Authentication { .. }
             | Self::NotKafka { .. }
+            | Self::SpeaksTls { .. }
             | Self::Malformed { .. }
             | Self::Unsayable { .. }
             | Self::UnsupportedVersion { .. }
@@ -207,7 +233,14 @@ impl ClientError {
     /// Whether the request surely never reached the broker's log: retrying it can't do anything twice.
     #[must_use]
     pub fn was_not_sent(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::NoBroker { .. } | Self::UnknownNode(_) | Self::Unsayable { .. })
+        matches!(
+            self,
+            Self::Connect { .. }
+                | Self::NoBroker { .. }
+                | Self::Astray { .. }
+                | Self::UnknownNode(_)
+                | Self::Unsayable { .. }
+        )
     }
 
     /// The broker's error code, if it answered with one.

@@ -65,7 +65,7 @@ where
         let wait = backoff.next_wait();
         let stop = wait >= deadline.left();
         for (partition, error) in failed {
-            if stop || !error.is_retriable() {
+            if stop || !error.is_retriable() || cluster.is_hopeless(&error, deadline) {
                 outcome.insert(partition, Err(error));
             }
         }

@@ -29,6 +29,11 @@ impl Node {
     /// Makes and formats them as Kafka's own tool does: with a voter in the configuration, or with one in the log and two log
     /// directories.
     pub fn format(home: Home, quorum: Quorum, more: &[&str]) -> Self {
+        Self::format_with(home, quorum, more, &[])
+    }
+
+    /// As [`Node::format`], with more arguments for Kafka's tool.
+    pub fn format_with(home: Home, quorum: Quorum, more: &[&str], arguments: &[&str]) -> Self {
         let directory = TempDir::with_prefix("kafka-rs-node-").unwrap();
         let [port, controller_port] = free_ports();
         let node = Self { home, port, controller_port, directory };
@@ -59,7 +64,7 @@ impl Node {
         fs::write(node.settings(), text).unwrap();
         let mut format = Tools::Scripts(home).command("storage");
         format.args(["format", "--cluster-id", "5L6g3nShT-eMCtK--X86sw", "--config"]).arg(node.settings());
-        format.args(standalone);
+        format.args(standalone).args(arguments);
         run(format, "").succeed();
         node
     }
@@ -193,15 +198,18 @@ impl ApacheKafka {
     }
 }
 
-/// Two free ports below those that systems give to clients: one that is free for a moment only, because the servers on it
-/// take turns, must not become a client's.
+/// Two free ports.
 fn free_ports() -> [u16; 2] {
-    let port = || loop {
+    [free_port(), free_port()]
+}
+
+/// A free port below those that systems give to clients: one that is free for a moment only, because the servers on it
+/// take turns, must not become a client's.
+pub fn free_port() -> u16 {
+    loop {
         let port = fastrand::u16(15_000..32_000);
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
-            return listener;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
         }
-    };
-    let listeners = [port(), port()];
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    }
 }

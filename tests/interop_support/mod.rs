@@ -23,7 +23,7 @@ mod records;
 mod restarting;
 mod tools;
 
-pub use apache::{ApacheKafka, KafkaProcess, Node, Quorum};
+pub use apache::{ApacheKafka, KafkaProcess, Node, Quorum, free_port};
 pub use both_ways::{BothWays, Facts};
 pub use driver::{Driver, Failure};
 pub use dump_log::{assert_complains, check_data_directory, check_indexes};

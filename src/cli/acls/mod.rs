@@ -79,7 +79,7 @@ pub(super) struct Acls {
     /// What they may do [default: All]
     #[arg(long, value_name = "NAME")]
     operation: Vec<String>,
-    /// All that a producer needs: Write, Describe, Create on the topic; Write, Describe on the transactional id
+    /// All that a producer needs on the topic and the transactional id
     #[arg(long)]
     producer: bool,
     /// With --producer: idempotence too

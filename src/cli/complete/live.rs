@@ -32,7 +32,7 @@ pub(super) fn ask(kind: Live, words: &[String]) -> Vec<String> {
 fn options(words: &[String]) -> Option<ClientOptions> {
     let servers = value_of(words, &["bootstrap-server", "broker-list", "source"]);
     let file = value_of(words, &["command-config", "consumer.config", "producer.config", "config-file"]);
-    quiet_admin_options(servers, file.map(Path::new))
+    quiet_admin_options(servers, value_of(words, &["profile"]), file.map(Path::new))
 }
 
 async fn names(kind: Live, admin: &Admin) -> Result<Vec<String>, ClientError> {

@@ -120,8 +120,8 @@ impl Run for ConsoleConsumer {
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.check(out)?;
-        let servers = self.old.servers(self.bootstrap_server.as_deref(), out)?;
-        let mut plan = self.plan(&servers, out)?;
+        let target = self.old.target(self.bootstrap_server.as_deref(), out)?;
+        let mut plan = self.plan(&target, out)?;
         let limits = Limits {
             messages: self.max_messages.and_then(|most| u64::try_from(most).ok()),
             idle: self.timeout_ms.and_then(|idle| u64::try_from(idle).ok()).map(Duration::from_millis),

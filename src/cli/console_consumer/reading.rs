@@ -11,7 +11,10 @@ use super::discovery::{Discovery, Unreadable};
 use super::formatter::{FormatError, Formatter, Shown};
 use super::going_on;
 use super::settings::{Plan, Source, Start};
-use crate::cli::support::{Exit, Hinted, Output, Progress, Signals, StdoutClosed, chain_text, java, stdout_closed};
+use crate::cli::support::{
+    Exit, Hinted, Output, Progress, Signals, StdoutClosed, authentication_exception, chain_text, hint_for,
+    hint_for_code, java, stdout_closed,
+};
 use crate::client::AutoCreate;
 use crate::client::consumer::{ConsumeError, Consumer, ConsumerOptions, ConsumerRecord};
 use crate::config::OffsetReset;
@@ -254,12 +257,16 @@ impl Reading {
             }
             End::Failed(error) => {
                 exit = Exit::Failure;
+                let hint = hint_of(&error);
                 if people {
-                    after = Some(error);
+                    after = Some(match hint {
+                        Some(hint) => Hinted::error(chain_text(&error), hint),
+                        None => error,
+                    });
                 } else {
                     terminating(&java_error(&error), out)?;
-                    if let Some(hint) = error.downcast_ref::<Hinted>() {
-                        out.hint(hint.hint())?;
+                    if let Some(hint) = hint {
+                        out.hint(&hint)?;
                     }
                 }
             }
@@ -333,6 +340,18 @@ fn skipped(error: &FormatError, out: &mut Output) -> std::io::Result<()> {
     out.note(format_args!("{}: {error}", error.java_class()))
 }
 
+/// What to do about an error, if there is something.
+fn hint_of(error: &anyhow::Error) -> Option<String> {
+    if let Some(hinted) = error.downcast_ref::<Hinted>() {
+        return Some(hinted.hint().to_owned());
+    }
+    match error.downcast_ref::<ConsumeError>()? {
+        ConsumeError::Client(error) => hint_for(error),
+        ConsumeError::Api(error) | ConsumeError::Partition { source: error, .. } => hint_for_code(error.code),
+        _ => None,
+    }
+}
+
 fn terminating(error: &str, out: &mut Output) -> std::io::Result<()> {
     out.kafka_log_error("Error processing message, terminating consumer process: ", LOGGER)?;
     out.note(error)
@@ -349,6 +368,11 @@ fn java_error(error: &anyhow::Error) -> String {
             ErrorCode::InvalidTopicException => format!("{class}: Invalid topics: [{}]", error.topic),
             code => format!("{class}: {}", code.name()),
         };
+    }
+    if let Some(ConsumeError::Client(error)) = error.downcast_ref()
+        && let Some((class, message)) = authentication_exception(error)
+    {
+        return format!("{class}: {message}");
     }
     match error.downcast_ref::<ConsumeError>() {
         Some(ConsumeError::NoOffset(partition)) => format!(

@@ -8,7 +8,7 @@ use regex_lite::Regex;
 
 use super::ConsoleConsumer;
 use super::formatter::Formatter;
-use crate::cli::support::{Hinted, Output, RenamedOptions, UsageError, explained_config, warn};
+use crate::cli::support::{Hinted, Output, RenamedOptions, Target, UsageError, explained_config, warn};
 use crate::config::{Client, ClientProperties, ConsumerConfig};
 
 /// What to read, how, and what to do with it.
@@ -89,8 +89,8 @@ impl ConsoleConsumer {
     }
 
     /// Everything that has to be known before the first request.
-    pub(super) fn plan(&self, servers: &str, out: &mut Output) -> anyhow::Result<Plan> {
-        let mut found = ClientProperties::new(Client::Consumer);
+    pub(super) fn plan(&self, target: &Target, out: &mut Output) -> anyhow::Result<Plan> {
+        let mut found = target.properties(Client::Consumer)?;
         let mut groups: BTreeSet<String> = self.group.iter().cloned().collect();
         if let Some(file) = &self.command_config {
             found.read(file)?;
@@ -106,7 +106,7 @@ impl ConsoleConsumer {
             found.set("isolation.level", level);
         }
         found.set_default("client.id", "console-consumer");
-        found.set("bootstrap.servers", servers);
+        found.set("bootstrap.servers", &target.servers);
         let start = self.start()?;
         let formatter = self.format.formatter(out)?;
         warn(&found.warnings(), out)?;
@@ -200,7 +200,9 @@ mod tests {
         let (mut out, _) = Output::captured();
         let words = ["console-consumer"].iter().chain(words);
         let mut tool = ConsoleConsumer::try_parse_from(words).map_err(|e| e.to_string())?;
-        tool.check(&mut out).and_then(|()| tool.plan("localhost:9092", &mut out)).map_err(|e| e.to_string())
+        tool.check(&mut out)
+            .and_then(|()| tool.plan(&Target::at("localhost:9092"), &mut out))
+            .map_err(|e| e.to_string())
     }
 
     #[test]

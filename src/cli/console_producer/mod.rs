@@ -19,7 +19,7 @@ use super::Run;
 use super::help::Example;
 use super::support::{
     Exit, Hinted, IgnoredWords, Mistake, OldServerOptions, Output, Progress, Signal, Signals, UsageError, block_on,
-    chain_text, hint_for, java, pick_topic, produce_exception, report_failure,
+    chain_text, hint_for, hint_for_code, java, pick_topic, produce_exception, report_failure,
 };
 use crate::client::producer::{Delivery, ProduceError};
 use crate::client::{Producer, ProducerRecord};
@@ -133,11 +133,11 @@ impl Run for ConsoleProducer {
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.check(out)?;
-        let servers = self.old.servers(self.bootstrap_server.as_deref(), out)?;
-        settings::check_servers(&servers)?;
+        let target = self.old.target(self.bootstrap_server.as_deref(), out)?;
+        settings::check_servers(&target.servers)?;
         let reader = self.reader()?;
         let failures = Arc::new(Failures::new(out.is_for_people()));
-        let options = self.options(&servers, Arc::clone(&failures), out)?;
+        let options = self.options(&target, Arc::clone(&failures), out)?;
         let flush_when_idle = self.timeout.is_none();
         block_on(async {
             let topic = match self.topic {
@@ -359,6 +359,7 @@ impl Sending {
     fn explained(&self, error: ProduceError) -> anyhow::Error {
         let hint = match &error {
             ProduceError::Client(error) => hint_for(error),
+            ProduceError::Refused(error) => hint_for_code(error.code),
             ProduceError::UnknownTopic { source: Some(source), .. } => hint_for(source),
             ProduceError::TooLarge { limit_key, .. } => {
                 Some(format!("raise it with --command-property {limit_key}=..."))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::ConsoleProducer;
 use super::failures::Failures;
 use super::reader::LineReader;
-use crate::cli::support::{Hinted, Output, RenamedOptions, UsageError, explained_config, properties_of, warn};
+use crate::cli::support::{Hinted, Output, RenamedOptions, Target, UsageError, explained_config, properties_of, warn};
 use crate::client::ProducerOptions;
 use crate::config::{Client, ClientProperties, ProducerConfig};
 
@@ -52,18 +52,18 @@ impl ConsoleProducer {
     /// The settings of the producer.
     pub(super) fn options(
         &self,
-        servers: &str,
+        target: &Target,
         failures: Arc<Failures>,
         out: &mut Output,
     ) -> anyhow::Result<ProducerOptions> {
-        let properties = self.properties(servers, out)?;
+        let properties = self.properties(target, out)?;
         warn(&properties.warnings(), out)?;
         let config = ProducerConfig::new(&properties).map_err(explained_config)?;
         Ok(ProducerOptions { observer: Some(failures), ..ProducerOptions::from(&config) })
     }
 
-    fn properties(&self, servers: &str, out: &Output) -> anyhow::Result<ClientProperties> {
-        let mut found = ClientProperties::new(Client::Producer);
+    fn properties(&self, target: &Target, out: &Output) -> anyhow::Result<ClientProperties> {
+        let mut found = target.properties(Client::Producer)?;
         if let Some(file) = &self.command_config {
             found.read(file)?;
         }
@@ -94,7 +94,7 @@ impl ConsoleProducer {
         if let Some(bytes) = self.socket_buffer_size {
             found.set("send.buffer.bytes", &bytes.to_string());
         }
-        found.set("bootstrap.servers", servers);
+        found.set("bootstrap.servers", &target.servers);
         Ok(found)
     }
 }
@@ -121,7 +121,7 @@ mod tests {
         let words = ["console-producer", "--topic", "t"].iter().chain(words);
         let mut tool = ConsoleProducer::try_parse_from(words)?;
         tool.check(&mut out)?;
-        tool.options("localhost:9092", Arc::new(Failures::new(false)), &mut out)
+        tool.options(&Target::at("localhost:9092"), Arc::new(Failures::new(false)), &mut out)
     }
 
     #[test]

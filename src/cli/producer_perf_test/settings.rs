@@ -123,17 +123,22 @@ impl ProducerPerfTest {
             out.note(renamed("producer.config", "command-config"))?;
             self.command_config = Some(file);
         }
-        let mut properties = ClientProperties::new(Client::Producer);
-        if let Some(file) = &self.command_config {
-            properties.read(file)?;
-        }
-        for pair in &self.command_property {
-            let (key, value) = property(pair)?;
-            properties.set(key, value);
-        }
+        let settings = |mut properties: ClientProperties| {
+            if let Some(file) = &self.command_config {
+                properties.read(file)?;
+            }
+            for pair in &self.command_property {
+                let (key, value) = property(pair)?;
+                properties.set(key, value);
+            }
+            anyhow::Ok(properties)
+        };
+        // They may name the brokers, and whether they do decides which profile counts.
+        let told = settings(ClientProperties::new(Client::Producer))?;
+        let target = self.old.target(self.bootstrap_server.as_deref().or(told.get("bootstrap.servers")), out)?;
+        let mut properties = settings(target.properties(Client::Producer)?)?;
         properties.set_default("client.id", "perf-producer-client");
-        let given = self.bootstrap_server.as_deref().or(properties.get("bootstrap.servers")).map(str::to_owned);
-        properties.set("bootstrap.servers", &self.old.servers(given.as_deref(), out)?);
+        properties.set("bootstrap.servers", &target.servers);
         let transactions = self.transactions(&mut properties);
         warn(&properties.warnings(), out)?;
         let config = ProducerConfig::new(&properties).map_err(explained_config)?;

@@ -102,12 +102,13 @@ impl ConsumerPerfArgs {
         fetch_key: &str,
         out: &mut Output,
     ) -> anyhow::Result<ClientProperties> {
-        let mut found = ClientProperties::new(Client::Consumer);
+        let target = self.old.target(self.bootstrap_server.as_deref(), out)?;
+        let mut found = target.properties(Client::Consumer)?;
         if let Some(file) = &self.command_config {
             found.read(file)?;
         }
         self.command_property.iter().for_each(|pair| found.add_option(pair));
-        found.set("bootstrap.servers", &self.old.servers(self.bootstrap_server.as_deref(), out)?);
+        found.set("bootstrap.servers", &target.servers);
         found.set("group.id", group);
         let buffer: i32 = number("socket-buffer-size", self.socket_buffer_size.as_deref(), 2 << 20)?;
         found.set("receive.buffer.bytes", &buffer.to_string());

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::{Output, hint_for, java};
+use super::{Output, authentication_exception, hint_for, hint_for_code, java};
 use crate::client::{ApiError, ClientError};
 use crate::config::ConfigError;
 use crate::protocol::ErrorCode;
@@ -44,6 +44,11 @@ impl JavaError {
         match error {
             ClientError::Api(error) => Self::api(error),
             ClientError::UnsupportedVersion { .. } => Self::new(java::client_exception_class(error), error.to_string()),
+            _ if authentication_exception(error).is_some() => {
+                let (class, message) = authentication_exception(error).unwrap_or_default();
+                let plain = Some(with_source(error));
+                Self { plain, tells_more: true, hint: hint_for(error), ..Self::new(class, message) }
+            }
             _ => Self {
                 plain: Some(with_source(error)),
                 tells_more: true,
@@ -60,6 +65,7 @@ impl JavaError {
     pub(crate) fn no_brokers(api: &str, error: &ClientError) -> Self {
         match error {
             ClientError::Api(_) | ClientError::UnsupportedVersion { .. } => Self::call("findAllBrokers", error),
+            _ if authentication_exception(error).is_some() => Self::call("findAllBrokers", error),
             _ => Self {
                 class: "org.apache.kafka.common.KafkaException".to_owned(),
                 message: format!("Failed to find brokers to send {api}"),
@@ -70,7 +76,7 @@ impl JavaError {
 
     /// An error that the broker answered with.
     pub(crate) fn api(error: &ApiError) -> Self {
-        Self::new(java::exception_class(error.code), java::message(error))
+        Self::new(java::exception_class(error.code), java::message(error)).with_hint(hint_for_code(error.code))
     }
 
     /// A setting that is not one, or not of its type.

@@ -95,6 +95,7 @@ pub(crate) struct Output {
     stdout: Stdout,
     stderr: Box<dyn Write + Send>,
     style: Style,
+    profile: Option<String>,
     colour: bool,
     stdin_is_terminal: bool,
     stdout_is_terminal: bool,
@@ -146,6 +147,7 @@ impl Output {
         Self {
             stdout: Stdout(BufWriter::with_capacity(STDOUT_BUFFER, Box::new(RawStdout::new()))),
             stderr: Box::new(io::stderr()),
+            profile: None,
             style: if stdout_is_terminal { Style::Table } else { Style::Kafka },
             colour: !no_colour,
             stdin_is_terminal: io::stdin().is_terminal(),
@@ -206,6 +208,7 @@ impl Output {
         let mut out = Self {
             stdout: Stdout(BufWriter::new(Box::new(collected.clone()))),
             stderr: Box::new(collected.clone()),
+            profile: self.profile.clone(),
             ..*self
         };
         let result = print(&mut out).await;
@@ -231,9 +234,17 @@ impl Output {
         writeln!(self.stderr, "{text}")
     }
 
-    /// Prints `error: <text>` on stderr.
+    /// Tells errors with the name of the profile that says which cluster is meant.
+    pub(crate) fn set_profile(&mut self, name: &str) {
+        self.profile = Some(name.to_owned());
+    }
+
+    /// Prints `error: <text>` on stderr, or `error: [<profile>] <text>`.
     pub(crate) fn error(&mut self, text: &str) -> io::Result<()> {
-        self.labelled("error:", "\x1b[1;31m", text)
+        match &self.profile {
+            Some(name) => self.labelled("error:", "\x1b[1;31m", &format!("[{name}] {text}")),
+            None => self.labelled("error:", "\x1b[1;31m", text),
+        }
     }
 
     /// Prints `hint: <text>` on stderr.
@@ -336,6 +347,7 @@ impl Output {
             stdout: Stdout(BufWriter::new(Box::new(captured.stdout.clone()))),
             stderr: Box::new(captured.stderr.clone()),
             style: Style::Kafka,
+            profile: None,
             colour: false,
             stdin_is_terminal: false,
             stdout_is_terminal: false,

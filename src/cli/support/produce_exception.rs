@@ -1,12 +1,17 @@
 //! Records that were not delivered, in the words of Kafka's producer.
 
-use super::java;
+use super::{authentication_exception, java};
 use crate::client::producer::ProduceError;
 use crate::protocol::ErrorCode;
 
 /// The exception that Kafka's producer gives for the error: its class and its text.
 pub(crate) fn produce_exception(topic: &str, error: &ProduceError) -> (String, String) {
     let timeout = || java::exception_class(ErrorCode::RequestTimedOut);
+    if let ProduceError::Client(error) = error
+        && let Some((class, message)) = authentication_exception(error)
+    {
+        return (class.to_owned(), message);
+    }
     match error {
         ProduceError::TooLarge { size, limit, limit_key } => (
             java::exception_class(ErrorCode::MessageTooLarge),

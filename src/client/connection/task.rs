@@ -120,6 +120,20 @@ impl Shared {
         ClientError::Disconnected { address: self.address.clone(), source: source.map(Arc::new) }
     }
 
+    fn is_awaiting(&self) -> bool {
+        !lock(&self.queues).waiting.is_empty()
+    }
+
+    /// What a size is that no response has: the first four bytes of something else.
+    fn oversized(&self, size: i32) -> ClientError {
+        match size.to_be_bytes() {
+            // An alert of TLS, of any version.
+            [0x15, 3, ..] => ClientError::SpeaksTls { address: self.address.clone() },
+            [b'H', b'T', b'T', b'P'] => self.not_kafka("it speaks HTTP"),
+            _ => self.not_kafka(format!("a response of {size} bytes")),
+        }
+    }
+
     fn not_kafka(&self, what: impl Into<String>) -> ClientError {
         ClientError::NotKafka { address: self.address.clone(), what: what.into() }
     }
@@ -193,11 +207,16 @@ async fn write_requests(
 
 async fn read_responses(from: impl AsyncRead + Unpin, shared: &Shared, max_response: usize) -> ClientError {
     let mut frames = FrameReader::new(from, max_response, None);
+    let mut answered = 0;
     loop {
         let frame = match frames.next().await {
             Ok(Some(frame)) => frame.bytes,
+            // One answer is that to ApiVersions, which everybody gets.
+            Ok(None) if answered == 1 && shared.is_awaiting() => {
+                return ClientError::CutOff { address: shared.address.clone() };
+            }
             Ok(None) => return shared.disconnected(None),
-            Err(FrameError::Size { size, .. }) => return shared.not_kafka(format!("a response of {size} bytes")),
+            Err(FrameError::Size { size, .. }) => return shared.oversized(size),
             Err(FrameError::Io(error)) => return shared.disconnected(Some(error)),
             Err(FrameError::Cut | FrameError::Stalled) => {
                 return shared.disconnected(Some(io::ErrorKind::UnexpectedEof.into()));
@@ -214,7 +233,10 @@ async fn read_responses(from: impl AsyncRead + Unpin, shared: &Shared, max_respo
             }
         };
         match waiting {
-            Some(waiting) => waiting.answer(Ok(frame)),
+            Some(waiting) => {
+                answered += 1;
+                waiting.answer(Ok(frame));
+            }
             None => return shared.not_kafka(format!("a response to request {correlation_id}, which is not awaited")),
         }
     }

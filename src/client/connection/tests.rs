@@ -87,7 +87,7 @@ async fn a_lost_connection_fails_all_who_wait() {
     let first = connection.start(&MetadataRequest::default(), CallOptions::default()).await.unwrap();
     let second = connection.call(&DescribeClusterRequest::default()).await.unwrap_err();
     for error in [first.response().await.unwrap_err(), second] {
-        assert!(matches!(error, ClientError::Disconnected { .. }), "{error}");
+        assert!(matches!(error, ClientError::CutOff { .. }), "{error}");
         assert!(error.is_retriable());
     }
     assert!(connection.is_closed());
@@ -110,7 +110,7 @@ async fn silence_ends_a_request_and_its_connection() {
 
 #[tokio::test]
 async fn answers_to_nothing_and_garbage_are_no_kafka() {
-    for garbage in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[0x15, 3, 3, 0, 2, 2, 40], &[0, 0, 0, 4, 0, 0, 0, 99]] {
+    for garbage in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 99]] {
         let broker = FakeBroker::start(move |_| Reply::Raw(garbage.to_vec())).await;
         let error = Connection::open(&broker.address, &broker.options()).await.unwrap_err();
         assert!(matches!(error, ClientError::NotKafka { .. }), "{error}");
@@ -147,4 +147,178 @@ async fn an_idle_connection_is_closed() {
         }
     };
     tokio::time::timeout(Duration::from_secs(5), closed).await.unwrap();
+}
+
+mod authentication {
+    use super::*;
+    use crate::client::{AuthenticationFailure, Security};
+    use crate::config::{AdminConfig, Client, ClientProperties};
+    use crate::net::ScramMechanism;
+    use crate::net::sasl::SaslError;
+    use crate::protocol::messages::{
+        SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+    };
+
+    fn options(broker: &FakeBroker, mechanism: &str) -> ClientOptions {
+        let mut properties = ClientProperties::new(Client::Admin);
+        properties.set("bootstrap.servers", "a:1");
+        properties.set("security.protocol", "SASL_PLAINTEXT");
+        properties.set("sasl.mechanism", mechanism);
+        let module = "org.apache.kafka.common.security.scram.ScramLoginModule";
+        properties.set("sasl.jaas.config", &format!("{module} required username=\"user\" password=\"pencil\";"));
+        let config = AdminConfig::new(&properties).unwrap();
+        ClientOptions { security: Security::of(&config.common.security), ..broker.options() }
+    }
+
+    fn handshake(request: &crate::client::testing::Incoming, error_code: i16) -> Reply {
+        let mechanisms = vec!["SCRAM-SHA-512".to_owned()];
+        request.answer::<SaslHandshakeRequest>(&SaslHandshakeResponse { error_code, mechanisms })
+    }
+
+    fn said(request: &crate::client::testing::Incoming, bytes: Vec<u8>, session_lifetime_ms: i64) -> Reply {
+        let auth_bytes = bytes.into();
+        request.answer::<SaslAuthenticateRequest>(&SaslAuthenticateResponse {
+            auth_bytes,
+            session_lifetime_ms,
+            ..Default::default()
+        })
+    }
+
+    /// Takes PLAIN's one message, for sessions of this length.
+    async fn plain_broker(session_lifetime_ms: i64) -> FakeBroker {
+        FakeBroker::start(move |request| match request.start.api {
+            ApiKey::ApiVersions => Reply::Default,
+            ApiKey::SaslHandshake => handshake(request, 0),
+            ApiKey::SaslAuthenticate => {
+                let message: SaslAuthenticateRequest = request.body();
+                assert_eq!(&message.auth_bytes[..], b"\0user\0pencil");
+                said(request, Vec::new(), session_lifetime_ms)
+            }
+            _ => request.answer::<MetadataRequest>(&metadata("c")),
+        })
+        .await
+    }
+
+    fn apis(broker: &FakeBroker) -> Vec<ApiKey> {
+        broker.seen().iter().map(|request| request.start.api).collect()
+    }
+
+    #[tokio::test]
+    async fn who_we_are_is_said_before_anything_else() {
+        let broker = plain_broker(0).await;
+        let connection = Connection::open(&broker.address, &options(&broker, "PLAIN")).await.unwrap();
+        connection.call(&MetadataRequest::default()).await.unwrap();
+        assert_eq!(apis(&broker), [ApiKey::SaslHandshake, ApiKey::SaslAuthenticate, ApiKey::Metadata]);
+        assert_eq!((broker.seen()[0].start.version, broker.seen()[1].start.version), (1, 2));
+    }
+
+    /// KIP-368. Requests are sent all the time; none may come between the two of an authentication.
+    #[tokio::test]
+    async fn sessions_are_renewed_while_requests_go_on() {
+        let broker = plain_broker(40).await;
+        let connection = Connection::open(&broker.address, &options(&broker, "PLAIN")).await.unwrap();
+        let renewed = || apis(&broker).iter().filter(|api| **api == ApiKey::SaslHandshake).count();
+        while renewed() < 4 {
+            let call = || async { connection.call(&MetadataRequest::default()).await.unwrap() };
+            tokio::join!(call(), call(), call());
+        }
+        let apis = apis(&broker);
+        for (at, api) in apis.iter().enumerate() {
+            let after = apis.get(at + 1);
+            assert_eq!(*api == ApiKey::SaslHandshake, after == Some(&ApiKey::SaslAuthenticate), "{apis:?}");
+        }
+    }
+
+    /// What the server of RFC 5802 does, with `password`.
+    async fn scram_broker(password: &'static [u8], proves_itself: bool) -> FakeBroker {
+        let (mut first, mut server_first) = (String::new(), String::new());
+        FakeBroker::start(move |request| match request.start.api {
+            ApiKey::ApiVersions => Reply::Default,
+            ApiKey::SaslHandshake => handshake(request, 0),
+            ApiKey::SaslAuthenticate => {
+                let message: SaslAuthenticateRequest = request.body();
+                let message = String::from_utf8(message.auth_bytes.to_vec()).unwrap();
+                if let Some(bare) = message.strip_prefix("n,,") {
+                    first = bare.to_owned();
+                    let nonce = bare.split_once(",r=").unwrap().1;
+                    server_first = format!("r={nonce}server,s=c2FsdA==,i=4096");
+                    return said(request, server_first.clone().into(), 0);
+                }
+                let (without_proof, proof) = message.split_once(",p=").unwrap();
+                let salted = ScramMechanism::Sha512.salted_password(password, b"salt", 4096);
+                let all = format!("{first},{server_first},{without_proof}");
+                let (expected, signature) = ScramMechanism::Sha512.proof(&salted, all.as_bytes());
+                use base64::Engine as _;
+                let base64 = |bytes| base64::engine::general_purpose::STANDARD.encode(bytes);
+                if proof != base64(expected) {
+                    let error_message = Some("Authentication failed: no".to_owned());
+                    return request.answer::<SaslAuthenticateRequest>(&SaslAuthenticateResponse {
+                        error_code: 58,
+                        error_message,
+                        ..Default::default()
+                    });
+                }
+                let signature = if proves_itself { signature } else { vec![0; 64] };
+                said(request, format!("v={}", base64(signature)).into(), 0)
+            }
+            _ => request.answer::<MetadataRequest>(&metadata("c")),
+        })
+        .await
+    }
+
+    async fn failure_of(broker: &FakeBroker, mechanism: &str) -> AuthenticationFailure {
+        match Connection::open(&broker.address, &options(broker, mechanism)).await.unwrap_err() {
+            ClientError::Authentication { source, .. } => source,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn scram_proves_both_ends() {
+        let broker = scram_broker(b"pencil", true).await;
+        let connection = Connection::open(&broker.address, &options(&broker, "SCRAM-SHA-512")).await.unwrap();
+        connection.call(&MetadataRequest::default()).await.unwrap();
+        let broker = scram_broker(b"other", true).await;
+        let failure = failure_of(&broker, "SCRAM-SHA-512").await;
+        assert_eq!(failure.to_string(), "Authentication failed: no");
+        let broker = scram_broker(b"pencil", false).await;
+        let failure = failure_of(&broker, "SCRAM-SHA-512").await;
+        assert!(matches!(failure, AuthenticationFailure::Exchange(SaslError::ServerNotProven)), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn a_mechanism_that_is_not_enabled_is_told_with_those_that_are() {
+        for (code, expected) in
+            [(33, "the mechanism is not enabled there; these are: SCRAM-SHA-512"), (34, "the listener has no SASL")]
+        {
+            let broker = FakeBroker::start(move |request| match request.start.api {
+                ApiKey::ApiVersions => Reply::Default,
+                _ => handshake(request, code),
+            })
+            .await;
+            assert_eq!(failure_of(&broker, "PLAIN").await.to_string(), expected);
+        }
+    }
+}
+
+/// A listener with SASL answers ApiVersions of anybody, and closes the connection at the next request.
+#[tokio::test]
+async fn who_is_cut_off_at_the_first_request_is_told_so() {
+    let broker = FakeBroker::start(|request| match request.start.api {
+        ApiKey::ApiVersions => Reply::Default,
+        _ => Reply::Close,
+    })
+    .await;
+    let connection = Connection::open(&broker.address, &broker.options()).await.unwrap();
+    let error = connection.call(&MetadataRequest::default()).await.unwrap_err();
+    assert!(matches!(error, ClientError::CutOff { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn tls_is_known_when_it_answers() {
+    let alert = vec![0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x46];
+    let broker = FakeBroker::start(move |_| Reply::Raw(alert.clone())).await;
+    let error = Connection::open(&broker.address, &broker.options()).await.unwrap_err();
+    assert!(matches!(error, ClientError::SpeaksTls { .. }), "{error}");
+    assert!(!error.is_retriable());
 }

@@ -345,11 +345,12 @@ fn check_size(new: &NewRecord<'_>, options: &ProducerOptions) -> Result<(), Prod
 fn unknown_topic(name: &str, deadline: Deadline, error: ClientError) -> ProduceError {
     let source = match error {
         // Not the topic's fault.
-        error @ (ClientError::Connect { .. } | ClientError::NoBroker { .. } | ClientError::NotKafka { .. }) => {
+        error @ (ClientError::Connect { .. } | ClientError::NoBroker { .. } | ClientError::CutOff { .. }) => {
             return error.into();
         }
         ClientError::Api(error) => return error.into(),
         ClientError::DeadlineExceeded { source, .. } => source,
+        error if !error.is_retriable() => return error.into(),
         error => Some(Arc::new(error)),
     };
     ProduceError::UnknownTopic { topic: name.to_owned(), after: deadline.elapsed(), source }

@@ -92,6 +92,11 @@ impl ClientProperties {
         self.settings.get(key).map(String::as_str)
     }
 
+    /// All that is set, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     fn put(&mut self, key: &str, value: &str, place: Place) {
         self.places.insert(key.to_owned(), place);
         self.settings.insert(key.to_owned(), value.to_owned());
