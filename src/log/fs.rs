@@ -289,8 +289,13 @@ impl Fs {
             .map_err(|e| self.error("flush", dir, e))
     }
 
+    /// Whether [`Self::sync_file_system`] says what has failed: Linux does since 5.8, other systems do not.
+    pub(super) fn can_sync_file_systems() -> bool {
+        cfg!(target_os = "linux") && tells_failed_write_backs(rustix::system::uname().release().to_str().unwrap_or(""))
+    }
+
     /// Makes durable all that was written to the file system of `file`, which lies in `dir`. Write-backs count that have failed since
-    /// `file` was opened, so it must have been before what is to be made durable was written.
+    /// `file` was opened, and earlier ones that nobody was told of.
     pub(super) fn sync_file_system(&self, file: &File, dir: &Path) -> Result<(), LogError> {
         self.check(Operation::Sync, dir).and_then(|_| sync_file_system(file)).map_err(|e| self.error("flush", dir, e))
     }
@@ -456,6 +461,12 @@ impl LogFile {
     }
 }
 
+/// Whether the Linux of a release has `syncfs` tell of write-backs that have failed.
+fn tells_failed_write_backs(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(8))
+}
+
 #[cfg(target_os = "linux")]
 fn sync_file_system(file: &File) -> io::Result<()> {
     Ok(rustix::fs::syncfs(file)?)
@@ -570,6 +581,16 @@ mod tests {
         assert_eq!(buffer, b">234");
         file.read_append(&mut buffer, 30, 8).unwrap();
         assert_eq!(buffer, b">23489");
+    }
+
+    #[test]
+    fn file_systems_are_flushed_at_once_where_that_tells_of_failures() {
+        for release in ["5.8.0", "5.10", "6.18.44-fc-v595", "10.0.0"] {
+            assert!(tells_failed_write_backs(release), "{release}");
+        }
+        for release in ["4.18.0-553.el8_10.x86_64", "5.7.19", "5", "", "unknown"] {
+            assert!(!tells_failed_write_backs(release), "{release}");
+        }
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct LogOptions {
     pub now_ms: i64,
     /// How it was left.
     pub shutdown: Shutdown,
+    /// Whether all that is in the file system was made durable since it was left: what is checked need not be flushed.
+    pub is_flushed: bool,
     /// From the directory's checkpoint of recovery points; none: nothing is known to be on disk. Where the log's own is below it
     /// after opening, that one has to be noted before the first append.
     pub recovery_point: Option<Offset>,

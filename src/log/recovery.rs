@@ -350,7 +350,9 @@ impl Loader<'_> {
             })?;
             // Order: before anything is appended. A killed process may have been cutting the log: what it cut off could come back
             // beside what is appended now. And what only the system's memory has is promised by nobody.
-            segment.sync_records()?;
+            if !self.options.is_flushed || recovered.cut > 0 {
+                segment.sync_records()?;
+            }
             // One after another: a log may have more segments than a process may have files. The last one is read again soon.
             if at + 1 < count {
                 segment.close_files()?;
@@ -379,7 +381,9 @@ impl Loader<'_> {
             }
         }
         // Order: the same for names that were taken away.
-        self.place.fs.sync_dir(&self.place.dir())?;
+        if !self.options.is_flushed {
+            self.place.fs.sync_dir(&self.place.dir())?;
+        }
         segments.end = expected;
         segments.recovered_from = Some(from);
         Ok(())

@@ -159,6 +159,7 @@ impl LogManager {
             fs: directory.fs.clone(),
             now_ms,
             shutdown: Shutdown::Unclean,
+            is_flushed: false,
             recovery_point: None,
             log_start_offset: None,
             high_watermark: None,

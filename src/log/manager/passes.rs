@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Copy, Directory, Hosted, LogManager, ManagerError, lock};
 use crate::log::directory::{CleanShutdown, LockedDirectory};
-use crate::log::{CloseMode, Log, LogError, disk};
+use crate::log::{CloseMode, Fs, Log, LogError, disk};
 use crate::types::TopicPartition;
 
 impl LogManager {
@@ -116,7 +116,7 @@ impl LogManager {
     /// is faster by far than file by file; a few are not, since the call also writes what others have left in the system's memory.
     fn close_directory(&self, directory: &Directory, logs: Vec<Named>) -> Vec<(Named, LogError)> {
         let changed = logs.iter().filter(|(_, hosted)| hosted.log.is_changed()).count();
-        let mode = if changed > MOST_CLOSED_ONE_BY_ONE && CAN_SYNC_FILE_SYSTEM {
+        let mode = if changed > MOST_FLUSHED_ONE_BY_ONE && Fs::can_sync_file_systems() {
             CloseMode::CallerSyncs
         } else {
             CloseMode::Sync
@@ -139,11 +139,8 @@ impl LogManager {
 /// Flushes at once in one directory; a file system writes many with one commit (docs/performance.md).
 pub(super) const FLUSH_THREADS: usize = 16;
 
-/// Up to so many changed logs are closed file by file.
-const MOST_CLOSED_ONE_BY_ONE: usize = 32;
-
-/// Only Linux says whether that has worked.
-const CAN_SYNC_FILE_SYSTEM: bool = cfg!(target_os = "linux");
+/// Up to so many changed logs are flushed file by file, at a stop and after a kill.
+pub(super) const MOST_FLUSHED_ONE_BY_ONE: usize = 32;
 
 /// How often it is told how far a long pass is.
 const TELL_EVERY: Duration = Duration::from_secs(5);

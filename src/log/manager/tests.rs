@@ -366,3 +366,45 @@ fn only_logs_whose_records_have_waited_long_enough_are_flushed() {
     assert!(manager.flush_pass(0, 5 + 1000).is_empty());
     assert_eq!((slow.flushed_end(), quick.flushed_end()), (Offset::ZERO, Offset::new(1)));
 }
+
+/// Goal: after a kill, many logs are flushed with one call before they are checked, few of them one by one; a failure of that call
+/// is the end of the directory.
+#[test]
+fn many_logs_are_flushed_at_once_after_a_kill() {
+    let disks = TwoDisks::new();
+    let (manager, _) = disks.open();
+    for n in 0..41 {
+        let name = TopicPartition::new("t", n);
+        let directory = disks.ids[usize::from(n == 40)];
+        let log = manager.get_or_create(&name, ID, Some(directory), Arc::new(LogConfig::default()), 1).unwrap();
+        append(&log, b"x");
+    }
+    drop(manager);
+    let flushed: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
+    let seen = Arc::clone(&flushed);
+    disks.disk.set(move |operation, path| {
+        if operation == Operation::Sync {
+            lock(&seen).push(path.to_owned());
+        }
+        Fault::None
+    });
+    let (manager, _) = disks.open();
+    let mut flushed = lock(&flushed).clone();
+    flushed.sort();
+    let alone = disks.paths[1].join("t-40");
+    let log = alone.join("00000000000000000000.log");
+    assert_eq!(flushed, [disks.paths[0].clone(), alone, log]);
+    assert_eq!(manager.get(&TopicPartition::new("t", 7)).unwrap().flushed_end(), Offset::new(1));
+    drop(manager);
+
+    let failing = disks.paths[0].clone();
+    disks.disk.set(
+        move |operation, path| {
+            if operation == Operation::Sync && path == failing { Fault::Fail(EIO) } else { Fault::None }
+        },
+    );
+    let (manager, _) = disks.open();
+    assert_eq!(manager.failures().len(), 1);
+    assert!(manager.get(&TopicPartition::new("t", 7)).is_none(), "nothing there is believed to be on the disk");
+    assert!(manager.get(&TopicPartition::new("t", 40)).is_some());
+}

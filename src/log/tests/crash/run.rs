@@ -170,6 +170,7 @@ impl Run {
             fs: Fs::with_faults(self.disk.clone()),
             now_ms: self.now_ms,
             shutdown,
+            is_flushed: false,
             recovery_point: self.checkpoint.recovery_point,
             log_start_offset: self.checkpoint.log_start_offset,
             high_watermark: self.checkpoint.high_watermark,
