@@ -369,7 +369,9 @@ impl Loader<'_> {
                 self.find(segment.path(), kind);
             }
             expected = recovered.next_offset.max(base);
-            if recovered.cut > 0 {
+            // What was set aside and never written is no torn write.
+            let is_spare = recovered.is_unwritten && (self.config.preallocate || at + 1 < count);
+            if recovered.cut > 0 && !is_spare {
                 let (position, bytes, offset) = (recovered.end, recovered.cut, Offset(expected));
                 self.find(segment.path(), FindingKind::TornEnd { position, bytes, offset });
                 self.report.truncated_bytes += bytes;

@@ -234,6 +234,27 @@ fn verify_in_pieces(file: &LogFile, info: &BatchInfo, stored: u32) -> Result<boo
     Ok(crc == stored)
 }
 
+/// Whether there are only zeros from `position` to `end`: what was set aside for records and not written, or has not come to the disk.
+pub(super) fn is_unwritten(file: &LogFile, position: u64, end: u64) -> Result<bool, LogError> {
+    let mut block = vec![0; LOOKUP_BLOCK];
+    let mut start = position;
+    while start < end {
+        let wanted = (end - start).min(block.len() as u64) as usize;
+        block.truncate(wanted);
+        let read = file.read_at(&mut block, start)?;
+        if block.iter().take(read).any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        if read < wanted {
+            break;
+        }
+        start += read as u64;
+        // Most ends are told by their first block; a long one is read in larger ones.
+        block.resize(WHOLE_BLOCK, 0);
+    }
+    Ok(true)
+}
+
 /// Looks for the first whole, sound batch after `position` with offsets from `min_offset` on: where the log goes on
 /// behind damage.
 pub(super) fn find_batch_after(

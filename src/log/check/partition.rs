@@ -280,6 +280,9 @@ impl PartitionCheck<'_> {
             } else if must_be_whole {
                 let text = format_args!("{}, {} bytes at the end of a log that was closed", last.reason, last.torn);
                 Fault::new(FaultKind::TornAfterClose, &path, text).losing(end, i64::MAX)
+            } else if last.is_unwritten {
+                let text = format_args!("{} bytes without a record that a broker cuts off", last.torn);
+                Fault::new(FaultKind::TornEnd, &path, text).as_severe_as(Severity::Info)
             } else {
                 let text = format_args!("{}, {} bytes of a torn write that a broker cuts off", last.reason, last.torn);
                 Fault::new(FaultKind::TornEnd, &path, text)

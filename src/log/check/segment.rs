@@ -28,6 +28,8 @@ pub(super) struct SegmentEnd {
     /// Bytes at the end of the last segment that are no whole batch, and why.
     pub(super) torn: u64,
     pub(super) reason: &'static str,
+    /// All of what is behind the sound part is zeros.
+    pub(super) is_unwritten: bool,
 }
 
 /// A segment that is being looked at.
@@ -126,8 +128,13 @@ impl<'a> SegmentCheck<'a> {
                 }
                 Some(Err(reason)) => reason,
             };
-            let behind = scan::find_batch_after(&file, position, size, expected)?
-                .filter(|behind| behind.last_offset < end_offset);
+            end.is_unwritten = scan::is_unwritten(&file, position, size)?;
+            if end.is_unwritten && expected == end_offset {
+                // Set aside, and not needed.
+                break;
+            }
+            let behind = if end.is_unwritten { None } else { scan::find_batch_after(&file, position, size, expected)? };
+            let behind = behind.filter(|behind| behind.last_offset < end_offset);
             if behind.is_none() && self.next_base.is_none() {
                 (end.torn, end.reason) = (size - position, reason);
                 break;

@@ -1,7 +1,8 @@
 //! Checking a whole segment, batch by batch, and making its indexes anew.
 //!
 //! After a crash the end of the last segment may be torn, and is cut. Anything else that is no sound batch is damage:
-//! it stays, is named, and is never served; what follows it is found again by looking for the next sound batch.
+//! it stays, is named, and is never served; what follows it is found again by looking for the next sound batch. An end of zeros
+//! behind the last offset that the segment has room for was set aside by `preallocate`, and is no damage.
 
 use std::io;
 
@@ -38,6 +39,8 @@ pub(in crate::log) struct Recovered {
     pub(in crate::log) next_offset: i64,
     /// Bytes cut off the file.
     pub(in crate::log) cut: u64,
+    /// They were all zeros.
+    pub(in crate::log) is_unwritten: bool,
     /// What can't be read.
     pub(in crate::log) damage: Vec<Damage>,
 }
@@ -99,7 +102,8 @@ impl Segment {
         let bounds = Bounds { size, end_offset, tail };
         self.reset(state)?;
         let mut scanner = Scanner::new(&file, 0, size, self.base_offset, WHOLE_BLOCK);
-        let mut recovered = Recovered { end: 0, next_offset: self.base_offset, cut: 0, damage: Vec::new() };
+        let (next_offset, damage) = (self.base_offset, Vec::new());
+        let mut recovered = Recovered { end: 0, next_offset, cut: 0, is_unwritten: false, damage };
         loop {
             let (position, from_offset) = (scanner.position(), scanner.next_offset());
             let reason = match self.check_next(&mut scanner, &file, bounds)? {
@@ -115,9 +119,12 @@ impl Segment {
                 }
                 Checked::Bad(reason) => reason,
             };
-            let behind = scan::find_batch_after(&file, position, size, from_offset)?
-                .filter(|behind| behind.last_offset < end_offset);
-            if behind.is_none() && tail != Tail::Keep {
+            recovered.is_unwritten = scan::is_unwritten(&file, position, size)?;
+            let is_unwritten = recovered.is_unwritten;
+            let behind = if is_unwritten { None } else { scan::find_batch_after(&file, position, size, from_offset)? };
+            let behind = behind.filter(|behind| behind.last_offset < end_offset);
+            let is_spare = is_unwritten && from_offset == end_offset;
+            if behind.is_none() && (tail != Tail::Keep || is_spare) {
                 recovered.cut = size - position;
                 break;
             }

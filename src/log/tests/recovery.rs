@@ -244,6 +244,46 @@ fn zeros_of_preallocation_are_no_batches() {
     assert_eq!((report.findings.len(), read_all(&log, 0, 1).len()), (0, 2));
 }
 
+/// Goal: what a power cut leaves of a preallocated file is no damage: zeros at the end of the last segment, or of one that was cut
+/// when it was complete and is as long as before. Where the zeros stand in the place of records that is told.
+#[test]
+fn zeros_that_were_set_aside_are_no_damage() {
+    let config = LogConfig { preallocate: true, segment_bytes: 200, ..LogConfig::default() };
+    let prepare = || {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _) = open(dir.path(), &config);
+        for value in [b"a", b"b", b"c", b"d", b"e"] {
+            append(&log, &batch(NOW, &[value])).unwrap();
+        }
+        assert_eq!(log.segment_count(), 3);
+        let first = segment(&log, &format!("{FIRST}.log"));
+        let size = first.metadata().unwrap().len();
+        (dir, log, first, size)
+    };
+    let (dir, log, first, size) = prepare();
+    let file = std::fs::File::options().write(true).open(&first).unwrap();
+    file.set_len(100_000).unwrap();
+    let (log, report) = reopen_killed(&log, dir.path());
+    assert_eq!((report.findings.as_slice(), report.truncated_bytes), (&[][..], 0));
+    assert_eq!((read_all(&log, 0, 1).len(), first.metadata().unwrap().len()), (5, size));
+    let (_, report) = reopen_clean(&log, dir.path());
+    assert_eq!(report.findings, []);
+
+    // The second batch of the segment has not come to the disk.
+    let (dir, log, first, size) = prepare();
+    let file = std::fs::File::options().write(true).open(&first).unwrap();
+    file.set_len(size / 2).unwrap();
+    file.set_len(size).unwrap();
+    let (log, report) = reopen_killed(&log, dir.path());
+    let (from, to) = (Offset(1), Offset(2));
+    assert!(
+        matches!(report.findings[0].kind, FindingKind::Damaged { from: f, to: t, .. } if (f, t) == (from, to)),
+        "{report:?}"
+    );
+    assert_eq!(first.metadata().unwrap().len(), size, "what is damaged stays");
+    drop(log);
+}
+
 /// What compaction leaves when it is killed, in the three states that it goes through.
 #[test]
 fn unfinished_compaction_is_undone_or_finished() {
