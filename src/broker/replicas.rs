@@ -210,10 +210,12 @@ impl Replicas {
                 let log_config = self.log_config(config);
                 // The controller has chosen the directory (KIP-858); the log of an older partition is where it is.
                 let directory = directory_of(found, self.node_id).filter(|directory| is_real(*directory));
-                let made = match directory {
-                    // It may be in the directory that is away: another one that is empty would hide its records.
-                    None if !self.is_new(found) && self.logs.get(&name).is_none() && self.has_failures() => {
-                        Err(ManagerError::Offline { partition: name.clone(), directory: Uuid::ZERO })
+                let made = match self.logs.get(&name) {
+                    // It may be in a directory that is away, whatever the metadata names: a move may not have come to its end. An
+                    // empty one would hide its records (Kafka makes none either).
+                    None if !self.is_new(found) && self.has_failures() => {
+                        let directory = directory.unwrap_or(Uuid::ZERO);
+                        Err(ManagerError::Offline { partition: name.clone(), directory })
                     }
                     _ => self.logs.get_or_create(&name, topic.id, directory, Arc::clone(&log_config), now().wall_ms),
                 };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::directories::{Two, WITHIN, holders, log_dirs, move_to, stop, wait_until_in, write};
+use crate::directories::{STORAGE_ERROR, Two, WITHIN, holders, log_dirs, move_to, stop, wait_until_in, write};
 use crate::support::wait_for;
 use crate::wire::Wire;
 
@@ -112,6 +112,24 @@ fn a_copy_does_not_stand_in_for_a_log_that_is_away() {
     let empty = holders(&mut wire, "t", 0);
     assert!(!empty.contains(&(two.path("b"), false)), "{empty:?}");
     broker.kill();
+}
+
+/// Goal: while a directory is away, no empty log is made in the one that the metadata names: the log is in the other one, as where a move
+/// was named and did not come to its end.
+#[test]
+fn a_log_that_is_away_is_not_made_anew_where_it_is_named() {
+    let two = with_a_log_in_a();
+    fs::rename(two.path("a/t-0"), two.path("b/t-0")).unwrap();
+    fs::rename(two.path("b"), two.path("away")).unwrap();
+    fs::write(two.path("b"), "").unwrap();
+    let broker = two.start();
+    let mut wire = Wire::connect(broker.address());
+    assert_eq!(write(&mut wire, "t", 0, "4"), STORAGE_ERROR);
+    assert!(!two.path("a/t-0").exists());
+    stop(broker);
+    fs::remove_file(two.path("b")).unwrap();
+    fs::rename(two.path("away"), two.path("b")).unwrap();
+    assert_whole(&two, "b");
 }
 
 /// Goal: of two logs of the same name the one of another topic is put aside, and with it nothing is lost; two of the same topic are

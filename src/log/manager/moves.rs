@@ -8,6 +8,8 @@
 //! | the metadata names the new directory | the same | goes on: the log may have more than its copy |
 //! | the log is put aside | a `-delete` and a `-future` | the copy, which has everything, becomes the log |
 //! | the copy has the log's name | a `-delete` and the log | done |
+//!
+//! Nothing of it is done while a directory is away: the log may be there, and have more than its copy.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -115,7 +115,7 @@ impl LogManager {
         }
         let all_work = directories.iter().all(Directory::works);
         settle::copies(&directories, &mut jobs, &mut removals, options, all_work)?;
-        settle::duplicates(&directories, &mut jobs, options, &mut report.strays)?;
+        settle::duplicates(&directories, &mut jobs, &mut removals, options, &mut report.strays)?;
         let mut logs: HashMap<TopicPartition, Hosted> = HashMap::with_capacity(jobs.len());
         let mut copies = Vec::new();
         let mut is_beyond = false;

@@ -7,7 +7,8 @@ use super::open::{Job, ManagerOptions};
 use super::removal::Removal;
 use super::{Directory, ManagerError};
 use crate::log::directory::DirectoryError;
-use crate::log::directory_name::stray_name;
+use crate::log::directory_name::{deleted_name, stray_name};
+use crate::log::place::{extension, file_name, parse_file_name};
 use crate::log::{Fs, partition_metadata};
 use crate::types::TopicPartition;
 
@@ -42,10 +43,10 @@ pub(super) fn copies(
             continue;
         }
         let Some(directory) = directories.get(job.directory) else { continue };
-        // The log was put aside, which only happens when its copy has everything. Where the metadata does not say so, the log
-        // may be in a directory that is away.
+        // The log was put aside, which only happens when its copy has everything; or it is in a directory that is away, and may have
+        // more than its copy, even where the metadata names that one already.
         let named = owner.and_then(|owner| owner.directory);
-        if named.map_or(all_work, |named| directory.id == Some(named)) {
+        if all_work && named.is_none_or(|named| directory.id == Some(named)) {
             let to = directory.path.join(job.partition.to_string());
             directory.fs.rename(&job.path, &to)?;
             directory.fs.sync_dir(&directory.path)?;
@@ -58,24 +59,22 @@ pub(super) fn copies(
     Ok(())
 }
 
-/// Puts logs of topics that are gone aside where there is another of the same name; refuses two logs of the same.
+/// Where there are several logs of the same name, puts those of topics that are gone aside, and removes what is left of logs that
+/// could not be made; refuses what are two logs then.
 pub(super) fn duplicates(
     directories: &[Directory],
     jobs: &mut Vec<Job>,
+    removals: &mut Vec<Removal>,
     options: &ManagerOptions<'_>,
     strays: &mut Vec<PathBuf>,
 ) -> Result<(), ManagerError> {
-    let mut counts: HashMap<TopicPartition, usize> = HashMap::new();
-    for job in jobs.iter().filter(|job| !job.is_copy) {
-        *counts.entry(job.partition.clone()).or_default() += 1;
-    }
-    counts.retain(|_, count| *count > 1);
-    if counts.is_empty() {
+    let several = several(jobs);
+    if several.is_empty() {
         return Ok(());
     }
     let mut kept = Vec::with_capacity(jobs.len());
     for job in jobs.drain(..) {
-        let owner = (options.owner)(&job.partition).filter(|_| !job.is_copy && counts.contains_key(&job.partition));
+        let owner = (options.owner)(&job.partition).filter(|_| !job.is_copy && several.contains(&job.partition));
         let is_foreign = owner.is_some_and(|owner| {
             topic_of(directories.get(job.directory), &job.path).is_some_and(|topic| topic != owner.topic_id)
         });
@@ -88,7 +87,68 @@ pub(super) fn duplicates(
         strays.push(to);
     }
     *jobs = kept;
+    unused(directories, jobs, removals, options)?;
     refuse(jobs)
+}
+
+/// The partitions that there is more than one log of.
+fn several(jobs: &[Job]) -> HashSet<TopicPartition> {
+    let mut seen = HashSet::new();
+    let again = jobs.iter().filter(|job| !job.is_copy && !seen.insert(&job.partition));
+    again.map(|job| job.partition.clone()).collect()
+}
+
+/// Removes logs that nothing was ever written to, where there is another one: their directory failed when they were made, and the
+/// partition was made elsewhere. Of several such the one stays whose directory the metadata names.
+fn unused(
+    directories: &[Directory],
+    jobs: &mut Vec<Job>,
+    removals: &mut Vec<Removal>,
+    options: &ManagerOptions<'_>,
+) -> Result<(), ManagerError> {
+    let several = several(jobs);
+    if several.is_empty() {
+        return Ok(());
+    }
+    let mut best: HashMap<TopicPartition, (bool, bool, usize)> = HashMap::new();
+    let mut ranks = Vec::with_capacity(jobs.len());
+    for (at, job) in jobs.iter().enumerate() {
+        let directory = directories.get(job.directory).filter(|_| !job.is_copy && several.contains(&job.partition));
+        let Some(directory) = directory else {
+            ranks.push(None);
+            continue;
+        };
+        let named = (options.owner)(&job.partition).and_then(|owner| owner.directory);
+        let rank = (is_used(&directory.fs, &job.path)?, named.is_some() && named == directory.id, at);
+        let known = best.entry(job.partition.clone()).or_insert(rank);
+        *known = rank.max(*known);
+        ranks.push(Some((rank, directory)));
+    }
+    let mut kept = Vec::with_capacity(jobs.len());
+    for (job, rank) in jobs.drain(..).zip(ranks) {
+        let Some((_, directory)) = rank.filter(|(rank, _)| !rank.0 && best.get(&job.partition) != Some(rank)) else {
+            kept.push(job);
+            continue;
+        };
+        // Order: another name before it waits for its removal, since the log may be moved here meanwhile.
+        let to = job.path.with_file_name(deleted_name(&job.partition));
+        directory.fs.rename(&job.path, &to)?;
+        tracing::info!(partition = %job.partition, path = %to.display(), "this log could not be made; it is elsewhere");
+        removals.push(Removal { path: to, due_ms: options.now_ms });
+    }
+    *jobs = kept;
+    Ok(())
+}
+
+/// Whether there ever was a record in a log: its only segment is the first one, and empty, if there was none.
+fn is_used(fs: &Fs, path: &Path) -> Result<bool, ManagerError> {
+    for name in fs.list(path)? {
+        let is_log = parse_file_name(&name).is_some_and(|(_, kind)| kind.starts_with(extension::LOG));
+        if is_log && (name != file_name(0, extension::LOG) || fs.metadata(&path.join(&name))?.size > 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn topic_of(directory: Option<&Directory>, path: &Path) -> Option<crate::types::Uuid> {

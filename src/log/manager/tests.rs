@@ -1,4 +1,7 @@
 mod bytes;
+mod closing;
+mod crash;
+mod leftovers;
 
 use std::fs;
 use std::path::Path;
@@ -209,6 +212,10 @@ impl TwoDisks {
     }
 
     fn open(&self) -> (LogManager, ManagerReport) {
+        self.open_with(&owner)
+    }
+
+    fn open_with(&self, owner: &(dyn Fn(&TopicPartition) -> Option<Owner> + Sync)) -> (LogManager, ManagerReport) {
         let taken = directory::take(&self.paths, NodeId::new(1), None, 0).unwrap().into_iter();
         let faulty = taken.map(|taken| match taken {
             TakenDirectory::Usable(locked, properties) => {
@@ -217,13 +224,8 @@ impl TwoDisks {
             failed => failed,
         });
         let config = |_: &TopicPartition| Arc::new(LogConfig::default());
-        let options = ManagerOptions {
-            config: &config,
-            owner: &owner,
-            threads: 2,
-            now_ms: 1,
-            progress: &OpenProgress::default(),
-        };
+        let options =
+            ManagerOptions { config: &config, owner, threads: 2, now_ms: 1, progress: &OpenProgress::default() };
         LogManager::open(faulty.collect(), &options).unwrap()
     }
 

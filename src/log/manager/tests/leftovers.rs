@@ -1,0 +1,72 @@
+//! What a start finds where something failed in one of two directories.
+
+use super::*;
+
+/// Goal: what is left of a log that could not be made does not keep the broker from starting once the partition was made elsewhere,
+/// whether it is known whose it was or not; of two that are empty the one stays that the metadata names; nothing with records goes.
+#[test]
+fn logs_that_could_not_be_made_are_in_nobodys_way() {
+    let name = TopicPartition::new("t", 0);
+    let config = Arc::new(LogConfig::default());
+    for (has_records, has_id) in [(true, true), (true, false), (false, true), (false, false)] {
+        let disks = TwoDisks::new();
+        let (manager, _) = disks.open();
+        // It fails at the first file, or at the log itself.
+        let second = disks.paths[1].clone();
+        disks.disk.set(move |operation, path| {
+            let is_file = path.starts_with(&second) && path.file_name().is_some_and(|name| name != "t-0");
+            let is_it = is_file && operation == Operation::Open;
+            let is_log = path.extension().is_some_and(|extension| extension == "log");
+            if is_it && (is_log || !has_id) { Fault::Fail(EIO) } else { Fault::None }
+        });
+        manager.get_or_create(&name, ID, Some(disks.ids[1]), Arc::clone(&config), 1).unwrap_err();
+        let left = disks.paths[1].join("t-0");
+        assert!(left.is_dir());
+        assert_eq!(left.join(partition_metadata::FILE_NAME).exists(), has_id);
+        let log = manager.get_or_create(&name, ID, Some(disks.ids[0]), Arc::clone(&config), 1).unwrap();
+        if has_records {
+            append(&log, b"kept");
+        }
+        drop(log);
+        drop(manager);
+        disks.disk.clear();
+        let named = disks.ids[usize::from(has_records)];
+        let (manager, report) = disks.open_with(&|_| Some(Owner { topic_id: ID, directory: Some(named) }));
+        assert_eq!(report.strays, Vec::<PathBuf>::new());
+        let log = manager.get(&name).unwrap();
+        assert_eq!(log.log_end_offset(), Offset::new(i64::from(has_records)));
+        assert_eq!(manager.directory_of(&name), Some(disks.ids[0]), "records {has_records}, id {has_id}");
+        assert!(manager.delete_due(1).is_empty());
+        let names = disks.paths.iter().flat_map(|path| fs::read_dir(path).unwrap());
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(names.filter(|name| name.starts_with("t-0")).count(), 1);
+    }
+}
+
+/// Goal: the copy of a log is not taken for it while the log may be in a directory that is away, even where the metadata names the
+/// copy's directory already: the move may not have come to its end.
+#[test]
+fn a_copy_that_lacks_records_is_not_the_log_while_a_directory_is_away() {
+    let disks = TwoDisks::new();
+    let name = TopicPartition::new("t", 0);
+    let moved = |_: &TopicPartition| Some(Owner { topic_id: ID, directory: Some(disks.ids[1]) });
+    let (manager, _) = disks.open();
+    let log = manager.get_or_create(&name, ID, Some(disks.ids[0]), Arc::new(LogConfig::default()), 1).unwrap();
+    append(&log, b"copied");
+    manager.begin_move(&name, &disks.paths[1], 1).unwrap();
+    manager.moves()[0].copy_some(1).unwrap();
+    append(&log, b"not copied");
+    drop((log, manager));
+
+    let aside = disks.paths[0].with_extension("aside");
+    fs::rename(&disks.paths[0], &aside).unwrap();
+    fs::write(&disks.paths[0], "no directory").unwrap();
+    let (manager, _) = disks.open_with(&moved);
+    assert!(manager.get(&name).is_none());
+    drop(manager);
+    fs::remove_file(&disks.paths[0]).unwrap();
+    fs::rename(&aside, &disks.paths[0]).unwrap();
+    let (manager, _) = disks.open_with(&moved);
+    assert_eq!(manager.get(&name).unwrap().log_end_offset(), Offset::new(2));
+    assert_eq!(manager.moves().len(), 1, "it goes on");
+}
