@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::registration::elect;
 use crate::metadata::{MetadataImage, MetadataRecord, PartitionImage};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::assign_replicas_to_dirs_response::{DirectoryData, PartitionData, TopicData};
@@ -12,6 +13,9 @@ use crate::types::{NodeId, PartitionId, Uuid};
 
 /// A directory id that says: the replica's directory is gone. Zero is "migrating", one "unassigned".
 const LOST: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+
+/// The leader of a partition that has none.
+const NOBODY: NodeId = NodeId(-1);
 
 /// Where a replica of this broker is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +64,32 @@ fn assign(partition: &PartitionImage, id: NodeId, to: &Assignment) -> Option<Par
         directories: Some(directories),
         ..Default::default()
     })
+}
+
+/// The change that puts a broker's replica into a directory, and what follows for who leads: without its directory it can't, and once
+/// it has one again it may.
+fn move_to(
+    image: &MetadataImage,
+    partition: &PartitionImage,
+    id: NodeId,
+    to: &Assignment,
+    is_there: bool,
+) -> Option<PartitionChangeRecord> {
+    let change = assign(partition, id, to);
+    let directories = change.as_ref().and_then(|change| change.directories.clone());
+    let elected = if partition.leader == id && !is_there {
+        Some(leaderless(image, to.topic_id, to.partition, partition))
+    } else if partition.leader == NOBODY && is_there && image.live_brokers().any(|(broker, _)| broker == id) {
+        let directories = directories.clone().unwrap_or_else(|| partition.directories.clone());
+        let placed = PartitionImage { directories, ..partition.clone() };
+        elect(image, to.topic_id, to.partition, &placed, id)
+    } else {
+        None
+    };
+    match elected {
+        Some(elected) => Some(PartitionChangeRecord { directories, ..elected }),
+        None => change,
+    }
 }
 
 /// The changes that make the metadata say where a broker's replicas are.
@@ -157,13 +187,8 @@ pub(super) fn assign_replicas(
                 // Named twice, the first counts: the second would be worked out from what is no longer so.
                 let error = match find(image, id, &to) {
                     Ok(found) if changed.insert((to.topic_id, to.partition)) => {
-                        let mut change = assign(found, id, &to);
-                        if found.leader == id && !is_online(to.directory, &broker.log_dirs) {
-                            let assigned = change.and_then(|change| change.directories);
-                            let without = leaderless(image, to.topic_id, to.partition, found);
-                            change = Some(PartitionChangeRecord { directories: assigned, ..without });
-                        }
-                        records.extend(change.map(MetadataRecord::from));
+                        let is_there = is_online(to.directory, &broker.log_dirs);
+                        records.extend(move_to(image, found, id, &to, is_there).map(MetadataRecord::from));
                         ErrorCode::None
                     }
                     Ok(_) => ErrorCode::None,

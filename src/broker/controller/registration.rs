@@ -95,19 +95,20 @@ pub(super) fn unfence(image: &MetadataImage, id: NodeId, broker_epoch: i64, cord
     records.push(change(id, broker_epoch, |change| change.fenced = UNFENCE));
     for topic in image.topics().values() {
         for (partition_id, partition) in &topic.partitions {
-            records.extend(elect(image, topic.id, *partition_id, partition, id));
+            records.extend(elect(image, topic.id, *partition_id, partition, id).map(MetadataRecord::from));
         }
     }
     records
 }
 
-fn elect(
+/// What makes a broker the leader of a partition, if it may be, or takes that from it.
+pub(super) fn elect(
     image: &MetadataImage,
     topic_id: Uuid,
     partition_id: PartitionId,
     partition: &PartitionImage,
     id: NodeId,
-) -> Option<MetadataRecord> {
+) -> Option<PartitionChangeRecord> {
     let led_by_other = image.live_brokers().any(|(broker, _)| broker == partition.leader && broker != id);
     if !partition.replicas.contains(&id) || led_by_other {
         return None;
@@ -115,7 +116,7 @@ fn elect(
     let online = image.brokers().get(&id).map(|broker| broker.log_dirs.as_slice()).unwrap_or_default();
     if directory_of(partition, id).is_some_and(|directory| !is_online(directory, online)) {
         // Its directory is away: whoever led last, nobody does now.
-        return (partition.leader == id).then(|| leaderless(image, topic_id, partition_id, partition).into());
+        return (partition.leader == id).then(|| leaderless(image, topic_id, partition_id, partition));
     }
     let mut change =
         PartitionChangeRecord { partition_id: partition_id.get(), topic_id, leader: id.get(), ..Default::default() };
@@ -133,7 +134,7 @@ fn elect(
     if partition.leader_recovery_state != 0 {
         change.leader_recovery_state = 0;
     }
-    Some(change.into())
+    Some(change)
 }
 
 /// The records of a clean stop: the broker leads nothing any more, and is fenced.
