@@ -10,7 +10,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::cases::{Load, Reading};
 use super::support::cpu_seconds_of;
-use super::support::servers::{ADDRESS, ours};
+use super::support::servers::{address, ours};
 
 /// A tool that takes longer has been forgotten by its server.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -74,11 +74,15 @@ impl Client {
         let throughput = per_second.map_or("-1".to_owned(), |rate| (rate / load.producers).to_string());
         let producer = |number: u64| {
             let mut command = self.tool("producer-perf-test");
-            command.args(["--topic", topic, "--bootstrap-server", ADDRESS, "--throughput", &throughput]);
+            command.args(["--topic", topic, "--bootstrap-server", &address(), "--throughput", &throughput]);
             command.args(["--num-records", &(load.records / load.producers).to_string()]);
             command.args(["--record-size", &load.record_size.to_string()]);
             // A report in the middle would be taken for the one at the end.
             command.args(["--reporting-interval", "3600000"]);
+            if per_second.is_some() {
+                // What Java's client can't send while it starts it sends later, and late.
+                command.args(["--warmup-records", &(load.records / load.producers / 4).to_string()]);
+            }
             if let Some(duration) = load.transaction_ms {
                 command.args(["--transactional-id", &format!("{topic}-{number}")]);
                 command.args(["--transaction-duration-ms", &duration.to_string()]);
@@ -104,7 +108,7 @@ impl Client {
                 format!("{topic}-{}", self.name())
             };
             let records = if reading.each_all { records } else { records / reading.consumers };
-            command.args(["--topic", topic, "--bootstrap-server", ADDRESS, "--group", &group]);
+            command.args(["--topic", topic, "--bootstrap-server", &address(), "--group", &group]);
             command.args(["--num-records", &records.to_string()]);
             command
         };

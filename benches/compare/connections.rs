@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::cases::Case;
-use super::support::servers::{ADDRESS, connect};
+use super::support::servers::{address, connect};
 use super::support::wire::{Wire, batch_of};
 use super::work::Bench;
 
@@ -78,7 +78,7 @@ pub fn overload(bench: &mut Bench<'_>, case: &Case, count: usize) {
 
 /// Begins a produce request of the largest size, and sends of it what is taken.
 fn flood(is_over: &AtomicBool, sent: &AtomicU64) {
-    let Ok(mut stream) = TcpStream::connect(ADDRESS) else { return };
+    let Ok(mut stream) = TcpStream::connect(address()) else { return };
     stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
     // Length, Produce in version 9, correlation id, a client id of one letter, no tags.
     let head = [&LARGEST_REQUEST.to_be_bytes()[..], &[0, 0, 0, 9, 0, 0, 0, 1, 0, 1, b'o', 0]].concat();
@@ -108,9 +108,9 @@ fn flood(is_over: &AtomicBool, sent: &AtomicU64) {
 fn go_on(is_over: &AtomicBool) -> Vec<Duration> {
     let begin = Instant::now();
     let (batch, mut times) = (batch_of(&["x"]), Vec::new());
-    let Ok(stream) = TcpStream::connect(ADDRESS) else { return times };
+    let Ok(stream) = TcpStream::connect(address()) else { return times };
     drop(stream);
-    let mut wire = Wire::connect(ADDRESS);
+    let mut wire = connect();
     while begin.elapsed() < OVERLOAD && !is_over.load(Ordering::Relaxed) {
         let sent = Instant::now();
         match wire.produce("overload", 0, Some(batch.clone())) {

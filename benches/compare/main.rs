@@ -38,10 +38,10 @@ use work::Bench;
 /// Compare this broker with Apache Kafka
 #[derive(Debug, clap::Parser)]
 struct Args {
-    /// How often each case is done by each server, in alternating order
-    #[arg(long, default_value_t = 5)]
-    repetitions: usize,
-    /// Once, with a fifth of the work
+    /// How often each case is done by each server, in alternating order [default: 5, with --quick 1]
+    #[arg(long)]
+    repetitions: Option<usize>,
+    /// A fifth of the work
     #[arg(long)]
     quick: bool,
     /// Cases to do
@@ -63,7 +63,8 @@ fn main() {
         return;
     }
     let chosen = chosen(&args.cases);
-    let (repetitions, scale) = if args.quick { (1, 0.2) } else { (args.repetitions, 1.0) };
+    let (repetitions, scale) = if args.quick { (1, 0.2) } else { (5, 1.0) };
+    let repetitions = args.repetitions.unwrap_or(repetitions);
     let base = std::env::var("KAFKA_RS_BENCH_DIR").unwrap_or_else(|_| env!("CARGO_TARGET_TMPDIR").into());
     let data = tempfile::tempdir_in(&base).unwrap();
     let mut figures = Figures::new(repetitions, scale);

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::cases::{Load, Reference};
-use super::support::servers::{HOST, PORT};
+use super::support::servers::{HOST, port};
 
 /// Records leave in this rhythm, each time as many as are due.
 const TICK: Duration = Duration::from_millis(1);
@@ -32,7 +32,7 @@ fn runtime() -> Runtime {
 }
 
 fn client() -> ClientOptions {
-    ClientOptions::for_servers(vec![Address::new(HOST, PORT)])
+    ClientOptions::for_servers(vec![Address::new(HOST, port())])
 }
 
 /// Sends a load of so many records a second; latencies to the acknowledgement.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::cases::Case;
 use super::clients::{Client, Done, run, without_input};
-use super::support::servers::ADDRESS;
+use super::support::servers::address;
 use super::work::Bench;
 
 /// How often each is called; Java's take two seconds.
@@ -49,10 +49,10 @@ pub fn calls(bench: &mut Bench<'_>, case: &Case) {
 fn call(bench: &Bench<'_>, client: &Client, tool: &str, words: &[&str]) -> Done {
     let mut command = client.tool(tool);
     // Some want the server before their subcommand, and all take it there.
-    command.args(["--bootstrap-server", ADDRESS]).args(words);
+    command.args(["--bootstrap-server", &address()]).args(words);
     if matches!(tool, "cluster") {
         command = client.tool(tool);
-        command.args(words).args(["--bootstrap-server", ADDRESS]);
+        command.args(words).args(["--bootstrap-server", &address()]);
     }
     run(without_input(command), &bench.scratch)
 }
@@ -69,7 +69,7 @@ pub fn console(bench: &mut Bench<'_>, case: &Case, lines: u64) {
         bench.create(&topic, 1);
         let tool = |name: &str| {
             let mut command = client.tool(name);
-            command.args(["--topic", &topic, "--bootstrap-server", ADDRESS]);
+            command.args(["--topic", &topic, "--bootstrap-server", &address()]);
             command
         };
         let mut command: Command = tool("console-producer");

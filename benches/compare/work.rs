@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::cases::{Case, Load, Rate, Reading, Reference, Work};
 use super::clients::{Client, Done, Said, run, without_input};
 use super::report::{Figures, From};
-use super::support::servers::{ADDRESS, Server, Taken, Who, connect, properties, wait_for_leader};
+use super::support::servers::{Server, Taken, Who, address, connect, properties, wait_for_leader};
 use super::{connections, open_loop, tools};
 
 /// What Kafka's own script gives its broker.
@@ -216,7 +216,7 @@ impl<'a> Bench<'a> {
             let topic = format!("{}-{}", case.name, client.name());
             self.create(&topic, 1);
             let mut command = client.tool("e2e-latency");
-            command.args([ADDRESS, &topic, &records, "all", "100"]);
+            command.args([&address(), &topic, &records, "all", "100"]);
             let before = self.server.taken();
             let done = run(without_input(command), &self.scratch);
             let after = self.server.taken();

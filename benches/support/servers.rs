@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use kafka_rs::protocol::messages::ListOffsetsRequest;
@@ -14,9 +15,23 @@ use super::wire::Wire;
 use super::{cpu_seconds_of, resident_kb_of};
 
 pub const HOST: &str = "127.0.0.1";
-pub const PORT: u16 = 29394;
-pub const ADDRESS: &str = "127.0.0.1:29394";
-const CONTROLLER: &str = "127.0.0.1:29395";
+
+/// Where servers listen, for clients and as controllers: ports that nobody had when this process first asked.
+static PORTS: LazyLock<[u16; 2]> = LazyLock::new(|| {
+    // Held together, so that they differ.
+    let taken = [(); 2].map(|()| TcpListener::bind((HOST, 0)).unwrap());
+    taken.map(|listener| listener.local_addr().unwrap().port())
+});
+
+/// The port for clients.
+pub fn port() -> u16 {
+    PORTS[0]
+}
+
+/// The address for clients.
+pub fn address() -> String {
+    format!("{HOST}:{}", port())
+}
 
 /// Whose server.
 #[derive(Clone)]
@@ -63,9 +78,10 @@ pub struct Taken {
 /// Writes settings that both read.
 pub fn properties(data: &Path, more: &[&str]) -> PathBuf {
     let file = data.with_extension("properties");
+    let (address, controller) = (address(), format!("{HOST}:{}", PORTS[1]));
     let text = format!(
-        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@{CONTROLLER}\n\
-         listeners=PLAINTEXT://{ADDRESS},CONTROLLER://{CONTROLLER}\ncontroller.listener.names=CONTROLLER\n\
+        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@{controller}\n\
+         listeners=PLAINTEXT://{address},CONTROLLER://{controller}\ncontroller.listener.names=CONTROLLER\n\
          log.dirs={}\noffsets.topic.replication.factor=1\n{}\n",
         data.display(),
         more.join("\n")
@@ -125,11 +141,11 @@ impl Server {
 
     /// Waits until it answers at all.
     pub fn answers(&mut self) -> Wire {
-        while TcpStream::connect(ADDRESS).is_err() || !Wire::connect(ADDRESS).is_served() {
+        while TcpStream::connect(address()).is_err() || !Wire::connect(&address()).is_served() {
             assert!(self.started.elapsed() < Duration::from_secs(120), "the server does not start");
             std::thread::sleep(Duration::from_millis(1));
         }
-        Wire::connect(ADDRESS)
+        Wire::connect(&address())
     }
 
     /// What it has taken, if it still runs.
@@ -175,7 +191,7 @@ pub fn ours() -> Command {
 
 /// A connection to the server that runs.
 pub fn connect() -> Wire {
-    Wire::connect(ADDRESS)
+    Wire::connect(&address())
 }
 
 /// Waits until the first partition of a topic is led.
@@ -189,7 +205,7 @@ pub fn wait_for_leader(topic: &str) {
 
 /// The end of a partition; none if it can't be told yet.
 pub fn end_offset(topic: &str, partition: i32) -> io::Result<Option<i64>> {
-    TcpStream::connect(ADDRESS)?;
+    TcpStream::connect(address())?;
     let wanted = ListOffsetsPartition {
         partition_index: partition,
         current_leader_epoch: -1,
@@ -198,7 +214,7 @@ pub fn end_offset(topic: &str, partition: i32) -> io::Result<Option<i64>> {
     };
     let topics = vec![ListOffsetsTopic { name: topic.into(), partitions: vec![wanted], ..Default::default() }];
     let request = ListOffsetsRequest { replica_id: -1, topics, ..Default::default() };
-    let answer = Wire::connect(ADDRESS).call(&request, 7)?;
+    let answer = Wire::connect(&address()).call(&request, 7)?;
     let found = answer.topics.first().and_then(|topic| topic.partitions.first());
     Ok(found.filter(|found| found.error_code == 0).map(|found| found.offset))
 }
