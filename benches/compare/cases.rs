@@ -15,6 +15,8 @@ pub enum Work {
     Idle,
     /// Producers as fast as they can, or at the same rate all the time.
     Produce(Load),
+    /// The same with our client alone: so many Java machines need more memory than there is.
+    OurProduce(Load),
     /// A topic is read from its beginning.
     Fetch(Load, Reading),
     /// Records at a rate that does not wait for answers.
@@ -116,6 +118,7 @@ pub const CASES: &[Case] = &[
         Work::OpenLoop(Load { rate: Rate::OfPeak(0.5), ..LARGE }),
     ),
     case("produce-10p", "as produce-1k, ten partitions", Work::Produce(Load { partitions: 10, ..LARGE })),
+    case("produce-100p", "as produce-1k, a hundred partitions", Work::Produce(Load { partitions: 100, ..LARGE })),
     case("produce-1000p", "as produce-1k, a thousand partitions", Work::Produce(Load { partitions: 1000, ..LARGE })),
     case(
         "produce-acks-1",
@@ -136,6 +139,11 @@ pub const CASES: &[Case] = &[
         Work::Produce(Load { settings: &["batch.size=65536", "linger.ms=5", "compression.type=zstd"], ..DEFAULT }),
     ),
     case("ten-producers", "as produce-1k, ten producers", Work::Produce(Load { producers: 10, ..LARGE })),
+    case(
+        "hundred-producers",
+        "as produce-1k, a hundred of our producers",
+        Work::OurProduce(Load { producers: 100, ..LARGE }),
+    ),
     case(
         "transactions",
         "as produce-1k, a transaction every 100 ms",

@@ -1,5 +1,5 @@
 //! This broker beside Apache Kafka: the same work, the same clients and equal settings on the same machine in the same run. Prints, and writes
-//! `figures.md` and `figures.json`; asserts nothing about them.
+//! `figures.md`, `figures.json` and graphs; asserts nothing about them.
 //!
 //! `cargo bench --bench compare` (builds with optimisations). With `KAFKA_HOME` set, an Apache Kafka takes turns with ours, and its Java clients
 //! drive both. `-- --quick` for a first look, `-- --list` for the cases, `-- --cases produce-1k,fetch` for some of them.
@@ -18,6 +18,7 @@
 mod cases;
 mod clients;
 mod connections;
+mod graph;
 mod limits;
 mod open_loop;
 mod report;

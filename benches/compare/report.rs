@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::graph::{GRAPHS, Graph, Line};
 use super::support::servers::{Who, load_average};
 
 /// All that was measured.
@@ -61,11 +62,28 @@ impl Figures {
         self.loads.push(load_average());
     }
 
-    /// Writes both files.
+    /// Writes the table, the JSON and the graphs.
     pub fn write(&self, dir: &Path) {
         fs::create_dir_all(dir).unwrap();
         fs::write(dir.join("figures.md"), self.markdown()).unwrap();
         fs::write(dir.join("figures.json"), serde_json::to_string_pretty(&self.json()).unwrap()).unwrap();
+        for graph in GRAPHS {
+            if let Some(svg) = graph.draw(&self.lines(graph)) {
+                fs::write(dir.join(graph.file), svg).unwrap();
+            }
+        }
+    }
+
+    /// What was measured of each server with our client, point for point.
+    fn lines(&self, graph: &Graph) -> Vec<Line> {
+        let values = |of: fn(&Row) -> &Vec<f64>| -> Vec<(f64, f64)> {
+            let find = |case: &str| {
+                let same = |row: &&Row| row.case == case && row.client == "ours" && row.unit == "s/GiB";
+                self.rows.iter().find(same).and_then(|row| median(of(row)))
+            };
+            graph.points.iter().filter_map(|(case, number)| Some((*number, find(case)?))).collect()
+        };
+        vec![("kafka-rs", "#0a6", values(|row| &row.ours)), ("Apache Kafka", "#c40", values(|row| &row.kafka))]
     }
 
     /// Medians with the smallest and the largest.

@@ -62,7 +62,8 @@ impl<'a> Bench<'a> {
                 Work::Start => bench.add(case, "", "time", "ms", started.as_secs_f64() * 1e3),
                 Work::Idle => bench.idle(case),
                 Work::After => bench.memory(case),
-                Work::Produce(load) => bench.produce(case, bench.scaled(load)),
+                Work::Produce(load) => bench.produce(case, bench.scaled(load), &Client::all()),
+                Work::OurProduce(load) => bench.produce(case, bench.scaled(load), &[Client::Ours]),
                 Work::Fetch(load, reading) => bench.fetch(case, bench.scaled(load), reading),
                 Work::OpenLoop(load) => bench.open_loop(case, bench.scaled(load)),
                 Work::Reference(reference) => bench.reference(case, reference),
@@ -120,8 +121,8 @@ impl<'a> Bench<'a> {
         self.add(case, "", "memory at most", "MiB", taken.peak_kb as f64 / KIB);
     }
 
-    fn produce(&mut self, case: &Case, load: Load) {
-        for client in Client::all() {
+    fn produce(&mut self, case: &Case, load: Load, clients: &[Client]) {
+        for client in clients {
             let topic = format!("{}-{}", case.name, client.name());
             self.create(&topic, load.partitions);
             let before = self.server.taken();

@@ -1,0 +1,77 @@
+//! How the cost of a record grows: broker CPU by partitions and by producers, as SVG.
+
+use std::fmt::Write as _;
+
+/// A graph over cases that differ in one number.
+pub struct Graph {
+    pub file: &'static str,
+    title: &'static str,
+    /// Cases, and the number in which they differ.
+    pub points: &'static [(&'static str, f64)],
+}
+
+pub const GRAPHS: &[Graph] = &[
+    Graph {
+        file: "partitions.svg",
+        title: "broker CPU, s/GiB, by partitions",
+        points: &[("produce-1k", 1.0), ("produce-10p", 10.0), ("produce-100p", 100.0), ("produce-1000p", 1000.0)],
+    },
+    Graph {
+        file: "producers.svg",
+        title: "broker CPU, s/GiB, by producers",
+        points: &[("produce-1k", 1.0), ("ten-producers", 10.0), ("hundred-producers", 100.0)],
+    },
+];
+
+/// A server's name, its colour, and what was measured of it.
+pub type Line = (&'static str, &'static str, Vec<(f64, f64)>);
+
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 320.0;
+const MARGIN: f64 = 56.0;
+
+impl Graph {
+    /// The graph of these lines: powers of ten to the right, from zero upwards. None if there is nothing to compare.
+    pub fn draw(&self, lines: &[Line]) -> Option<String> {
+        let all = || lines.iter().flat_map(|(_, _, points)| points);
+        let most = all().map(|(_, value)| *value).fold(0.0, f64::max);
+        let widest = all().map(|(number, _)| number.log10()).fold(0.0, f64::max);
+        if most <= 0.0 || widest <= 0.0 {
+            return None;
+        }
+        let x = |number: f64| MARGIN + number.log10() / widest * (WIDTH - 2.0 * MARGIN);
+        let y = |value: f64| HEIGHT - MARGIN - value / most * (HEIGHT - 2.0 * MARGIN);
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+             <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n<text x=\"{MARGIN}\" y=\"24\">{}</text>\n\
+             <path d=\"M{MARGIN} {MARGIN}V{bottom}H{right}\" fill=\"none\" stroke=\"#888\"/>\n",
+            self.title,
+            bottom = HEIGHT - MARGIN,
+            right = WIDTH - MARGIN,
+        );
+        for (_, number) in self.points.iter().filter(|(_, number)| number.log10() <= widest) {
+            text(&mut svg, x(*number), HEIGHT - MARGIN + 20.0, &number.to_string());
+        }
+        for part in [0.0, 0.5, 1.0] {
+            text(&mut svg, MARGIN / 2.0, y(most * part), &format!("{:.2}", most * part));
+        }
+        for (row, (name, colour, points)) in (0_u32..).zip(lines) {
+            let path: Vec<String> =
+                points.iter().map(|(number, value)| format!("{:.1},{:.1}", x(*number), y(*value))).collect();
+            let _ = writeln!(
+                svg,
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n\
+                 <text x=\"{}\" y=\"{}\" fill=\"{colour}\">{name}</text>",
+                path.join(" "),
+                WIDTH - 2.0 * MARGIN,
+                24.0 + 16.0 * f64::from(row),
+            );
+        }
+        svg.push_str("</svg>\n");
+        Some(svg)
+    }
+}
+
+fn text(svg: &mut String, x: f64, y: f64, text: &str) {
+    let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{text}</text>");
+}
