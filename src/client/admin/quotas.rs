@@ -1,7 +1,5 @@
 //! Quotas of users, clients and addresses (KIP-546), and the SCRAM credentials of users (KIP-554).
 
-use std::collections::BTreeMap;
-
 use super::{Admin, checked};
 use crate::client::{ApiError, ClientError};
 use crate::net::ScramMechanism;
@@ -141,28 +139,28 @@ impl Admin {
         Ok(())
     }
 
-    /// The credentials of users, of all if none is named.
+    /// The credentials of users, of all if none is named, in the broker's order.
     ///
     /// # Errors
     /// No broker answers, or the request is refused.
     pub async fn describe_user_scram_credentials(
         &self,
         users: &[String],
-    ) -> Result<BTreeMap<String, Result<Vec<ScramCredentialInfo>, ApiError>>, ClientError> {
+    ) -> Result<Vec<(String, Result<Vec<ScramCredentialInfo>, ApiError>)>, ClientError> {
         let named = |name: &String| UserName { name: name.clone(), ..Default::default() };
         let users = (!users.is_empty()).then(|| users.iter().map(named).collect());
         let request = DescribeUserScramCredentialsRequest { users, ..Default::default() };
         let response =
             self.call_any(|_| request.clone(), |response| Some(ErrorCode::from_code(response.error_code))).await?;
         ApiError::check(response.error_code, response.error_message)?;
-        let mut described = BTreeMap::new();
+        let mut described = Vec::new();
         for user in response.results {
             let infos = user
                 .credential_infos
                 .iter()
                 .map(|info| ScramCredentialInfo { mechanism: info.mechanism, iterations: info.iterations });
             let infos = infos.collect();
-            described.insert(user.user, checked(user.error_code, user.error_message, || infos));
+            described.push((user.user, checked(user.error_code, user.error_message, || infos)));
         }
         Ok(described)
     }
