@@ -71,6 +71,20 @@ pub(crate) fn message(error: &ApiError) -> String {
         ErrorCode::TopicAuthorizationFailed => "Topic authorization failed.",
         ErrorCode::GroupAuthorizationFailed => "Group authorization failed.",
         ErrorCode::ClusterAuthorizationFailed => "Cluster authorization failed.",
+        ErrorCode::TransactionalIdAuthorizationFailed => "Transactional Id authorization failed.",
+        ErrorCode::DelegationTokenAuthorizationFailed => "Delegation Token authorization failed.",
+        ErrorCode::DelegationTokenAuthDisabled => "Delegation Token feature is not enabled.",
+        ErrorCode::DelegationTokenNotFound => "Delegation Token is not found on server.",
+        ErrorCode::DelegationTokenOwnerMismatch => "Specified Principal is not valid Owner/Renewer.",
+        ErrorCode::DelegationTokenRequestNotAllowed => {
+            "Delegation Token requests are not allowed on PLAINTEXT/1-way SSL channels and on delegation token \
+             authenticated channels."
+        }
+        ErrorCode::DelegationTokenExpired => "Delegation Token is expired.",
+        ErrorCode::InvalidPrincipalType => "Supplied principalType is not supported.",
+        ErrorCode::SecurityDisabled => "Security features are disabled.",
+        ErrorCode::TransactionalIdNotFound => "The transactionalId could not be found.",
+        ErrorCode::NoReassignmentInProgress => "No partition reassignment is in progress.",
         ErrorCode::UnsupportedVersion => "The version of API is not supported.",
         ErrorCode::PolicyViolation => "Request parameters do not satisfy the configured policy.",
         ErrorCode::KafkaStorageError => "Disk error when trying to access log file on the disk.",
@@ -208,6 +222,17 @@ mod tests {
         ] {
             assert_eq!(exception_class(code), format!("org.apache.kafka.common.errors.{class}"));
         }
+    }
+
+    /// Brokers say nothing beside these codes.
+    #[test]
+    fn codes_that_come_alone_have_a_sentence() {
+        let alone = |code| message(&ApiError { code, message: None });
+        assert_eq!(alone(ErrorCode::DelegationTokenNotFound), "Delegation Token is not found on server.");
+        assert_eq!(alone(ErrorCode::DelegationTokenOwnerMismatch), "Specified Principal is not valid Owner/Renewer.");
+        assert_eq!(alone(ErrorCode::TransactionalIdNotFound), "The transactionalId could not be found.");
+        let said = ApiError { code: ErrorCode::TransactionalIdNotFound, message: Some("t1 is gone".to_owned()) };
+        assert_eq!(message(&said), "t1 is gone");
     }
 
     #[test]
