@@ -229,6 +229,8 @@ impl PartitionCheck<'_> {
             let mut segment = SegmentCheck::open(self.dir, base, next_base, indexes, self.expected)?;
             let (epochs, has_epochs) = (self.epochs.as_ref(), &mut self.has_epochs);
             let epochs_path = self.dir.join(epoch_cache::FILE_NAME);
+            // The metadata log begins where its oldest snapshot ends, in the midst of a segment; its epochs do, too.
+            let may_begin_later = self.expected.is_metadata;
             let mut faults = Vec::new();
             last_end = segment.run(&mut self.producers, &mut |fault| faults.push(fault), &mut |batch, faults| {
                 let epoch = batch.leader_epoch();
@@ -236,7 +238,8 @@ impl PartitionCheck<'_> {
                 let known = epochs.and_then(|cache| cache.epoch_at(Offset(batch.base_offset)));
                 // Of a log that was not closed the newest epochs may not be in the file yet.
                 let is_told = is_current || epochs.and_then(EpochCache::latest).is_some_and(|last| epoch <= last.epoch);
-                let counts = epoch.0 >= 0 && batch.base_offset >= log_start && is_told;
+                let is_there = batch.base_offset >= log_start && (known.is_some() || !may_begin_later);
+                let counts = epoch.0 >= 0 && is_there && is_told;
                 if counts && epochs.is_some() && known != Some(epoch) && !contradicted {
                     contradicted = true;
                     let says = known.map_or_else(|| "none".to_owned(), |known| known.to_string());

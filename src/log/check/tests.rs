@@ -80,6 +80,17 @@ fn a_torn_end_depends_on_how_the_log_was_left() {
 }
 
 #[test]
+fn the_epochs_of_the_metadata_log_may_begin_within_a_segment() {
+    let mut copy = Copy::new();
+    let epochs = fs::read_to_string(copy.path("leader-epoch-checkpoint")).unwrap();
+    let latest = epochs.lines().last().unwrap().split(' ').next().unwrap();
+    fs::write(copy.path("leader-epoch-checkpoint"), format!("0\n1\n{latest} 250\n")).unwrap();
+    assert!(copy.kinds().contains(&FaultKind::EpochMismatch));
+    copy.expected.is_metadata = true;
+    assert!(!copy.kinds().contains(&FaultKind::EpochMismatch));
+}
+
+#[test]
 fn damage_is_named_with_byte_and_offsets() {
     let copy = Copy::new();
     // In the second batch: offsets 4 to 7 from byte 457 on.
