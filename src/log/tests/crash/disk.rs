@@ -326,7 +326,8 @@ impl State {
         }
         let Some((_, what)) = self.plan.filter(|(at, _)| self.course.operations > *at) else { return Fault::None };
         let part = match operation {
-            Operation::Write(length) => self.random.usize(0..=length),
+            // Never all of it: a write that has come through is not broken.
+            Operation::Write(length) => self.random.usize(0..length.max(1)),
             _ => 0,
         };
         match what {
@@ -339,7 +340,7 @@ impl State {
             Break::Fail(errno) => Fault::Fail(errno),
             Break::Short => {
                 self.full = true;
-                Fault::Short(part.max(1))
+                if part > 0 { Fault::Short(part) } else { Fault::Fail(ENOSPC) }
             }
             Break::Stop => {
                 self.course.stopped = true;
