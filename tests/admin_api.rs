@@ -12,10 +12,12 @@ use kafka_rs::protocol::messages::describe_configs_request::DescribeConfigsResou
 use kafka_rs::protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use kafka_rs::protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_rs::protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_rs::protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_rs::protocol::messages::{
-    AlterPartitionReassignmentsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeQuorumRequest,
-    DescribeTopicPartitionsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
-    ListPartitionReassignmentsRequest, MetadataRequest, describe_quorum_request, elect_leaders_request,
+    AlterPartitionReassignmentsRequest, ApiVersionsRequest, ConsumerGroupHeartbeatRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
+    IncrementalAlterConfigsRequest, ListConfigResourcesRequest, ListPartitionReassignmentsRequest, MetadataRequest,
+    UnregisterBrokerRequest, UpdateFeaturesRequest, describe_quorum_request, elect_leaders_request,
 };
 use kafka_rs::types::Uuid;
 use support::Broker;
@@ -188,4 +190,102 @@ fn elections_reassignments_and_the_quorum_are_those_of_one_node() {
     assert_eq!((cluster.error_code, cluster.controller_id, cluster.brokers.len()), (0, 1, 1));
     let wrong = DescribeClusterRequest { endpoint_type: 2, ..Default::default() };
     assert_eq!(wire.call(&wrong, 2).unwrap().error_code, 114);
+}
+
+fn finalized(wire: &mut Wire, feature: &str) -> Option<i16> {
+    let request = ApiVersionsRequest {
+        client_software_name: "wire".into(),
+        client_software_version: "1".into(),
+        ..Default::default()
+    };
+    let answer = wire.call(&request, 4).unwrap();
+    answer.finalized_features.iter().find(|found| found.name == feature).map(|found| found.max_version_level)
+}
+
+fn update(wire: &mut Wire, feature: &str, level: i16, upgrade_type: i8, version: i16) -> (i16, usize) {
+    let feature = feature.to_owned();
+    let update = FeatureUpdateKey { feature, max_version_level: level, upgrade_type, ..Default::default() };
+    let request = UpdateFeaturesRequest { feature_updates: vec![update], ..Default::default() };
+    let answer = wire.call(&request, version).unwrap();
+    (answer.error_code, answer.results.len())
+}
+
+/// Goal: a level that is set counts at once, and after a restart; up to version 1 there is an answer for each feature.
+#[test]
+fn a_feature_that_is_switched_off_is_not_served() {
+    let temp = tempfile::tempdir().unwrap();
+    let broker = Broker::start_in(temp.path(), &[]);
+    let wire = &mut Wire::connect(broker.address());
+    wire.create_topic("t", 1, &[]);
+    let heartbeat = ConsumerGroupHeartbeatRequest {
+        group_id: "g".into(),
+        member_id: Uuid([7; 16]).to_string(),
+        rebalance_timeout_ms: 60_000,
+        subscribed_topic_names: Some(vec!["t".into()]),
+        topic_partitions: Some(Vec::new()),
+        ..Default::default()
+    };
+    const UNSUPPORTED_VERSION: i16 = 35;
+    assert_ne!(wire.call(&heartbeat, 1).unwrap().error_code, UNSUPPORTED_VERSION);
+    assert_eq!(update(wire, "group.version", 0, 2, 1), (0, 1));
+    assert_eq!(finalized(wire, "group.version"), None);
+    assert_eq!(wire.call(&heartbeat, 1).unwrap().error_code, UNSUPPORTED_VERSION);
+    broker.stop();
+    let broker = Broker::start_in(temp.path(), &[]);
+    let wire = &mut Wire::connect(broker.address());
+    assert_eq!(wire.call(&heartbeat, 1).unwrap().error_code, UNSUPPORTED_VERSION);
+    assert_eq!(update(wire, "group.version", 1, 1, 2), (0, 0));
+    assert_eq!(finalized(wire, "group.version"), Some(1));
+    assert_ne!(wire.call(&heartbeat, 1).unwrap().error_code, UNSUPPORTED_VERSION);
+}
+
+#[test]
+fn a_running_broker_that_is_unregistered_goes_on() {
+    let temp = tempfile::tempdir().unwrap();
+    let broker = Broker::start_in(temp.path(), &[]);
+    let wire = &mut Wire::connect(broker.address());
+    wire.create_topic("t", 1, &[]);
+    let unregister = |wire: &mut Wire, broker_id| {
+        let answer = wire.call(&UnregisterBrokerRequest { broker_id, ..Default::default() }, 0).unwrap();
+        (answer.error_code, answer.error_message)
+    };
+    assert_eq!(unregister(wire, 9), (102, Some("Broker ID 9 is not currently registered".to_owned())));
+    assert_eq!(unregister(wire, 1), (0, None));
+    assert_eq!(wire.produce("t", 0, Some(wire::batch_of(&["a"]))).unwrap().error_code, 0);
+    assert_eq!(broker.stop().code(), Some(143));
+    let broker = Broker::start_in(temp.path(), &[]);
+    assert_eq!(Wire::connect(broker.address()).read_all("t", 0), ["a"]);
+}
+
+#[test]
+fn what_has_settings_is_listed() {
+    const CLIENT_METRICS: i8 = 16;
+    const GROUP: i8 = 32;
+    let broker = Broker::start();
+    let wire = &mut Wire::connect(broker.address());
+    wire.create_topic("t", 1, &[]);
+    for (resource_type, name, key, value) in
+        [(CLIENT_METRICS, "cm", "interval.ms", "1000"), (GROUP, "g", "consumer.session.timeout.ms", "50000")]
+    {
+        let config = AlterableConfig { name: key.into(), value: Some(value.into()), ..Default::default() };
+        let (resource_name, configs) = (name.to_owned(), vec![config]);
+        let resource = AlterConfigsResource { resource_type, resource_name, configs, ..Default::default() };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+        assert_eq!(wire.call(&request, 1).unwrap().responses[0].error_code, 0);
+    }
+    let mut list = |resource_types: &[i8], version| {
+        let request = ListConfigResourcesRequest { resource_types: resource_types.to_vec(), ..Default::default() };
+        let answer = wire.call(&request, version).unwrap();
+        let shown = |found: kafka_rs::protocol::messages::list_config_resources_response::ConfigResource| {
+            (found.resource_type, found.resource_name)
+        };
+        (answer.error_code, answer.config_resources.into_iter().map(shown).collect::<Vec<_>>())
+    };
+    let named = |kind: i8, name: &str| (kind, name.to_owned());
+    let all =
+        vec![named(GROUP, "g"), named(CLIENT_METRICS, "cm"), named(8, "1"), named(BROKER, "1"), named(TOPIC, "t")];
+    assert_eq!(list(&[], 1), (0, all));
+    assert_eq!(list(&[TOPIC], 1), (0, vec![named(TOPIC, "t")]));
+    assert_eq!(list(&[], 0), (0, vec![named(CLIENT_METRICS, "cm")]));
+    assert_eq!(list(&[99], 1), (35, Vec::new()));
 }

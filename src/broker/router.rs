@@ -72,13 +72,16 @@ routes! {
     ListPartitionReassignments 0..=0 => api::cluster::list_reassignments;
     OffsetDelete 0..=0 => api::offsets::delete;
     DescribeQuorum 0..=2 => api::cluster::describe_quorum;
+    UpdateFeatures 0..=2 => api::features::update;
     DescribeCluster 0..=2 => api::metadata::describe_cluster;
     DescribeProducers 0..=0 => api::producers::describe;
+    UnregisterBroker 0..=0 => api::features::unregister_broker;
     DescribeTransactions 0..=0 => api::transactions::describe;
     ListTransactions 0..=2 => api::transactions::list;
     ConsumerGroupHeartbeat 0..=1 => api::consumer_groups::heartbeat;
     ConsumerGroupDescribe 0..=1 => api::consumer_groups::describe;
     AssignReplicasToDirs 0..=0 => api::log_dirs::assign;
+    ListConfigResources 0..=1 => api::configs::list_resources;
     DescribeTopicPartitions 0..=0 => api::metadata::describe_topic_partitions;
     ShareGroupHeartbeat 1..=1 => api::share_groups::heartbeat;
     ShareGroupDescribe 1..=1 => api::share_groups::describe;

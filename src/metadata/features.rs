@@ -39,6 +39,21 @@ pub const FEATURES: &[Feature] = &[
     Feature { name: "transaction.version", min: 0, max: 2, default: 2 },
 ];
 
+/// What a feature level can't be without: feature, level, needed feature, its level.
+const NEEDS: [(&str, i16, &str, i16); 1] = [(ELR_VERSION, 1, METADATA_VERSION, 23)];
+
+/// What a feature at this level needs: a feature and its level.
+pub fn needs(feature: &str, level: i16) -> impl Iterator<Item = (&'static str, i16)> {
+    let of_it = NEEDS.iter().filter(move |(name, at, _, _)| *name == feature && *at <= level);
+    of_it.map(|(_, _, needed, needed_level)| (*needed, *needed_level))
+}
+
+/// The first of these that is lower than needed where the features have these levels.
+#[must_use]
+pub fn missing_for(feature: &str, level: i16, levels: &dyn Fn(&str) -> i16) -> Option<(&'static str, i16)> {
+    needs(feature, level).find(|(needed, needed_level)| levels(needed) < *needed_level)
+}
+
 /// A level of `metadata.version`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MetadataVersion(i16);
@@ -61,6 +76,8 @@ impl MetadataVersion {
     const TRANSACTIONS: Self = Self(13);
     /// Controllers register (3.7-IV0, KIP-919).
     const CONTROLLER_REGISTRATION: Self = Self(15);
+    /// The levels at which records say something that they could not say before.
+    const WITH_NEW_RECORDS: [i16; 9] = [7, 8, 11, 13, 14, 15, 17, 23, 30];
 
     /// The version of this level, if this release knows it.
     #[must_use]
@@ -73,6 +90,12 @@ impl MetadataVersion {
     #[must_use]
     pub const fn level(self) -> i16 {
         self.0
+    }
+
+    /// Whether records of this level may say what those of a `lower` one can't.
+    #[must_use]
+    pub fn says_more_than(self, lower: Self) -> bool {
+        Self::WITH_NEW_RECORDS.iter().any(|level| lower.0 < *level && *level <= self.0)
     }
 
     /// Whether partitions may say which directory of a broker holds them.
@@ -105,7 +128,7 @@ impl MetadataVersion {
         self >= Self::CONTROLLER_REGISTRATION
     }
 
-    pub(super) fn register_broker_record(self) -> i16 {
+    pub(crate) fn register_broker_record(self) -> i16 {
         match self {
             v if v.has_cordoned_directories() => 4,
             v if v.has_directories() => 3,

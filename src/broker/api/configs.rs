@@ -1,9 +1,10 @@
-//! DescribeConfigs (key 32, versions 1-4), AlterConfigs (33, 0-2), IncrementalAlterConfigs (44, 0-1).
+//! DescribeConfigs (key 32, versions 1-4), AlterConfigs (33, 0-2), IncrementalAlterConfigs (44, 0-1), ListConfigResources (74, 0-1).
 //!
 //! Behaviour: topics, this broker and the default of all brokers, groups and client metrics subscriptions; every value with
 //! its source, with synonyms if asked. Changes are checked in `controller/configs.rs` and in effect when the answer goes
 //! out. AlterConfigs replaces all settings of a resource, IncrementalAlterConfigs changes single ones (KIP-339).
-//! Versions: DescribeConfigs v3 has the type of each value.
+//! ListConfigResources names what has settings, or could have: topics and brokers always, groups and subscriptions where some are set.
+//! Versions: DescribeConfigs v3 has the type of each value. ListConfigResources v0 knows subscriptions only (KIP-1142).
 //! Not here: documentation of keys (Kafka's text); broker loggers have none to list or set.
 
 use crate::broker::context::{RequestContext, now};
@@ -17,10 +18,21 @@ use crate::protocol::ErrorCode;
 use crate::protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
+use crate::protocol::messages::list_config_resources_response::ConfigResource as ListedResource;
 use crate::protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, ListConfigResourcesRequest,
+    ListConfigResourcesResponse,
 };
+
+/// What ListConfigResources lists, in Kafka's order.
+const LISTED: [ConfigResourceType; 5] = [
+    ConfigResourceType::GROUP,
+    ConfigResourceType::CLIENT_METRICS,
+    ConfigResourceType::BROKER_LOGGER,
+    ConfigResourceType::BROKER,
+    ConfigResourceType::TOPIC,
+];
 
 pub(in crate::broker) async fn incremental_alter(
     ctx: &RequestContext,
@@ -31,6 +43,39 @@ pub(in crate::broker) async fn incremental_alter(
 
 pub(in crate::broker) async fn alter(ctx: &RequestContext, request: AlterConfigsRequest) -> AlterConfigsResponse {
     ctx.broker.change(move |broker| broker.controller.alter_configs(&request, now().wall_ms)).await
+}
+
+pub(in crate::broker) async fn list_resources(
+    ctx: &RequestContext,
+    request: ListConfigResourcesRequest,
+) -> ListConfigResourcesResponse {
+    let known = |kind: &ConfigResourceType| ctx.version >= 1 || *kind == ConfigResourceType::CLIENT_METRICS;
+    let known: Vec<ConfigResourceType> = LISTED.into_iter().filter(known).collect();
+    let wanted = request.resource_types;
+    if wanted.iter().any(|kind| !known.contains(&ConfigResourceType(*kind))) {
+        let error_code = ErrorCode::UnsupportedVersion.code();
+        return ListConfigResourcesResponse { error_code, ..Default::default() };
+    }
+    let image = ctx.broker.metadata.read();
+    let mut config_resources = Vec::new();
+    for kind in known.into_iter().filter(|kind| wanted.is_empty() || wanted.contains(&kind.0)) {
+        let listed =
+            |resource_name: String| ListedResource { resource_name, resource_type: kind.0, ..Default::default() };
+        match kind {
+            ConfigResourceType::TOPIC => config_resources.extend(image.topics().keys().cloned().map(listed)),
+            ConfigResourceType::BROKER | ConfigResourceType::BROKER_LOGGER => {
+                config_resources.extend(image.live_brokers().map(|(id, _)| listed(id.to_string())));
+            }
+            _ => {
+                let with_some = image
+                    .all_configs()
+                    .iter()
+                    .filter(|(resource, configs)| resource.kind == kind && !configs.is_empty());
+                config_resources.extend(with_some.map(|(resource, _)| listed(resource.name.clone())));
+            }
+        }
+    }
+    ListConfigResourcesResponse { config_resources, ..Default::default() }
 }
 
 pub(in crate::broker) async fn describe(

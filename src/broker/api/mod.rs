@@ -6,6 +6,7 @@ pub(super) mod api_versions;
 pub(super) mod cluster;
 pub(super) mod configs;
 pub(super) mod consumer_groups;
+pub(super) mod features;
 pub(super) mod fetch;
 pub(super) mod groups;
 pub(super) mod log_dirs;

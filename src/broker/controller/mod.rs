@@ -11,6 +11,7 @@
 mod configs;
 mod directories;
 mod error;
+mod feature_updates;
 mod metadata_log;
 mod placement;
 mod quorum_state;
@@ -19,6 +20,7 @@ mod requests;
 mod runtime;
 mod snapshots;
 mod topics;
+mod updates;
 
 #[cfg(test)]
 mod tests;

@@ -162,6 +162,48 @@ pub(super) fn shut_down(image: &MetadataImage, id: NodeId, broker_epoch: i64) ->
     records
 }
 
+/// The registration of a broker that goes on as it is: with a new epoch, and what the level of `metadata.version` has room for by now.
+pub(super) fn register_again(
+    image: &MetadataImage,
+    id: NodeId,
+    directories: &[Uuid],
+    epoch: i64,
+) -> Option<MetadataRecord> {
+    let known = image.brokers().get(&id)?;
+    let has_directories = image.metadata_version().unwrap_or_default().has_directories();
+    let log_dirs = if has_directories && known.log_dirs.is_empty() { directories } else { &known.log_dirs };
+    Some(RegisterBrokerRecord { broker_epoch: epoch, log_dirs: log_dirs.to_vec(), ..known.clone() }.into())
+}
+
+/// What a broker leaves behind that is no more: it is in sync with nothing, and others lead, if there are any.
+pub(super) fn leave(image: &MetadataImage, id: NodeId) -> Vec<MetadataRecord> {
+    let mut records = Vec::new();
+    for topic in image.topics().values() {
+        for (partition_id, partition) in topic.partitions.iter().filter(|(_, partition)| partition.isr.contains(&id)) {
+            let mut change =
+                PartitionChangeRecord { partition_id: partition_id.get(), topic_id: topic.id, ..Default::default() };
+            let isr: Vec<NodeId> = partition.isr.iter().copied().filter(|replica| *replica != id).collect();
+            let is_live = |id: &NodeId| image.live_brokers().any(|(live, _)| live == *id);
+            if partition.leader == id {
+                let next = partition.replicas.iter().find(|replica| isr.contains(replica) && is_live(replica));
+                change.leader = next.map_or(-1, |next| next.get());
+            }
+            if !isr.is_empty() {
+                change.isr = Some(isr.iter().map(|replica| replica.get()).collect());
+            } else if image.has_eligible_leader_replicas() {
+                // As when it stops: the last one in sync is who could lead again.
+                change.isr = Some(Vec::new());
+                change.eligible_leader_replicas = Some(vec![id.get()]);
+                change.last_known_elr = Some(vec![id.get()]);
+            } else if partition.leader != id {
+                continue;
+            }
+            records.push(change.into());
+        }
+    }
+    records
+}
+
 fn change(id: NodeId, broker_epoch: i64, set: impl FnOnce(&mut BrokerRegistrationChangeRecord)) -> MetadataRecord {
     let mut change = BrokerRegistrationChangeRecord { broker_id: id.get(), broker_epoch, ..Default::default() };
     set(&mut change);

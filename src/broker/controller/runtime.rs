@@ -1,6 +1,7 @@
 //! The controller at work: opens the metadata log, leads its quorum of one, commits changes.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tracing::{error, info, warn};
@@ -30,7 +31,10 @@ use crate::types::{LeaderEpoch, NodeId, Offset, ProducerId, Uuid};
 const PRODUCER_IDS_PER_BLOCK: i64 = 1000;
 
 /// Records of one batch, where an operation may take several: enough to be few, far below a batch's size.
-const RECORDS_PER_BATCH: usize = 5000;
+pub(super) const RECORDS_PER_BATCH: usize = 5000;
+
+/// The level of `kraft.version` from which on the voters stand in the log (KIP-853).
+const VOTERS_IN_LOG: i16 = 1;
 
 /// Name and address of the controller's listener where none is configured.
 const DEFAULT_LISTENER: (&str, &str, u16) = ("CONTROLLER", "localhost", 9093);
@@ -86,19 +90,21 @@ pub(in crate::broker) struct Controller {
     /// The settings that the node was started with.
     config: ServerConfig,
     cache: Arc<MetadataCache>,
-    /// The level of `kraft.version`, which nothing changes while the node runs.
-    kraft_version: i16,
+    /// The level of `kraft.version`, as [`Writer::quorum`] has it.
+    kraft_version: AtomicI16,
     follower: OnceLock<Follower>,
     writer: Mutex<Writer>,
 }
 
-struct Writer {
-    log: MetadataLog,
+pub(super) struct Writer {
+    pub(super) log: MetadataLog,
     quorum: QuorumRecords,
     /// The epoch of this leadership.
     epoch: LeaderEpoch,
     /// The broker's registration, once there is one.
-    broker_epoch: Option<i64>,
+    pub(super) broker_epoch: Option<i64>,
+    /// The directories of this node's broker, once it has registered.
+    pub(super) broker_directories: Vec<Uuid>,
     /// Nothing more is written: closed, or what is in the log is not what the image says.
     stopped: bool,
 }
@@ -132,9 +138,9 @@ impl Controller {
         state.write(&dir)?;
         let Loaded { image, quorum, open_transaction, .. } = loaded;
         let fresh = image.metadata_version().is_none();
-        let kraft_version = quorum.kraft_version;
+        let kraft_version = AtomicI16::new(quorum.kraft_version);
         let cache = Arc::new(MetadataCache::new(image));
-        let writer = Writer { log, quorum, epoch, broker_epoch: None, stopped: false };
+        let writer = Writer { log, quorum, epoch, broker_epoch: None, broker_directories: Vec::new(), stopped: false };
         let (config_of_node, follower) = (config.clone(), OnceLock::new());
         let writer = Mutex::new(writer);
         let controller = Self { identity, config: config_of_node, cache, kraft_version, follower, writer };
@@ -168,7 +174,7 @@ impl Controller {
 
     /// The level of `kraft.version`.
     pub(in crate::broker) fn kraft_version(&self) -> i16 {
-        self.kraft_version
+        self.kraft_version.load(Ordering::Acquire)
     }
 
     pub(super) fn node_id(&self) -> NodeId {
@@ -182,7 +188,7 @@ impl Controller {
     /// Where the quorum stands.
     pub(in crate::broker) fn quorum(&self) -> Quorum {
         let writer = self.writer();
-        let dynamic = self.kraft_version > 0;
+        let dynamic = self.kraft_version() > 0;
         Quorum {
             leader: self.identity.node_id,
             directory_id: if dynamic { self.identity.metadata_directory_id } else { Uuid::ZERO },
@@ -229,6 +235,7 @@ impl Controller {
             self.append(&mut writer, some, now_ms)?;
         }
         writer.broker_epoch = Some(broker_epoch);
+        writer.broker_directories.clone_from(&own.ids);
         self.flush(&mut writer)?;
         Ok(broker_epoch)
     }
@@ -319,11 +326,11 @@ impl Controller {
         Ok(response)
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn level(&self) -> MetadataVersion {
+    pub(super) fn level(&self) -> MetadataVersion {
         self.cache.read().metadata_version().unwrap_or_default()
     }
 
@@ -349,8 +356,30 @@ impl Controller {
                 writer.quorum.only_from_format = false;
             }
         }
+        self.append_control(writer, &records, now_ms)
+    }
+
+    /// Writes the voters into the log: what level 1 of `kraft.version` means. Not durable yet.
+    pub(super) fn raise_kraft_version(&self, writer: &mut Writer, now_ms: i64) -> Result<(), ControllerError> {
+        let voters = own_voter(&self.identity, &self.config);
+        let records = [checkpoint::kraft_version(VOTERS_IN_LOG), ControlRecord::Voters(voters.clone())];
+        self.append_control(writer, &records, now_ms)?;
+        writer.quorum = QuorumRecords { kraft_version: VOTERS_IN_LOG, voters: Some(voters), only_from_format: false };
+        self.kraft_version.store(VOTERS_IN_LOG, Ordering::Release);
+        Ok(())
+    }
+
+    fn append_control(
+        &self,
+        writer: &mut Writer,
+        records: &[ControlRecord],
+        now_ms: i64,
+    ) -> Result<(), ControllerError> {
+        if writer.stopped {
+            return Err(ControllerError::Stopped);
+        }
         let place = BatchPlace { base_offset: writer.log.end_offset(), epoch: writer.epoch, timestamp_ms: now_ms };
-        let batch = batch::write_control(&records, place)?;
+        let batch = batch::write_control(records, place)?;
         let end = writer.log.append(&batch, writer.epoch, now_ms)?;
         let position = LogPosition { offset: end.plus(-1), epoch: writer.epoch, timestamp_ms: now_ms };
         self.cache.apply(&[], position)?;
@@ -358,7 +387,12 @@ impl Controller {
     }
 
     /// Appends records as one batch, makes them durable, and publishes them.
-    fn commit(&self, writer: &mut Writer, records: &[MetadataRecord], now_ms: i64) -> Result<(), ControllerError> {
+    pub(super) fn commit(
+        &self,
+        writer: &mut Writer,
+        records: &[MetadataRecord],
+        now_ms: i64,
+    ) -> Result<(), ControllerError> {
         if records.is_empty() {
             return Ok(());
         }
@@ -388,7 +422,12 @@ impl Controller {
     }
 
     /// As [`Self::commit`], for records that are made durable together with later ones: nobody was promised anything.
-    fn append(&self, writer: &mut Writer, records: &[MetadataRecord], now_ms: i64) -> Result<(), ControllerError> {
+    pub(super) fn append(
+        &self,
+        writer: &mut Writer,
+        records: &[MetadataRecord],
+        now_ms: i64,
+    ) -> Result<(), ControllerError> {
         self.write(writer, records, now_ms)?;
         self.publish(writer, records, now_ms)
     }
@@ -404,7 +443,7 @@ impl Controller {
         Ok(())
     }
 
-    fn flush(&self, writer: &mut Writer) -> Result<(), ControllerError> {
+    pub(super) fn flush(&self, writer: &mut Writer) -> Result<(), ControllerError> {
         writer.log.flush().inspect_err(|error| {
             // What is in the log now may count after a restart or may not: nothing can be built on it.
             writer.stopped = true;

@@ -1,6 +1,7 @@
 //! The controller on real files: first start, restarts, kills, snapshots, damage, and directories that Kafka wrote.
 
 mod bytes;
+mod updates;
 
 use std::fs;
 use std::io::Write as _;

@@ -7,7 +7,7 @@ use anyhow::bail;
 use crate::cli::support::Output;
 use crate::metadata::MetadataVersion;
 pub(in crate::cli) use crate::metadata::features::METADATA_VERSION;
-use crate::metadata::features::{ELR_VERSION, FEATURES, KRAFT_VERSION, find};
+use crate::metadata::features::{ELR_VERSION, FEATURES, KRAFT_VERSION, find, missing_for, needs};
 
 /// The names of the levels of `metadata.version`, from the lowest that exists. The last one is not stable yet.
 const METADATA_VERSIONS: [&str; 25] = [
@@ -26,9 +26,6 @@ const LEVELS: [(&str, i16, i16); 7] = [
     ("share.version", 1, 28),
     ("streams.version", 1, 29),
 ];
-
-/// What a feature level can't be without: feature, level, needed feature, its level.
-const NEEDS: [(&str, i16, &str, i16); 1] = [(ELR_VERSION, 1, METADATA_VERSION, 23)];
 
 /// The order in which `version-mapping` prints the features.
 const MAPPING_ORDER: [&str; 6] =
@@ -107,10 +104,9 @@ impl Levels {
             if !(feature.min..=feature.max).contains(&level) {
                 bail!("No feature:{} with feature level {level}", feature.name);
             }
-            for (name, at, needed, needed_level) in NEEDS {
-                if name == feature.name && level >= at && metadata < needed_level {
-                    bail!("{name} could not be set to {level} because it depends on {needed} level {needed_level}");
-                }
+            if let Some((needed, needed_level)) = missing_for(feature.name, level, &|_| metadata) {
+                let name = feature.name;
+                bail!("{name} could not be set to {level} because it depends on {needed} level {needed_level}");
             }
             if level > 0 {
                 others.insert(feature.name, level);
@@ -190,13 +186,13 @@ pub(in crate::cli) fn print_dependencies(wanted: &[String], out: &mut Output) ->
         } else {
             format!("{name}={level}")
         };
-        match NEEDS.iter().find(|(feature, at, _, _)| *feature == name && *at <= level) {
+        match needs(name, level).next() {
             None => out.line(format_args!("{shown} has no dependencies."))?,
-            Some((_, _, needed, needed_level)) => {
+            Some((needed, needed_level)) => {
                 out.line(format_args!("{shown} requires:"))?;
                 out.line(format_args!(
                     "    {needed}={needed_level} ({})",
-                    version_name(*needed_level).unwrap_or(UNKNOWN)
+                    version_name(needed_level).unwrap_or(UNKNOWN)
                 ))?;
             }
         }
