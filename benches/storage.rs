@@ -1,8 +1,8 @@
-//! What storage costs: a start with 10,000 partitions, recovery after a kill, appending and reading, compaction. Prints figures, asserts
-//! nothing.
+//! What storage costs: a start with 10,000 partitions, recovery after a kill, also of 100 GB, appending and reading, compaction. Prints
+//! figures, asserts nothing.
 //!
 //! `cargo bench --bench storage` (builds with optimisations). With `KAFKA_HOME` set, an Apache Kafka does the same on the same directories,
-//! in turns with ours. `-- start recovery append compaction` chooses parts. `KAFKA_RS_BENCH_DIR`: where the data goes, since the system's
+//! in turns with ours. `-- start recovery large append compaction` chooses parts. `KAFKA_RS_BENCH_DIR`: where the data goes, since the system's
 //! temporary directory may be no disk. `KAFKA_RS_BENCH_BINARY`: another build of ours.
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ use support::servers::{Server, Taken, Who, bytes_of, load_average, properties, w
 use support::wire::{Wire, batch_of};
 
 /// How long a server may take until it is ready.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(900);
 /// Topics of a thousand partitions each.
 const TOPICS: usize = 10;
 const STARTS: usize = 5;
@@ -36,8 +36,8 @@ fn main() {
     let base = std::env::var("KAFKA_RS_BENCH_DIR").unwrap_or_else(|_| env!("CARGO_TARGET_TMPDIR").into());
     let data = tempfile::tempdir_in(&base).unwrap();
     let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let parts: [(&str, Part); 4] =
-        [("start", start), ("recovery", recovery), ("append", append), ("compaction", compaction)];
+    let parts: [(&str, Part); 5] =
+        [("start", start), ("recovery", recovery), ("large", large), ("append", append), ("compaction", compaction)];
     for (name, part) in parts {
         if chosen.is_empty() || chosen.iter().any(|word| word == name) {
             part(&data.path().join(name));
@@ -97,11 +97,11 @@ fn tell(what: &str, all: &mut [Taken]) {
     );
 }
 
-/// A gigabyte in four active segments, and a gigabyte in a thousand closed ones of a megabyte behind four small active ones.
+/// One and four gigabytes in active segments of a gigabyte each, and a gigabyte in a thousand closed ones of a megabyte.
 fn recovery(data: &Path) {
     println!("recovery after a kill:");
     for (name, partitions, megabytes, segment_bytes) in
-        [("active", 4, 250, "1073741824"), ("closed", 4, 250, "1048576")]
+        [("one-active", 1, 1000, "1073741824"), ("four-active", 4, 1000, "1073741824"), ("closed", 4, 250, "1048576")]
     {
         let dir = data.join(name);
         std::fs::create_dir_all(data).unwrap();
@@ -119,7 +119,7 @@ fn recovery(data: &Path) {
         let size = bytes_of(&dir, "log") as f64;
         for who in Who::all() {
             let mut all = Vec::new();
-            for _ in 0..4 {
+            for _ in 0..if matches!(who, Who::Ours) { 4 } else { 2 } {
                 let mut server = Server::spawn(&who, &settings);
                 let Some(taken) = server.ready(name, partitions - 1, PATIENCE) else {
                     println!("  {} on {name}: not ready within {PATIENCE:?}", who.name());
@@ -142,7 +142,55 @@ fn recovery(data: &Path) {
     }
 }
 
-/// A gigabyte into one partition and out of it, in batches of 100 records of 1,000 bytes.
+/// A hundred gigabytes after a kill: four partitions, each with 25 closed segments of a gigabyte and an active one. What is behind the
+/// records of a closed segment is a hole, so that it takes no room on the disk; whoever reads it takes the time for it.
+fn large(data: &Path) {
+    const PARTITIONS: i32 = 4;
+    const CLOSED: usize = 25;
+    const SEGMENT: u64 = 1 << 30;
+    println!("recovery of 100 GB after a kill, {PARTITIONS} partitions with {CLOSED} closed segments of 1 GiB each:");
+    std::fs::create_dir_all(data).unwrap();
+    let dir = data.join("data");
+    let settings = properties(&dir, &["log.flush.offset.checkpoint.interval.ms=1000"]);
+    let mut server = Server::spawn(&Who::Ours, &settings);
+    let mut wire = server.answers();
+    wire.create_topic("large", PARTITIONS, &[("segment.bytes", "1048576"), ("retention.ms", "-1")]);
+    fill(&mut wire, "large", PARTITIONS, CLOSED + 1);
+    // Closed segments are flushed in the background, and noted as such once a second.
+    std::thread::sleep(Duration::from_secs(10));
+    server.kill();
+    let mut active = 0;
+    for partition in 0..PARTITIONS {
+        let log_dir = dir.join(format!("large-{partition}"));
+        let mut logs: Vec<_> = std::fs::read_dir(&log_dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+        logs.sort();
+        active += logs.pop().unwrap().metadata().unwrap().len();
+        for closed in logs {
+            std::fs::File::options().write(true).open(closed).unwrap().set_len(SEGMENT).unwrap();
+        }
+    }
+    let size = bytes_of(&dir, "log") as f64;
+    println!("  {:.1} GB in all, {:.1} MB of them in active segments", size / 1e9, active as f64 / MB);
+    for who in Who::all() {
+        let mut all = Vec::new();
+        for _ in 0..if matches!(who, Who::Ours) { STARTS } else { 2 } {
+            let mut server = Server::spawn(&who, &settings);
+            let Some(taken) = server.ready("large", PARTITIONS - 1, PATIENCE) else {
+                println!("  {}: not ready within {PATIENCE:?}", who.name());
+                server.kill();
+                break;
+            };
+            all.push(taken);
+            server.kill();
+        }
+        if !all.is_empty() {
+            tell(&format!("  {}", who.name()), &mut all);
+        }
+    }
+}
+
+/// Two gigabytes into one partition and out of it, in batches of 100 records of 1,000 bytes.
 fn append(data: &Path) {
     println!("append and read, one connection, a request at a time, batches of 100 records of 1,000 bytes:");
     let settings = properties(data, &[]);
