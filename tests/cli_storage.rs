@@ -292,3 +292,20 @@ fn a_directory_with_something_else_in_it_is_left_alone() {
     node.format(&[]).code(1).stderr(contains("is not empty"));
     assert_eq!(fs::read_dir(node.path("s")).unwrap().count(), 1);
 }
+
+/// As Apache Kafka does: of a directory of another cluster nothing more is told.
+#[test]
+fn directories_of_two_nodes_are_told_apart_by_cluster_then_by_node() {
+    let node = Node::with_static_voters("{dir}/a,{dir}/b");
+    node.format(&[]).success();
+    let other = node.path("b/meta.properties");
+    let text = fs::read_to_string(&other).unwrap();
+    fs::write(&other, text.replace("node.id=1", "node.id=7")).unwrap();
+    node.run("info", &[])
+        .failure()
+        .stdout(contains("Found problem:\n  Mismatched node IDs between storage directories.\n"));
+    let text = fs::read_to_string(&other).unwrap();
+    fs::write(&other, text.replace(CLUSTER, "AAAAAAAAAAAAAAAAAAAAAQ")).unwrap();
+    let expected = "Found problem:\n  Mismatched cluster IDs between storage directories.\n";
+    node.run("info", &[]).failure().stdout(contains(expected));
+}

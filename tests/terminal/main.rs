@@ -9,6 +9,7 @@
 
 mod pty;
 mod shells;
+mod storage;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -106,7 +106,7 @@ pub(super) fn dump_offsets(
                 object.field("position", &position, 0);
             })?;
         }
-        report.advance(1, OFFSET_ENTRY);
+        report.advance(1, OFFSET_ENTRY)?;
     }
     Ok(())
 }
@@ -174,7 +174,7 @@ pub(super) fn dump_times(file: &Path, mode: IndexMode, report: &mut Report<'_>) 
                 object.field("offset", &offset, 0);
             })?;
         }
-        report.advance(1, TIME_ENTRY);
+        report.advance(1, TIME_ENTRY)?;
         previous = timestamp;
     }
     Ok(())

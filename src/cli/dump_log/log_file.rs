@@ -44,7 +44,7 @@ pub(super) fn dump(file: &Path, kind: Kind, options: &LogOptions, report: &mut R
                         .print_records(&mut reader, options, &mut last_offset, report)
                         .with_context(|| format!("{}: the batch at byte {position} can't be read", file.display()))?;
                 }
-                report.advance(records, batch.size);
+                report.advance(records, batch.size)?;
                 position += batch.size;
             }
             Next::End(reason) => break reason,

@@ -24,7 +24,7 @@ use super::help::Example;
 use super::support::coordinator_records::CoordinatorTopic;
 use super::support::{Exit, IgnoredWords, Output, UsageError, report_failure};
 use decoder::{ClassDecoder, Decoder};
-use report::{Format, Report};
+use report::{Format, Report, Stopped};
 
 /// Show what is in segment, index and snapshot files
 #[derive(Debug, clap::Parser)]
@@ -117,6 +117,7 @@ impl Run for DumpLog {
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
         let files = self.files.clone().ok_or_else(|| UsageError::missing("files"))?;
         let mut report = Report::new(self.output.unwrap_or(Format::Kafka), out);
+        report.stop_at_signals()?;
         let dumped =
             files.split(',').filter(|file| !file.is_empty()).try_for_each(|file| match files_in(Path::new(file))? {
                 None => self.dump(Path::new(file), &mut report),
@@ -124,7 +125,9 @@ impl Run for DumpLog {
             });
         // What was found before a failure is told all the same.
         let damaged = report.end()?;
-        dumped?;
+        if let Err(error) = dumped {
+            return error.downcast::<Stopped>().map(|stopped| stopped.0.exit());
+        }
         Ok(if damaged && self.strict { Exit::Failure } else { Exit::Success })
     }
 

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
-use crate::cli::support::{Output, Progress};
+use indicatif::HumanBytes;
+
+use crate::cli::support::{Output, Progress, Signal, Tint, at_first_signal, with_thousands};
 use crate::protocol::json::{Json as _, JsonObject};
 
 /// What the output looks like.
@@ -37,6 +40,9 @@ pub(super) struct Report<'o> {
     files: usize,
     entries: usize,
     damaged: bool,
+    records: u64,
+    bytes: u64,
+    stopped: Arc<OnceLock<Signal>>,
     index_mismatches: Pairs,
     timestamp_mismatches: Pairs,
     timestamps_out_of_order: Pairs,
@@ -72,6 +78,11 @@ impl Disagreement {
     }
 }
 
+/// A signal ended it before all was read.
+#[derive(Debug, thiserror::Error)]
+#[error("ended by {}", .0.name())]
+pub(super) struct Stopped(pub(super) Signal);
+
 impl<'o> Report<'o> {
     pub(super) fn new(format: Format, out: &'o mut Output) -> Self {
         let progress = Progress::new(!out.stdout_is_terminal(), out);
@@ -83,12 +94,24 @@ impl<'o> Report<'o> {
             files: 0,
             entries: 0,
             damaged: false,
+            records: 0,
+            bytes: 0,
+            stopped: Arc::default(),
             index_mismatches: Pairs::new(),
             timestamp_mismatches: Pairs::new(),
             timestamps_out_of_order: Pairs::new(),
             offsets_not_found: Pairs::new(),
             not_consecutive: Pairs::new(),
         }
+    }
+
+    /// From now on a signal ends it between two batches, so that what was found until then is told.
+    pub(super) fn stop_at_signals(&self) -> anyhow::Result<()> {
+        let stopped = Arc::clone(&self.stopped);
+        at_first_signal(move |signal| {
+            // It is the first one.
+            let _ = stopped.set(signal);
+        })
     }
 
     /// Whether Kafka's lines are wanted.
@@ -106,7 +129,10 @@ impl<'o> Report<'o> {
         file.to_string_lossy().write_json(&mut name, 0);
         let kind_json = kind.map_or_else(|| "null".to_owned(), |kind| format!("\"{kind}\""));
         match self.format {
-            Format::Kafka => self.out.line(format_args!("Dumping {}", file.display()))?,
+            Format::Kafka => {
+                let heading = self.out.bold(&format!("Dumping {}", file.display()));
+                self.out.line(heading)?;
+            }
             Format::Json => {
                 let before = if begun { "]},\n" } else { "" };
                 let start = if begun { String::new() } else { format!("{{\"version\":{VERSION},\"files\":[\n") };
@@ -165,7 +191,7 @@ impl<'o> Report<'o> {
             object.field("reason", &what, 0);
         })?;
         let file = self.file.display().to_string();
-        self.note(format_args!("{file}: byte {position}: {what}"))
+        self.alarm(&format!("{file}: byte {position}: {what}"))
     }
 
     /// Tells of what is wrong with the current file as a whole, in Kafka's words.
@@ -173,7 +199,7 @@ impl<'o> Report<'o> {
         self.damaged = true;
         let what = what.to_string();
         self.entry("damage", |object| object.field("reason", &what, 0))?;
-        self.note(what)
+        self.alarm(&what)
     }
 
     /// Keeps two numbers that do not agree for the end.
@@ -202,8 +228,14 @@ impl<'o> Report<'o> {
     }
 
     /// Counts what was read, for whoever waits.
-    pub(super) fn advance(&mut self, records: u64, bytes: u64) {
+    ///
+    /// # Errors
+    /// [`Stopped`] after a signal.
+    pub(super) fn advance(&mut self, records: u64, bytes: u64) -> Result<(), Stopped> {
+        self.records += records;
+        self.bytes += bytes;
         self.progress.add(records, bytes);
+        self.stopped.get().map_or(Ok(()), |signal| Err(Stopped(*signal)))
     }
 
     /// Prints a remark on stderr.
@@ -213,6 +245,18 @@ impl<'o> Report<'o> {
 
     fn note(&mut self, text: impl fmt::Display) -> io::Result<()> {
         self.progress.clear();
+        self.out.note(text)
+    }
+
+    /// Tells of something that is wrong.
+    fn alarm(&mut self, text: &str) -> io::Result<()> {
+        let text = self.out.tinted_remark(text, Tint::Bad);
+        self.note(text)
+    }
+
+    /// The same of a heading at the end.
+    fn heading(&mut self, text: std::fmt::Arguments<'_>) -> io::Result<()> {
+        let text = self.out.tinted_remark(&text.to_string(), Tint::Odd);
         self.out.note(text)
     }
 
@@ -226,35 +270,44 @@ impl<'o> Report<'o> {
         }
         // Kafka keeps these in maps: one value per offset, here with the largest first.
         for (file, pairs) in std::mem::take(&mut self.index_mismatches) {
-            self.out.note(format_args!("Mismatches in :{}", file.display()))?;
+            self.heading(format_args!("Mismatches in :{}", file.display()))?;
             for (offset, found) in pairs.into_iter().collect::<BTreeMap<_, _>>().into_iter().rev() {
                 self.out.note(format_args!("  Index offset: {offset}, log offset: {found}"))?;
             }
         }
         for (file, pairs) in std::mem::take(&mut self.timestamp_mismatches) {
-            self.out.note(format_args!("Found timestamp mismatch in :{}", file.display()))?;
+            self.heading(format_args!("Found timestamp mismatch in :{}", file.display()))?;
             for (timestamp, found) in pairs {
                 self.out.note(format_args!("  Index timestamp: {timestamp}, log timestamp: {found}"))?;
             }
         }
         for (file, pairs) in std::mem::take(&mut self.timestamps_out_of_order) {
-            self.out.note(format_args!("Found out of order timestamp in :{}", file.display()))?;
+            self.heading(format_args!("Found out of order timestamp in :{}", file.display()))?;
             for (timestamp, previous) in pairs {
                 self.out
                     .note(format_args!("  Index timestamp: {timestamp}, Previously indexed timestamp: {previous}"))?;
             }
         }
         for (file, pairs) in std::mem::take(&mut self.offsets_not_found) {
-            self.out.note(format_args!("The following indexed offsets are not found in :{}", file.display()))?;
+            self.heading(format_args!("The following indexed offsets are not found in :{}", file.display()))?;
             for (offset, found) in pairs {
                 self.out.note(format_args!("Indexed offset: {offset}, found log offset: {found}"))?;
             }
         }
         for (file, pairs) in std::mem::take(&mut self.not_consecutive) {
-            self.out.note(format_args!("Non-consecutive offsets in {}", file.display()))?;
+            self.heading(format_args!("Non-consecutive offsets in {}", file.display()))?;
             for (offset, next) in pairs.into_iter().collect::<BTreeMap<_, _>>() {
                 self.out.note(format_args!("  {offset} is followed by {next}"))?;
             }
+        }
+        if let Some(signal) = self.stopped.get() {
+            self.out.note(format_args!(
+                "ended by {} in {} after {} in all, {} records or entries",
+                signal.name(),
+                self.file.display(),
+                HumanBytes(self.bytes),
+                with_thousands(self.records),
+            ))?;
         }
         Ok(self.damaged)
     }

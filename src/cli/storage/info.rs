@@ -23,8 +23,7 @@ pub(super) fn run(config: &Path, out: &mut Output) -> anyhow::Result<Exit> {
                     Some(first) => {
                         if first.cluster_id != properties.cluster_id {
                             problems.push("Mismatched cluster IDs between storage directories.".to_owned());
-                        }
-                        if first.node_id != properties.node_id {
+                        } else if first.node_id != properties.node_id {
                             problems.push("Mismatched node IDs between storage directories.".to_owned());
                         }
                     }

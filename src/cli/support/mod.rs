@@ -73,7 +73,7 @@ pub(crate) use prompt::{Interrupted, confirm_unless, pick, pick_group, pick_topi
 pub(crate) use range_reader::{Bounds, RangeReader, Stretch, bounds, size_of_record};
 pub(crate) use runtime::{block_on, block_on_two_threads, block_on_within};
 pub(crate) use salt::random_salt;
-pub(crate) use signals::{Signal, Signals};
+pub(crate) use signals::{Signal, Signals, at_first_signal};
 pub(crate) use subcommands::{CommandWords, number, required, tab_table};
 pub(crate) use throttle::Throttle;
 pub(crate) use topic_filter::TopicFilter;

@@ -31,6 +31,17 @@ pub(crate) enum Tint {
     Bad,
 }
 
+impl Tint {
+    fn dye(self, text: &str) -> String {
+        let code = match self {
+            Self::Good => "32",
+            Self::Odd => "33",
+            Self::Bad => "31",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
 /// `--output`, for the tools that list or describe something.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct OutputArgs {
@@ -280,12 +291,12 @@ impl Output {
         if !(self.colour && self.stdout_is_terminal) {
             return text.to_owned();
         }
-        let code = match tint {
-            Tint::Good => "32",
-            Tint::Odd => "33",
-            Tint::Bad => "31",
-        };
-        format!("\x1b[{code}m{text}\x1b[0m")
+        tint.dye(text)
+    }
+
+    /// The same for a remark, if stderr shows colours.
+    pub(crate) fn tinted_remark(&self, text: &str, tint: Tint) -> String {
+        if self.colour && self.stderr_is_terminal { tint.dye(text) } else { text.to_owned() }
     }
 
     /// Prints an error as Kafka's logging does, on stderr: `[time] ERROR text (logger)`.

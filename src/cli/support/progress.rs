@@ -19,8 +19,16 @@ pub(crate) struct Progress {
     drawn: Instant,
     records: u64,
     bytes: u64,
-    /// How many records there will be; 0: nobody knows.
-    total: u64,
+    total: Total,
+}
+
+/// How much there will be.
+#[derive(Debug, Clone, Copy)]
+enum Total {
+    Unknown,
+    Records(u64),
+    /// Of work that counts no records.
+    Bytes(u64),
 }
 
 impl Progress {
@@ -33,12 +41,22 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self { bar, started: now, drawn: now, records: 0, bytes: 0, total: 0 }
+        Self { bar, started: now, drawn: now, records: 0, bytes: 0, total: Total::Unknown }
     }
 
     /// The same for work of so many records, so that it tells when it will be done.
     pub(crate) fn of(self, total: u64) -> Self {
-        Self { total, ..self }
+        Self { total: if total == 0 { Total::Unknown } else { Total::Records(total) }, ..self }
+    }
+
+    /// The same for so many bytes, of which no record is counted: a bar beside the line.
+    pub(crate) fn of_bytes(self, total: u64) -> Self {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            let style = ProgressStyle::with_template("[{bar:24}] {msg}").map(|style| style.progress_chars("=> "));
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        }
+        Self { total: Total::Bytes(total), ..self }
     }
 
     /// Whether there is a line.
@@ -61,7 +79,12 @@ impl Progress {
         if now.duration_since(self.started) > QUIET && now.duration_since(self.drawn) > INTERVAL {
             self.drawn = now;
             let seconds = now.duration_since(self.started).as_secs_f64();
-            bar.set_message(line(self.records, self.bytes, seconds) + &left(self.records, self.total, seconds));
+            bar.set_position(self.bytes);
+            bar.set_message(match self.total {
+                Total::Unknown => line(self.records, self.bytes, seconds),
+                Total::Records(total) => line(self.records, self.bytes, seconds) + &left(self.records, total, seconds),
+                Total::Bytes(total) => byte_line(self.bytes, total, seconds) + &left(self.bytes, total, seconds),
+            });
             bar.tick();
         }
     }
@@ -75,30 +98,37 @@ impl Progress {
 }
 
 fn line(records: u64, bytes: u64, seconds: f64) -> String {
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a figure for people"
-    )]
-    let per_second = |count: u64| (count as f64 / seconds.max(0.001)) as u64;
     format!(
         "{} records, {} ({}/s, {} records/s)",
         HumanCount(records),
         HumanBytes(bytes),
-        HumanBytes(per_second(bytes)),
-        HumanCount(per_second(records)),
+        HumanBytes(per_second(bytes, seconds)),
+        HumanCount(per_second(records, seconds)),
     )
 }
 
+fn byte_line(bytes: u64, total: u64, seconds: f64) -> String {
+    format!("{} of {} ({}/s)", HumanBytes(bytes), HumanBytes(total), HumanBytes(per_second(bytes, seconds)))
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a figure for people"
+)]
+fn per_second(count: u64, seconds: f64) -> u64 {
+    (count as f64 / seconds.max(0.001)) as u64
+}
+
 /// `, 40 %, 12 seconds left`, if the total is known.
-fn left(records: u64, total: u64, seconds: f64) -> String {
-    if total == 0 || records == 0 {
+fn left(done: u64, total: u64, seconds: f64) -> String {
+    if total == 0 || done == 0 {
         return String::new();
     }
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let left = seconds * total.saturating_sub(records) as f64 / records as f64;
-    let percent = records.saturating_mul(100).checked_div(total).unwrap_or_default().min(100);
+    let left = seconds * total.saturating_sub(done) as f64 / done as f64;
+    let percent = done.saturating_mul(100).checked_div(total).unwrap_or_default().min(100);
     let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
     format!(", {percent} %, {} left", HumanDuration(left))
 }
@@ -115,6 +145,11 @@ mod tests {
     #[test]
     fn the_line_tells_counts_and_rates() {
         assert_eq!(line(3_000_000, 2 << 20, 2.0), "3,000,000 records, 2.00 MiB (1.00 MiB/s, 1,500,000 records/s)");
+    }
+
+    #[test]
+    fn bytes_are_told_where_no_record_is_counted() {
+        assert_eq!(byte_line(1 << 30, 4 << 30, 2.0), "1.00 GiB of 4.00 GiB (512.00 MiB/s)");
     }
 
     #[test]

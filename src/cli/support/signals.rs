@@ -28,6 +28,15 @@ impl Signal {
         }
     }
 
+    /// Its number, which is the same on all systems.
+    fn number(self) -> i32 {
+        match self {
+            Self::HangUp => 1,
+            Self::Interrupt => 2,
+            Self::Terminate => 15,
+        }
+    }
+
     /// As a JVM that the signal ended.
     pub(crate) fn exit(self) -> Exit {
         match self {
@@ -81,6 +90,29 @@ impl Signals {
         }
     }
 }
+
+/// For tools that work without a runtime: `stop` is called at the first signal, by a thread of its own. A second one ends the
+/// process at once, also where a disk or the reader of its output keeps it waiting.
+pub(crate) fn at_first_signal(stop: impl FnOnce(Signal) + Send + 'static) -> anyhow::Result<()> {
+    let (listening, is_listening) = std::sync::mpsc::sync_channel(1);
+    let wait = move || {
+        let result = super::block_on(async {
+            let mut signals = Signals::listen()?;
+            let _ = listening.send(());
+            stop(signals.next().await);
+            Ok(signals.next().await)
+        });
+        if let Ok(signal) = result {
+            #[expect(clippy::disallowed_methods, reason = "asked for twice; nothing is written that has to be whole")]
+            std::process::exit(128 + signal.number());
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).context("could not start a thread")?;
+    // Where listening failed signals end the process, as always.
+    let _ = is_listening.recv();
+    Ok(())
+}
+
 /// Whether the process was started with SIGHUP ignored, as far as the system tells.
 fn hang_up_is_ignored() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hang_up(&status))

@@ -49,7 +49,7 @@ pub struct PartitionSummary {
     pub topic_id: Option<Uuid>,
 }
 
-/// Looks at the partition in `dir`; `found` gets every fault, `read` the bytes that were read.
+/// Looks at the partition in `dir`; `found` gets every fault, `read` the bytes that were read of its logs since it was last called.
 ///
 /// # Errors
 /// A file of the log can't be read.
@@ -232,7 +232,8 @@ impl PartitionCheck<'_> {
             // The metadata log begins where its oldest snapshot ends, in the midst of a segment; its epochs do, too.
             let may_begin_later = self.expected.is_metadata;
             let mut faults = Vec::new();
-            last_end = segment.run(&mut self.producers, &mut |fault| faults.push(fault), &mut |batch, faults| {
+            let mut find = |fault| faults.push(fault);
+            last_end = segment.run(&mut self.producers, &mut find, read, &mut |batch, faults| {
                 let epoch = batch.leader_epoch();
                 *has_epochs |= epoch.0 >= 0;
                 let known = epochs.and_then(|cache| cache.epoch_at(Offset(batch.base_offset)));
@@ -253,7 +254,6 @@ impl PartitionCheck<'_> {
             faults.into_iter().for_each(|fault| (self.found)(fault));
             self.summary.end = last_end.next_offset.max(base);
             self.summary.bytes += last_end.size;
-            read(last_end.size);
         }
         if is_current && self.epochs.is_none() && self.has_epochs && !self.path(epoch_cache::FILE_NAME).exists() {
             let path = self.path(epoch_cache::FILE_NAME);

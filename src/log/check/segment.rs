@@ -14,6 +14,8 @@ use super::producers::Producers;
 
 /// A file full of garbage must not fill the memory with descriptions of it.
 const MAX_DAMAGES: usize = 1000;
+/// What was read is told of in pieces of so many bytes: often enough to see it go on.
+const TOLD_AT_ONCE: u64 = 4 << 20;
 /// A segment of fewer bytes may have no index entry at the default interval.
 const INDEXED_FROM: u64 = 4096;
 
@@ -97,6 +99,7 @@ impl<'a> SegmentCheck<'a> {
         &mut self,
         producers: &mut Producers,
         found: &mut Find<'_>,
+        read: &mut dyn FnMut(u64),
         each: &mut dyn FnMut(&BatchInfo, &mut Find<'_>),
     ) -> Result<SegmentEnd, LogError> {
         let end_offset = self.next_base.unwrap_or(i64::MAX);
@@ -105,7 +108,12 @@ impl<'a> SegmentCheck<'a> {
         let mut scanner = Scanner::new(&file, 0, size, self.base, WHOLE_BLOCK);
         let mut end = SegmentEnd { base: self.base, next_offset: self.base, size, ..SegmentEnd::default() };
         let mut unknown = false;
+        let mut told = 0;
         loop {
+            if scanner.position() >= told + TOLD_AT_ONCE {
+                read(scanner.position() - told);
+                told = scanner.position();
+            }
             let (position, expected) = (scanner.position(), scanner.next_offset());
             let reason = match check_next(&mut scanner, self.base, end_offset)? {
                 None => break,
@@ -152,6 +160,7 @@ impl<'a> SegmentCheck<'a> {
             scanner.seek(to, to_offset);
             (end.position, end.next_offset) = (to, to_offset);
         }
+        read(size.saturating_sub(told));
         self.finish(&end, producers, found)?;
         Ok(end)
     }

@@ -9,13 +9,14 @@ mod report;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use super::node::Node;
-use crate::cli::support::{Exit, Output, Progress, UsageError, chain_text};
+use crate::cli::support::{Exit, Output, Progress, UsageError, at_first_signal, chain_text};
 use crate::log::check::{
     DirectoryState, Fault, FaultKind, PartitionExpectation, PartitionSummary, Severity, check_directory,
     check_partition, check_together,
@@ -30,11 +31,14 @@ const THREADS: usize = 8;
 const MAX_SHOWN: usize = 100_000;
 /// Messages of the threads that may wait.
 const QUEUE: usize = 1024;
+/// How soon a signal is noticed while the threads have nothing to tell.
+const LISTEN: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Reads only. A broker may run on the directories: what it is writing is then not held against it.
-Exit code: 0 if there is no fault, 1 if there are some, 2 if it could not look. Remarks (info) are no faults.
+Exit code: 0 if there is no fault, 1 if there are some, 2 if it could not look, 130 after Ctrl-C, which prints what was found \
+so far. Remarks (info) are no faults.
 --output json prints {version, directories, faults, summary}, --output ndjson a fault per line and then the summary; \
 docs/output.md has the fields.")]
 pub(super) struct Check {
@@ -66,11 +70,17 @@ enum Message {
     Done(TopicPartition, PathBuf, PartitionSummary),
 }
 
+/// The partitions that no thread has taken yet.
+type Jobs = Mutex<std::vec::IntoIter<Job>>;
+
 pub(super) fn run(args: &Check, out: &mut Output) -> anyhow::Result<Exit> {
     match look(args, out) {
         Ok(found) => {
             let faults = found.count(Severity::Warning) + found.count(Severity::DataLoss);
             report::print(&found, args.output.unwrap_or(Format::Text), out)?;
+            if let Some(signal) = found.stopped {
+                return Ok(signal.exit());
+            }
             Ok(if faults == 0 { Exit::Success } else { Exit::Failure })
         }
         Err(error) if error.is::<UsageError>() => Err(error),
@@ -101,7 +111,9 @@ fn look(args: &Check, out: &mut Output) -> anyhow::Result<Found> {
     check_together(&states, &mut |fault| found.add(fault));
     let metadata = look_at_metadata(&states, &mut found)?;
     let topic_ids = look_at_partitions(&states, &metadata, args.threads, &mut found, out)?;
-    metadata.check_partitions(&states, &topic_ids, is_whole_node, &mut |fault| found.add(fault));
+    if found.stopped.is_none() {
+        metadata.check_partitions(&states, &topic_ids, is_whole_node, &mut |fault| found.add(fault));
+    }
     found.directories = states;
     found.sort();
     Ok(found)
@@ -141,32 +153,60 @@ fn look_at_partitions(
     let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS);
     let threads = threads.unwrap_or(available).clamp(1, jobs.len().max(1));
     let mut progress = Progress::new(true, out);
+    if progress.is_drawn() {
+        progress = progress.of_bytes(jobs.iter().map(|job| log_bytes(&job.path)).sum());
+    }
+    found.wanted = found.partitions + jobs.len() as u64;
+    let stopped = Arc::new(OnceLock::new());
+    let stop = Arc::clone(&stopped);
+    at_first_signal(move |signal| {
+        // It is the first one.
+        let _ = stop.set(signal);
+    })?;
+    let (sender, messages) = sync_channel(QUEUE);
+    let waiting = Arc::new(Mutex::new(jobs.into_iter()));
+    let mut workers = Vec::new();
+    for _ in 0..threads {
+        let (sender, waiting) = (sender.clone(), Arc::clone(&waiting));
+        workers.push(std::thread::Builder::new().name("check".to_owned()).spawn(move || work(&waiting, &sender))?);
+    }
+    drop(sender);
     let mut summaries = BTreeMap::new();
-    let waiting = Mutex::new(jobs.into_iter());
-    std::thread::scope(|scope| {
-        let (sender, messages) = sync_channel(QUEUE);
-        for _ in 0..threads {
-            let (sender, waiting) = (sender.clone(), &waiting);
-            scope.spawn(move || work(waiting, &sender));
-        }
-        drop(sender);
-        for message in messages {
-            match message {
-                Message::Read(bytes) => progress.add(0, bytes),
-                Message::Fault(fault) => found.add(fault),
-                Message::Done(partition, path, summary) => {
-                    found.took(&summary);
-                    summaries.insert(path, (partition, summary));
-                }
+    loop {
+        match messages.recv_timeout(LISTEN) {
+            Ok(Message::Read(bytes)) => progress.add(0, bytes),
+            Ok(Message::Fault(fault)) => found.add(fault),
+            Ok(Message::Done(partition, path, summary)) => {
+                found.took(&summary);
+                summaries.insert(path, (partition, summary));
             }
+            // Drawn also where a disk gives nothing.
+            Err(RecvTimeoutError::Timeout) => progress.add(0, 0),
+            Err(RecvTimeoutError::Disconnected) => break,
         }
-    });
+        found.stopped = stopped.get().copied();
+        if found.stopped.is_some() {
+            // Nobody waits for the threads, which only read: one may stick in a disk that does not answer.
+            workers.clear();
+            break;
+        }
+    }
     progress.clear();
+    for worker in workers {
+        worker.join().map_err(|_| anyhow!("a thread ended before its work was done"))?;
+    }
     Ok(summaries)
 }
 
-/// Looks at partitions until none is left. The receiver outlives the threads, so sending does not fail.
-fn work(waiting: &Mutex<std::vec::IntoIter<Job>>, sender: &SyncSender<Message>) {
+/// Bytes of the logs in a partition's directory, as far as they can be told: for the bar only.
+fn log_bytes(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let logs = entries.flatten().filter(|entry| entry.path().extension().is_some_and(|extension| extension == "log"));
+    logs.filter_map(|log| log.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
+/// Looks at partitions until none is left, or nobody wants to know.
+fn work(waiting: &Jobs, sender: &SyncSender<Message>) {
     loop {
         let Some(job) = waiting.lock().unwrap_or_else(PoisonError::into_inner).next() else { return };
         let mut find = |fault| drop(sender.send(Message::Fault(fault)));
@@ -176,7 +216,9 @@ fn work(waiting: &Mutex<std::vec::IntoIter<Job>>, sender: &SyncSender<Message>) 
             Ok(summary) => Message::Done(job.partition, job.path, summary),
             Err(error) => Message::Fault(unreadable(&job.path, error)),
         };
-        drop(sender.send(message));
+        if sender.send(message).is_err() {
+            return;
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use crate::cli::support::Output;
+use crate::cli::support::{Output, Signal, Tint, with_thousands};
 use crate::log::check::{DirectoryState, Fault, PartitionSummary, Severity};
 
 /// What the output looks like.
@@ -27,7 +27,11 @@ pub(super) struct Found {
     pub(super) directories: Vec<DirectoryState>,
     faults: Vec<Fault>,
     counts: [u64; 3],
-    partitions: u64,
+    /// Partitions that were to be looked at.
+    pub(super) wanted: u64,
+    /// What ended it before it was done.
+    pub(super) stopped: Option<Signal>,
+    pub(super) partitions: u64,
     segments: u64,
     bytes: u64,
 }
@@ -68,6 +72,7 @@ impl Found {
             "info": self.count(Severity::Info),
             "warnings": self.count(Severity::Warning),
             "dataLoss": self.count(Severity::DataLoss),
+            "complete": self.stopped.is_none(),
             "notShown": self.counts.iter().sum::<u64>() - self.faults.len() as u64,
         })
     }
@@ -75,6 +80,20 @@ impl Found {
 
 /// Prints it all.
 pub(super) fn print(found: &Found, format: Format, out: &mut Output) -> io::Result<()> {
+    print_found(found, format, out)?;
+    if let Some(signal) = found.stopped {
+        out.note(format_args!(
+            "ended by {} after {} of {} and {}: nothing is known of the others",
+            signal.name(),
+            with_thousands(found.partitions),
+            counted(found.wanted, "partition"),
+            indicatif::HumanBytes(found.bytes),
+        ))?;
+    }
+    Ok(())
+}
+
+fn print_found(found: &Found, format: Format, out: &mut Output) -> io::Result<()> {
     match format {
         Format::Json => out.json(&json!({
             "version": VERSION,
@@ -134,15 +153,15 @@ fn fault(fault: &Fault) -> Value {
 
 /// For a person: the worst first, a directory of a partition once, and what to do next.
 fn print_groups(found: &Found, out: &mut Output) -> io::Result<()> {
-    for (severity, title) in [
-        (Severity::DataLoss, "Records are gone or can't be read"),
-        (Severity::Warning, "Faults without loss"),
-        (Severity::Info, "Good to know"),
+    for (severity, title, tint) in [
+        (Severity::DataLoss, "Records are gone or can't be read", Some(Tint::Bad)),
+        (Severity::Warning, "Faults without loss", Some(Tint::Odd)),
+        (Severity::Info, "Good to know", None),
     ] {
         let mut parent = None;
         for fault in found.faults.iter().filter(|fault| fault.severity == severity) {
             if parent.is_none() {
-                let title = out.bold(title);
+                let title = tint.map_or_else(|| out.bold(title), |tint| out.tinted(title, tint));
                 out.line(title)?;
             }
             let directory = fault.path.parent();
@@ -164,17 +183,21 @@ fn print_groups(found: &Found, out: &mut Output) -> io::Result<()> {
         }
     }
     let (losses, warnings) = (found.count(Severity::DataLoss), found.count(Severity::Warning));
+    let (verdict, tint) = match (losses, warnings) {
+        (0, 0) if found.stopped.is_some() => ("nothing wrong so far".to_owned(), Tint::Odd),
+        (0, 0) => ("nothing wrong".to_owned(), Tint::Good),
+        (0, warnings) => (format!("{}, no records lost", counted(warnings, "fault")), Tint::Odd),
+        (losses, warnings) => {
+            let text = format!("records lost in {}, {}", counted(losses, "place"), counted(warnings, "other fault"));
+            (text, Tint::Bad)
+        }
+    };
+    let verdict = out.tinted(&verdict, tint);
     out.line(format_args!(
-        "{}, {}, {}: {}",
+        "{}, {}, {}: {verdict}",
         counted(found.partitions, "partition"),
         counted(found.segments, "segment"),
         indicatif::HumanBytes(found.bytes),
-        match (losses, warnings) {
-            (0, 0) => "nothing wrong".to_owned(),
-            (0, warnings) => format!("{}, no records lost", counted(warnings, "fault")),
-            (losses, warnings) =>
-                format!("records lost in {}, {}", counted(losses, "place"), counted(warnings, "other fault")),
-        }
     ))?;
     if losses > 0 {
         out.hint("keep a copy of the directory before a broker starts on it; `kafka-rs dump-log` shows what is left in a file")?;
@@ -186,5 +209,5 @@ fn print_groups(found: &Found, out: &mut Output) -> io::Result<()> {
 
 /// A number of things: `1 segment`, `2 segments`.
 fn counted(number: u64, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+    format!("{} {thing}{}", with_thousands(number), if number == 1 { "" } else { "s" })
 }
