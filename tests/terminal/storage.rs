@@ -61,7 +61,7 @@ fn a_check_shows_a_bar_until_ctrl_c_and_tells_what_was_done() {
     let bar = ended.shown.rfind("[====").unwrap();
     assert!(ended.shown[bar..].contains("␛[2K"), "the bar is left on the screen:\n{}", ended.shown);
     assert!(ended.shown.contains("ended by SIGINT after 1 of 2 partitions and "), "{}", ended.shown);
-    assert!(ended.shown.contains("nothing wrong so far"), "{}", ended.shown);
+    assert!(ended.shown.contains("1 fault, no records lost"), "{}", ended.shown);
 }
 
 #[test]

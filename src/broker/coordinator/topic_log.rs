@@ -40,7 +40,8 @@ impl TopicLog {
 
     fn partition(&self, partition: i32) -> Result<Arc<Partition>, ErrorCode> {
         let found = self.topics.partition(self.topic, partition).ok_or(ErrorCode::CoordinatorNotAvailable)?;
-        found.check_online().map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
+        // As an append to it would say, which may come before the coordinator has resigned.
+        found.check_online().map_err(|_| ErrorCode::NotCoordinator)?;
         Ok(found)
     }
 }
