@@ -153,14 +153,21 @@ impl Target {
                     return Ok(Self { servers, profile: None });
                 }
                 let in_use = || Profiles::of(&variable)?.in_use();
-                text("KAFKA_RS_PROFILE").or_else(in_use).map(|name| profiles()?.get(&name)).transpose()?
+                match text("KAFKA_RS_PROFILE") {
+                    Some(name) => Some(profiles()?.get(&name)?),
+                    None => in_use().map(|name| profiles()?.get_in_use(&name)).transpose()?,
+                }
             }
         };
         let servers = match (servers, &profile) {
             (Some(servers), _) => servers.to_owned(),
             (None, Some(profile)) => {
                 let found = profile.properties(Client::Admin)?;
-                found.get("bootstrap.servers").unwrap_or(DEFAULT_SERVER).to_owned()
+                let missing = || {
+                    let hint = format!("write the line `bootstrap.servers=HOST:PORT` into {}", profile.path.display());
+                    Hinted::error(format!("the profile {} names no broker", profile.name), hint)
+                };
+                found.get("bootstrap.servers").ok_or_else(missing)?.to_owned()
             }
             (None, None) => DEFAULT_SERVER.to_owned(),
         };

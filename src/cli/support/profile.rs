@@ -55,6 +55,18 @@ impl Profiles {
         Err(Hinted::error(format!("there is no profile {name}"), hint))
     }
 
+    /// The profile that was said to be used from then on.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub(crate) fn get_in_use(&self, name: &str) -> anyhow::Result<Profile> {
+        if self.path(name)?.is_file() {
+            return self.get(name);
+        }
+        let hint = "`kafka-rs profile use NAME` uses another, `kafka-rs profile use --none` none";
+        Err(Hinted::error(format!("the profile in use, {name}, is gone"), hint))
+    }
+
     /// The file of a profile that may not exist.
     ///
     /// # Errors
@@ -76,7 +88,11 @@ impl Profiles {
         };
         let mut names = Vec::new();
         for entry in entries {
-            let name = entry?.file_name();
+            let entry = entry?;
+            if !entry.path().is_file() {
+                continue;
+            }
+            let name = entry.file_name();
             names.extend(name.to_str().and_then(|name| name.strip_suffix(".properties")).map(str::to_owned));
         }
         names.sort();
@@ -178,7 +194,11 @@ mod tests {
         assert_eq!(profiles.in_use().as_deref(), Some("prod"));
         let profile = profiles.get("prod").unwrap();
         assert_eq!(profile.properties(Client::Admin).unwrap().get("bootstrap.servers"), Some("a:1"));
+        std::fs::create_dir(profile.path.with_file_name("odd.properties")).unwrap();
+        assert_eq!(profiles.names().unwrap(), ["dev", "prod"], "a directory is no profile");
         profiles.remove(&profile).unwrap();
+        let gone = profiles.get_in_use("prod").unwrap_err();
+        assert_eq!(gone.to_string(), "the profile in use, prod, is gone");
         assert_eq!((profiles.names().unwrap(), profiles.in_use()), (vec!["dev".to_owned()], None));
     }
 
