@@ -21,6 +21,8 @@ use crate::support::{Broker, wait_for};
 
 /// How long a tool may take; the longest case waits a few seconds for records.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Kafka's own tools give up after a minute, and start slowly.
+const PATIENCE_WITH_KAFKA: Duration = Duration::from_secs(180);
 /// How long something that takes its time may do so.
 const EVENTUALLY: Duration = Duration::from_secs(20);
 
@@ -275,7 +277,8 @@ impl Runner {
             let signal = if signal == "INT" { Signal::INT } else { Signal::TERM };
             kill_process(Pid::from_child(&child), signal).unwrap();
         }
-        let status = end_of(&mut child, &case.command);
+        let patience = if is_ours { PATIENCE } else { PATIENCE_WITH_KAFKA };
+        let status = end_of(&mut child, &case.command, patience);
         let mut stdout = notation(&stdout.all());
         if case.unordered {
             stdout.sort_unstable();
@@ -298,13 +301,13 @@ impl Runner {
     }
 }
 
-fn end_of(child: &mut Child, command: &str) -> i32 {
+fn end_of(child: &mut Child, command: &str, patience: Duration) -> i32 {
     let start = std::time::Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status.code().unwrap_or(-1);
         }
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > patience {
             let _ = child.kill();
             let _ = child.wait();
             panic!("does not end: {command}");

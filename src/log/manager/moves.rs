@@ -194,6 +194,7 @@ impl LogManager {
         // Order: what is noted of the log is in the new directory before the log is.
         self.checkpoint_log_start_offsets().map_err(|_| MoveError::Log(unreachable_log(&ended.log)))?;
         self.checkpoint_high_watermarks().map_err(|_| MoveError::Log(unreachable_log(&ended.log)))?;
+        self.name_topic_of(&ended.copy, ended.topic_id)?;
         let mut logs = self.logs_mut();
         let is_current =
             |copy: &Copy| Arc::ptr_eq(&copy.log, &ended.copy) && self.directories.get(copy.directory).is_some();
@@ -215,6 +216,17 @@ impl LogManager {
         drop(logs);
         lock(&self.removals).push(Removal { path: aside, due_ms });
         Ok(Some(()))
+    }
+
+    /// A kill may have come between the directory of a copy and its `partition.metadata`; a log without is nobody's.
+    fn name_topic_of(&self, copy: &Log, topic_id: Option<Uuid>) -> Result<(), MoveError> {
+        let (fs, dir) = (copy.place().fs.clone(), copy.dir());
+        match topic_id {
+            Some(topic_id) if partition_metadata::read(&fs, &dir).ok().flatten() != Some(topic_id) => {
+                Ok(partition_metadata::write(&fs, &dir, topic_id)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Gives a move up; its copy is removed later.

@@ -70,3 +70,29 @@ fn a_copy_that_lacks_records_is_not_the_log_while_a_directory_is_away() {
     assert_eq!(manager.get(&name).unwrap().log_end_offset(), Offset::new(2));
     assert_eq!(manager.moves().len(), 1, "it goes on");
 }
+
+/// Goal: a kill between the directory of a copy and its `partition.metadata` does not make the log nobody's once it has moved.
+#[test]
+fn a_copy_that_was_not_named_yet_is_named_before_it_is_the_log() {
+    let disks = TwoDisks::new();
+    let name = TopicPartition::new("t", 0);
+    let (manager, _) = disks.open();
+    let config = Arc::new(LogConfig::default());
+    let log = manager.get_or_create(&name, ID, Some(disks.ids[0]), Arc::clone(&config), 1).unwrap();
+    append(&log, b"kept");
+    manager.begin_move(&name, &disks.paths[1], 1).unwrap();
+    drop((log, manager));
+    let copy = fs::read_dir(&disks.paths[1]).unwrap().map(|entry| entry.unwrap().path());
+    let copy = copy.into_iter().find(|path| path.to_string_lossy().ends_with("-future")).unwrap();
+    fs::remove_file(copy.join(partition_metadata::FILE_NAME)).unwrap();
+
+    let (manager, _) = disks.open();
+    let moving = manager.moves().remove(0);
+    while moving.copy_some(1).unwrap() > 0 {}
+    manager.finish_move(&moving, 1).unwrap().unwrap();
+    drop((moving, manager));
+    let (manager, report) = disks.open();
+    assert_eq!(report.strays, Vec::<PathBuf>::new());
+    let log = manager.get_or_create(&name, ID, None, config, 1).unwrap();
+    assert_eq!((log.log_end_offset(), manager.directory_of(&name)), (Offset::new(1), Some(disks.ids[1])));
+}
