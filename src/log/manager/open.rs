@@ -17,7 +17,10 @@ use crate::log::directory::{self, CleanShutdown, DirectoryError, TakenDirectory}
 use crate::log::directory_name::DirectoryKind;
 use crate::log::place::{extension, parse_file_name};
 use crate::log::progress::OpenProgress;
-use crate::log::{Finding, Fs, Log, LogConfig, LogError, LogOptions, OpenReport, Shutdown, partition_metadata};
+use crate::log::{
+    DeletedFiles, Finding, FindingKind, Fs, Log, LogConfig, LogError, LogOptions, OpenReport, Shutdown,
+    partition_metadata,
+};
 use crate::types::{Offset, TopicPartition, Uuid};
 
 /// What was found when the logs were opened.
@@ -117,23 +120,27 @@ impl LogManager {
         settle::copies(&directories, &mut jobs, &mut removals, options, all_work)?;
         settle::duplicates(&directories, &mut jobs, &mut removals, options, &mut report.strays)?;
         let mut logs: HashMap<TopicPartition, Hosted> = HashMap::with_capacity(jobs.len());
-        let mut copies = Vec::new();
+        let (mut copies, mut cut_off) = (Vec::new(), Vec::new());
         let mut is_beyond = false;
         let threads = options.threads.saturating_mul(directories.len());
         for (job, topic_id, opened) in open_in_parallel(&jobs, &directories, options, threads) {
             match opened {
+                Ok((log, opened)) if job.is_copy => match cut_to_whole(log, &opened.findings, options.now_ms) {
+                    Ok((log, files)) => {
+                        let copy = Copy { log: Arc::new(log), directory: job.directory };
+                        copies.push((job.partition.clone(), copy));
+                        cut_off.extend(files);
+                    }
+                    Err(_) => removals.push(Removal { path: job.path.clone(), due_ms: options.now_ms }),
+                },
                 Ok((log, opened)) => {
                     report.findings.extend(opened.findings);
                     is_beyond |= job.recovery_point.is_some_and(|known| known > log.recovery_point());
-                    if job.start_is_lost && !job.is_copy {
+                    if job.start_is_lost {
                         report.findings.extend(log.begin_with_epochs()?);
                     }
                     let (log, directory) = (Arc::new(log), job.directory);
-                    if job.is_copy {
-                        copies.push((job.partition.clone(), Copy { log, directory }));
-                    } else {
-                        logs.insert(job.partition.clone(), Hosted { log, directory, topic_id, copy: None });
-                    }
+                    logs.insert(job.partition.clone(), Hosted { log, directory, topic_id, copy: None });
                 }
                 // What can't be used of a copy is no loss: the log itself is there.
                 Err(_) if job.is_copy => removals.push(Removal { path: job.path.clone(), due_ms: options.now_ms }),
@@ -154,7 +161,7 @@ impl LogManager {
             directories,
             logs: RwLock::new(logs),
             removals: Mutex::new(removals),
-            files: Mutex::default(),
+            files: Mutex::new(cut_off),
             preferred: Mutex::default(),
             names_changed: AtomicBool::new(false),
             flush_threads: if options.threads == 0 { 1 } else { FLUSH_THREADS },
@@ -236,6 +243,19 @@ fn list(directory: &Directory, index: usize, now_ms: i64) -> Result<Listed, Mana
         }
     }
     Ok(listed)
+}
+
+/// A copy without what follows the first records that it has lost: these are in the log, and are copied again.
+fn cut_to_whole(log: Log, findings: &[Finding], now_ms: i64) -> Result<(Log, Option<DeletedFiles>), LogError> {
+    let lost = findings.iter().filter_map(|finding| match finding.kind {
+        FindingKind::Damaged { from, .. } | FindingKind::Hole { from, .. } => Some(from),
+        _ => None,
+    });
+    let files = match lost.min() {
+        Some(from) => log.truncate_to(from.max(log.log_start_offset()), now_ms)?.1,
+        None => None,
+    };
+    Ok((log, files))
 }
 
 /// Makes durable with one call what a killed process has left in a directory with many logs: what is checked of a log counts as

@@ -1,5 +1,6 @@
 //! What a start finds where something failed in one of two directories.
 
+use super::crash::served;
 use super::*;
 
 /// Goal: what is left of a log that could not be made does not keep the broker from starting once the partition was made elsewhere,
@@ -95,4 +96,36 @@ fn a_copy_that_was_not_named_yet_is_named_before_it_is_the_log() {
     assert_eq!(report.strays, Vec::<PathBuf>::new());
     let log = manager.get_or_create(&name, ID, None, config, 1).unwrap();
     assert_eq!((log.log_end_offset(), manager.directory_of(&name)), (Offset::new(1), Some(disks.ids[1])));
+}
+
+/// Goal: a copy that a power cut has damaged does not take the place of the log that is whole: what it has lost is copied again.
+#[test]
+fn a_copy_that_has_lost_records_gets_them_again() {
+    let disks = TwoDisks::new();
+    let name = TopicPartition::new("t", 0);
+    let (manager, _) = disks.open();
+    let config = Arc::new(LogConfig::default());
+    let log = manager.get_or_create(&name, ID, Some(disks.ids[0]), Arc::clone(&config), 1).unwrap();
+    (0..4).for_each(|_| append(&log, b"kept"));
+    manager.begin_move(&name, &disks.paths[1], 1).unwrap();
+    while manager.moves()[0].copy_some(1).unwrap() > 0 {}
+    drop((log, manager));
+    let copy = fs::read_dir(&disks.paths[1]).unwrap().map(|entry| entry.unwrap().path());
+    let copy = copy.into_iter().find(|path| path.to_string_lossy().ends_with("-future")).unwrap();
+    let segment = copy.join("00000000000000000000.log");
+    let mut bytes = fs::read(&segment).unwrap();
+    let quarter = bytes.len() / 4;
+    bytes[quarter..quarter * 2].fill(0);
+    fs::write(&segment, bytes).unwrap();
+
+    let (manager, report) = disks.open();
+    assert_eq!(report.findings, [], "nothing is lost");
+    let moving = manager.moves().remove(0);
+    while moving.copy_some(1).unwrap() > 0 {}
+    manager.finish_move(&moving, 1).unwrap().unwrap();
+    drop((moving, manager));
+    let (manager, report) = disks.open();
+    assert_eq!(report.findings, []);
+    let log = manager.get(&name).unwrap();
+    assert_eq!((manager.directory_of(&name), served(&log).len()), (Some(disks.ids[1]), 4));
 }
