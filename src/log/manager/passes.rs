@@ -74,12 +74,12 @@ impl LogManager {
     /// The checkpoints or markers can't be written.
     pub fn close(&self, broker_epoch: i64) -> Result<Vec<(TopicPartition, LogError)>, ManagerError> {
         let mut all = self.all();
-        let copies = all.iter().filter_map(|(partition, hosted)| {
+        // Also those of logs whose own directories have failed.
+        all.extend(self.logs().iter().filter_map(|(partition, hosted)| {
             let Copy { log, directory } = hosted.copy.clone()?;
-            Some((partition.clone(), Hosted { log, directory, topic_id: None, copy: None }))
-        });
-        let copies: Vec<Named> = copies.collect();
-        all.extend(copies);
+            let works = self.directories.get(directory).is_some_and(Directory::works);
+            works.then(|| (partition.clone(), Hosted { log, directory, topic_id: None, copy: None }))
+        }));
         let mut failed = Vec::new();
         thread::scope(|scope| {
             let closing: Vec<_> = self

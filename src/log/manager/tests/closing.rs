@@ -87,3 +87,26 @@ fn what_is_not_on_the_disk_is_not_said_to_be() {
         assert_eq!(report.unclean, [disks.paths[0].clone()], "{failing}");
     }
 }
+
+/// Goal: a copy is on the disk before the marker of its directory also where the disk of its log has failed: a start with the marker
+/// takes the copy for durable, and lets it take the log's place.
+#[test]
+fn the_copy_of_a_log_whose_disk_has_failed_is_flushed() {
+    let disks = TwoDisks::new();
+    let (manager, _) = disks.open();
+    let name = TopicPartition::new("t", 0);
+    let log = manager.get_or_create(&name, ID, Some(disks.ids[1]), Arc::new(LogConfig::default()), 1).unwrap();
+    append(&log, b"x");
+    manager.begin_move(&name, &disks.paths[0], 1).unwrap();
+    manager.moves()[0].copy_some(1).unwrap();
+    let second = disks.paths[1].clone();
+    disks.disk.set(move |_, path| if path.starts_with(&second) { Fault::Fail(EIO) } else { Fault::None });
+    // It notices here that the directory is gone.
+    manager.checkpoint_recovery_points().unwrap();
+    let steps = watch(&disks, |_, _| false);
+    manager.close(1).unwrap();
+    let steps = lock(&steps).clone();
+    let copied = steps.iter().position(|step| step.ends_with("-future/00000000000000000000.log"));
+    let marked = steps.iter().position(|step| step.contains(MARKER));
+    assert!(copied.is_some() && copied < marked, "{steps:?}");
+}
