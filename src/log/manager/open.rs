@@ -149,8 +149,14 @@ impl LogManager {
             }
         }
         for (partition, copy) in copies {
-            if let Some(hosted) = logs.get_mut(&partition) {
-                hosted.copy = Some(copy);
+            let Some(hosted) = logs.get_mut(&partition) else { continue };
+            // What the log has lost of its end is not to come back with the copy, in place of what is appended next.
+            match copy.log.truncate_to(hosted.log.log_end_offset(), options.now_ms) {
+                Ok((_, files)) => {
+                    cut_off.extend(files);
+                    hosted.copy = Some(copy);
+                }
+                Err(_) => removals.push(Removal { path: copy.log.dir(), due_ms: options.now_ms }),
             }
         }
         if !directories.iter().any(Directory::works) {

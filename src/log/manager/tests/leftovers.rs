@@ -129,3 +129,33 @@ fn a_copy_that_has_lost_records_gets_them_again() {
     let log = manager.get(&name).unwrap();
     assert_eq!((manager.directory_of(&name), served(&log).len()), (Some(disks.ids[1]), 4));
 }
+
+/// Goal: what a power cut took from the end of a log does not come back with its copy, over what was appended since.
+#[test]
+fn a_copy_has_nothing_that_its_log_has_lost() {
+    let disks = TwoDisks::new();
+    let name = TopicPartition::new("t", 0);
+    let (manager, _) = disks.open();
+    let config = Arc::new(LogConfig::default());
+    let log = manager.get_or_create(&name, ID, Some(disks.ids[0]), Arc::clone(&config), 1).unwrap();
+    append(&log, b"kept");
+    append(&log, b"lost");
+    manager.begin_move(&name, &disks.paths[1], 1).unwrap();
+    while manager.moves()[0].copy_some(1).unwrap() > 0 {}
+    drop((log, manager));
+    let segment = disks.paths[0].join("t-0/00000000000000000000.log");
+    let bytes = fs::read(&segment).unwrap();
+    fs::write(&segment, &bytes[..bytes.len() / 2]).unwrap();
+
+    let (manager, _) = disks.open();
+    let log = manager.get(&name).unwrap();
+    assert_eq!(log.log_end_offset(), Offset::new(1));
+    append(&log, b"other");
+    let moving = manager.moves().remove(0);
+    while moving.copy_some(1).unwrap() > 0 {}
+    manager.finish_move(&moving, 1).unwrap().unwrap();
+    drop((log, moving, manager));
+    let (manager, _) = disks.open();
+    let values: Vec<_> = served(&manager.get(&name).unwrap()).into_values().collect();
+    assert_eq!((manager.directory_of(&name), values), (Some(disks.ids[1]), vec![b"kept".to_vec(), b"other".to_vec()]));
+}
