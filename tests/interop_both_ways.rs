@@ -13,7 +13,7 @@ use interop_support::{BothWays, Facts, Home, KafkaProcess, Node, Quorum, Tools, 
 use support::Broker;
 
 /// Kept for Kafka by our broker, which does not use them: told by Kafka alone.
-const KAFKAS_ALONE: &[&str] = &["scram", "quota", "config CLIENT_METRICS", "acl"];
+const KAFKAS_ALONE: &[&str] = &["scram", "quota", "acl"];
 /// What of that nobody can change while our broker runs.
 const UNCHANGED_BY_OURS: &[&str] = &["scram", "quota"];
 

@@ -55,6 +55,8 @@ struct Part {
     /// The log start offset, and what the checkpoint is sure to say of it.
     start: usize,
     noted_start: usize,
+    /// Where it has ever begun: a copy may remember what the log has forgotten in a power cut.
+    raised_start: usize,
 }
 
 struct Run {
@@ -235,7 +237,8 @@ impl Run {
             let (start, end) = (log.log_start_offset().get() as usize, log.log_end_offset().get() as usize);
             let promised = if left == Left::PowerCut { part.safe } else { part.values.len() };
             // Of a log of which nothing was promised the first segments may be gone, names and all.
-            let latest_start = if promised <= part.start { part.values.len().max(part.start) } else { part.start };
+            let latest_start =
+                if promised <= part.start { part.values.len() } else { 0 }.max(part.start).max(part.raised_start);
             assert!((part.noted_start..=latest_start).contains(&start), "{partition} begins at {start}: {part:?}");
             assert!(end >= promised, "{partition} ends at {end} of {promised}; {left:?}");
             part.values.extend(part.doubtful.take());
@@ -315,8 +318,17 @@ impl Run {
         let made = made.and_then(|_| manager.sync_directories());
         if self.done(manager, &[0, 1], made).is_some() && !self.failed[directory] {
             let (values, doubtful) = (Vec::new(), None);
-            let part =
-                Part { topic_id, directory, named: directory, values, doubtful, safe: 0, start: 0, noted_start: 0 };
+            let part = Part {
+                topic_id,
+                directory,
+                named: directory,
+                values,
+                doubtful,
+                safe: 0,
+                start: 0,
+                noted_start: 0,
+                raised_start: 0,
+            };
             self.parts.insert(partition, part);
         } else {
             // The topic was not made, so nobody knows of the partition.
@@ -422,6 +434,8 @@ impl Run {
         let to = self.random.i64(log.log_start_offset().get()..=log.high_watermark().get());
         self.tell((partition, "begins at", to));
         let directory = self.parts[partition].directory;
+        let part = self.parts.get_mut(partition).unwrap();
+        part.raised_start = part.raised_start.max(to as usize);
         let raised = log.raise_log_start_offset(Offset::new(to));
         if self.done(manager, &[directory], raised).is_some() {
             self.parts.get_mut(partition).unwrap().start = to as usize;
