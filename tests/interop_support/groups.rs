@@ -10,7 +10,7 @@ use crate::support::wait_for;
 
 pub const PARTITIONS: usize = 6;
 /// Some rebalances wait for a member's next heartbeat, some for its session; both are seconds here.
-pub const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+pub const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// One group on one topic, its members in one or several drivers.
 pub struct Group {
