@@ -8,8 +8,12 @@ mod old_formats;
 mod support;
 
 use std::env;
+use std::process::Command;
 
-use interop_support::{BothWays, Facts, Home, KafkaProcess, Node, Quorum, Tools, check_data_directory, check_indexes};
+use interop_support::{
+    BothWays, Facts, Home, KafkaProcess, Node, Quorum, Tools, check_data_directories, check_data_directory,
+    check_indexes_of,
+};
 use support::Broker;
 
 /// Kept for Kafka by our broker, which does not use them: told by Kafka alone.
@@ -101,8 +105,8 @@ fn take_turns(home: Home, quorum: Quorum, end: End) {
         found = look(&mut client);
         end.ours(broker);
         if end == End::Clean {
-            check_data_directory(&node.data());
-            check_indexes(&node.data());
+            check_data_directories(&node.log_dirs());
+            check_indexes_of(&node.log_dirs());
         }
 
         kafka = node.kafka(if turn == turns { WITH_AUTHORIZER } else { &[] });
@@ -118,10 +122,18 @@ fn take_turns(home: Home, quorum: Quorum, end: End) {
     }
     check_work(&facts, home, 2 * turns + 1);
     assert!(client.unload() > 1000);
-    if end == End::Clean {
-        kafka.stop();
-        check_data_directory(&node.data());
+    end.kafka(kafka);
+    if end == End::Killed {
+        // What both have left behind when they were killed, as our recovery makes it.
+        let broker = node.ours();
+        End::Killed.ours(broker);
+        End::Clean.ours(node.ours());
+        check_indexes_of(&node.log_dirs());
     }
+    check_data_directories(&node.log_dirs());
+    let mut check = Command::new(env!("CARGO_BIN_EXE_kafka-rs"));
+    let check = check.args(["storage", "check"]).args(node.log_dirs()).output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
 }
 
 /// What the client did over all turns, whoever ran.

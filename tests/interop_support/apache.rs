@@ -78,6 +78,11 @@ impl Node {
         self.directory.path().join("data-2")
     }
 
+    /// All of `log.dirs`.
+    pub fn log_dirs(&self) -> Vec<PathBuf> {
+        [self.data(), self.second_data()].into_iter().filter(|dir| dir.is_dir()).collect()
+    }
+
     pub fn settings(&self) -> PathBuf {
         self.directory.path().join("server.properties")
     }

@@ -21,12 +21,17 @@ const COMPLAINTS: &[&str] = &[
 /// Has the tool read every segment, index, producer snapshot and metadata snapshot of a stopped broker's data directory.
 /// Returns what it printed, after checking that it has not complained.
 pub fn check_data_directory(data: &Path) -> String {
+    check_data_directories(&[data.to_owned()])
+}
+
+/// The same of a broker with several log directories, one of which has the metadata.
+pub fn check_data_directories(all: &[PathBuf]) -> String {
     let mut ordinary = Vec::new();
     let mut offsets = Vec::new();
     let mut transactions = Vec::new();
     let mut share_states = Vec::new();
     let mut metadata = Vec::new();
-    for directory in folders(data) {
+    for directory in all.iter().flat_map(|data| folders(data)) {
         let name = directory.file_name().unwrap().to_string_lossy().into_owned();
         let list = match name.as_str() {
             "__cluster_metadata-0" => &mut metadata,
@@ -37,7 +42,7 @@ pub fn check_data_directory(data: &Path) -> String {
         };
         list.extend(files(&directory));
     }
-    assert!(!metadata.is_empty(), "no __cluster_metadata-0 in {}", data.display());
+    assert!(!metadata.is_empty(), "no __cluster_metadata-0 in {all:?}");
     let mut printed = String::new();
     for (files, arguments) in [
         (ordinary, &["--deep-iteration"][..]),
@@ -55,7 +60,13 @@ pub fn check_data_directory(data: &Path) -> String {
 
 /// Has the tool hold every index of a stopped broker's data directory to its log.
 pub fn check_indexes(data: &Path) {
-    let mut indexes: Vec<PathBuf> = folders(data).iter().flat_map(|folder| files(folder)).collect();
+    check_indexes_of(&[data.to_owned()]);
+}
+
+/// The same of a broker with several log directories.
+pub fn check_indexes_of(all: &[PathBuf]) {
+    let folders = all.iter().flat_map(|data| folders(data));
+    let mut indexes: Vec<PathBuf> = folders.flat_map(|folder| files(&folder)).collect();
     indexes.retain(|file| file.extension().is_some_and(|e| e == "index" || e == "timeindex"));
     dump(&indexes, &["--index-sanity-check"]);
     dump(&indexes, &["--verify-index-only"]);
@@ -114,8 +125,7 @@ pub fn assert_complains(partition: &Path) {
 
 fn folders(data: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).collect();
-    // Where the other server stopped in the middle of removing a partition, its indexes are as it had them open.
-    found.retain(|path| path.is_dir() && !path.to_string_lossy().ends_with("-delete"));
+    found.retain(|path| path.is_dir());
     found.sort();
     found
 }
@@ -125,6 +135,9 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     let known = ["log", "index", "timeindex", "txnindex", "snapshot", "checkpoint"];
     found
         .retain(|path| path.extension().is_some_and(|extension| known.contains(&extension.to_string_lossy().as_ref())));
+    // Where the other server stopped in the middle of removing a partition, its indexes are as it had them open.
+    let is_deleted = directory.to_string_lossy().ends_with("-delete");
+    found.retain(|path| !is_deleted || !path.extension().is_some_and(|e| e == "index" || e == "timeindex"));
     found.sort();
     found
 }

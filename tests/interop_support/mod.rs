@@ -26,7 +26,7 @@ mod tools;
 pub use apache::{ApacheKafka, KafkaProcess, Node, Quorum, free_port};
 pub use both_ways::{BothWays, Facts};
 pub use driver::{Driver, Failure};
-pub use dump_log::{assert_complains, check_data_directory, check_indexes};
+pub use dump_log::{assert_complains, check_data_directories, check_data_directory, check_indexes, check_indexes_of};
 pub use groups::{Group, PARTITIONS, SETTLED_WITHIN};
 pub use library::Library;
 pub use records::{Record, Sent, an_hour_ago, assert_delivered};
