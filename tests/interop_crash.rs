@@ -1,7 +1,9 @@
-//! kill -9 under the load of other people's clients: nothing that they were told is lost, doubled or half.
+//! kill -9 and a full disk under the load of other people's clients: nothing that they were told is lost, doubled or half.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod interop_support;
+#[path = "support/small_disk.rs"]
+mod small_disk;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,10 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use interop_support::{
-    Driver, Home, Library, Record, Restarting, check_data_directory, check_indexes, kcat_missing, kcat_records,
-    kcat_records_of,
+    Driver, Home, Library, Record, Restarting, check_data_directory, check_indexes, free_port, kcat, kcat_missing,
+    kcat_records, kcat_records_of,
 };
 use serde_json::{Value, json};
+use small_disk::SmallDisk;
 use support::wait_for;
 
 /// How often the broker is killed, unless `KAFKA_RS_ROUNDS` asks for more.
@@ -66,12 +69,12 @@ fn produce(library: Library, partition: usize, address: &str, told: &Mutex<Told>
         if done.load(Ordering::Relaxed) {
             return;
         }
-        let values: Vec<String> = (0..300).map(|n| format!("{} {call} {n} {filler}", library.name())).collect();
+        let values: Vec<String> = (0..300).map(|n| format!("{} {partition} {call} {n} {filler}", library.name())).collect();
         let records: Vec<Value> = values.iter().map(|v| json!({"t": PLAIN, "p": partition, "v": v})).collect();
         let answer = driver.call(json!({"op": "produce", "idempotent": true, "records": records}));
         let mut told = told.lock().unwrap();
         told.acknowledged.extend(places(&answer, &values));
-        told.called(&format!("{} produce", library.name()));
+        told.called(&format!("{} to {partition}", library.name()));
     }
 }
 
@@ -240,6 +243,78 @@ fn killed_brokers_keep_what_other_clients_were_told() {
     let check = Command::new(env!("CARGO_BIN_EXE_kafka-rs")).args(["storage", "check"]).arg(data).output().unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
     assert!(told.acknowledged.len() > 300 * rounds && told.committed.len() > rounds, "next to nothing was written");
+}
+
+/// The leader of each partition as kcat sees it, -1 for none.
+fn leaders(address: &str) -> Vec<i64> {
+    let listed: Value = serde_json::from_str(&kcat(address, &["-L", "-J", "-t", PLAIN], "").succeed().stdout).unwrap();
+    let mut partitions = listed["topics"][0]["partitions"].as_array().unwrap().clone();
+    partitions.sort_by_key(|partition| partition["partition"].as_i64());
+    partitions.iter().map(|partition| partition["leader"].as_i64().unwrap()).collect()
+}
+
+/// Goal: clients that write to a disk while it becomes full hear of it, those that write to another one do not; after room was made and a
+/// restart they go on by themselves, and all that was acknowledged is there, once.
+#[test]
+fn a_full_disk_under_other_clients() {
+    need!(kcat_missing());
+    for library in IDEMPOTENT {
+        need!(library.missing());
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let (good, small) = (temp.path().join("good"), temp.path().join("small"));
+    let disk = SmallDisk::mount(&small, 256 << 20).unwrap();
+    let listener = format!("listeners=PLAINTEXT://127.0.0.1:{}", free_port());
+    let log_dirs = format!("log.dirs={},{}", good.display(), small.display());
+    let settings = [SETTINGS, &[&listener, &log_dirs]].concat();
+    let broker = disk.start(&settings);
+    let address = broker.address().to_owned();
+    Driver::start(Library::Confluent, &address).create_topic(PLAIN, 2 * IDEMPOTENT.len(), json!({}));
+    let is_good = |partition: usize| good.join(format!("{PLAIN}-{partition}")).is_dir();
+    let (on_good, on_small): (Vec<usize>, Vec<usize>) = (0..2 * IDEMPOTENT.len()).partition(|n| is_good(*n));
+    assert_eq!(on_good.len(), on_small.len());
+    let (told, done) = (Mutex::new(Told::default()), AtomicBool::new(false));
+    let broker = std::thread::scope(|scope| {
+        let (told, done, address) = (&told, &done, &address);
+        let on_one_of_each = on_small.iter().zip(IDEMPOTENT).chain([(&on_good[0], Library::Confluent)]);
+        for (partition, library) in on_one_of_each {
+            scope.spawn(move || produce(library, *partition, address, told, done));
+        }
+        let _ending = Ending(done);
+        let get_on = |at_least: usize| {
+            let before = told.lock().unwrap().calls.clone();
+            wait_for("the clients to get on", WITHIN, || {
+                let calls = told.lock().unwrap().calls.clone();
+                let goes_on =
+                    |(client, count): &(&String, &usize)| **count > before.get(*client).copied().unwrap_or(0) + 1;
+                (calls.iter().filter(goes_on).count() >= at_least).then_some(())
+            });
+        };
+        get_on(4);
+        disk.fill();
+        wait_for("the disk to be given up", WITHIN, || {
+            let leaders = leaders(address);
+            on_small.iter().all(|n| leaders[*n] == -1).then_some(())
+        });
+        assert!(on_good.iter().all(|n| leaders(address)[*n] != -1));
+        get_on(1);
+        let to_full = on_small[0].to_string();
+        let arguments = ["-P", "-t", PLAIN, "-p", &to_full, "-X", "message.timeout.ms=2000"];
+        let refused = kcat(address, &arguments, "into a full disk\n");
+        assert!(refused.code != Some(0) && refused.stderr.contains("Delivery failed"), "{refused:?}");
+        broker.stop();
+        disk.make_room();
+        let broker = disk.start(&settings);
+        get_on(4);
+        broker
+    });
+    let found = by_place(kcat_records(&address, PLAIN));
+    assert_there(&found, &told.into_inner().unwrap().acknowledged, "in the end");
+    assert!(!found.values().any(|value| value == "into a full disk"));
+    broker.stop();
+    let check =
+        format!("'{}' storage check '{}' '{}'", env!("CARGO_BIN_EXE_kafka-rs"), good.display(), small.display());
+    assert!(disk.run(&check));
 }
 
 /// Ends the writers, also when the test fails.

@@ -10,8 +10,10 @@ mod directories;
 mod failing;
 #[path = "../support/failing_disk.rs"]
 mod failing_disk;
+mod full;
 mod leftovers;
 mod moving;
+#[path = "../support/small_disk.rs"]
 mod small_disk;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,71 +1,11 @@
 //! File systems that are full or read-only.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use crate::directories::{STORAGE_ERROR, Two, WITHIN, end_offset, log_dirs, partitions_of, stop, write};
-use crate::support::{Broker, wait_for};
+use crate::small_disk::SmallDisk;
+use crate::support::wait_for;
 use crate::wire::Wire;
-
-/// A small file system of its own, which lives as long as this value does: in a mount namespace that only the commands run through it
-/// see.
-struct SmallDisk {
-    keeper: Child,
-    dir: PathBuf,
-    pid: String,
-}
-
-impl SmallDisk {
-    /// `None`, with a word, where mounting is not allowed.
-    fn mount(dir: &Path, bytes: usize) -> Option<Self> {
-        std::fs::create_dir_all(dir).unwrap();
-        let script = format!("mount -t tmpfs -o size={bytes} tmpfs '{}' && echo ready && exec cat", dir.display());
-        let mut keeper = Command::new("unshare");
-        keeper.args(["-m", "--propagation", "private", "sh", "-c", &script]);
-        let spawned = keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut said = String::new();
-        if let Ok(mut keeper) = spawned {
-            let out = keeper.stdout.as_mut().unwrap();
-            std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut said).unwrap();
-            if said == "ready\n" {
-                let pid = keeper.id().to_string();
-                return Some(Self { keeper, dir: dir.to_owned(), pid });
-            }
-            let _ended = keeper.wait();
-        }
-        eprintln!("skipped: a file system can't be mounted here");
-        None
-    }
-
-    fn words(&self) -> [&str; 5] {
-        ["nsenter", "-t", &self.pid, "-m", "--"]
-    }
-
-    fn run(&self, script: &str) -> bool {
-        let [program, rest @ ..] = self.words();
-        Command::new(program).args(rest).args(["sh", "-c", script]).status().unwrap().success()
-    }
-
-    /// Fills the file system to the last byte.
-    fn fill(&self) {
-        self.run(&format!("cat /dev/zero > '{}/filler' 2>/dev/null", self.dir.display()));
-    }
-
-    fn make_room(&self) {
-        assert!(self.run(&format!("rm '{}/filler'", self.dir.display())));
-    }
-
-    fn start(&self, overrides: &[&str]) -> Broker {
-        Broker::start_through(&self.words(), overrides)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _gone = self.keeper.kill();
-        let _reaped = self.keeper.wait();
-    }
-}
 
 /// Goal: when the disk of one of two directories is full, its partitions answer `KAFKA_STORAGE_ERROR`, the others serve on, and
 /// after a restart all that was acknowledged is there.
@@ -159,7 +99,7 @@ fn a_read_only_disk_is_left_out() {
 fn a_broker_without_a_disk_stops_and_says_why() {
     let temp = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(&temp.path().join("d"), 3 << 20) else { return };
-    let setting = format!("log.dirs={}", disk.dir.display());
+    let setting = format!("log.dirs={}", disk.dir().display());
     let broker = disk.start(&[&setting]);
     let mut wire = Wire::connect(broker.address());
     wire.create_topic("t", 1, &[]);
