@@ -69,7 +69,8 @@ fn produce(library: Library, partition: usize, address: &str, told: &Mutex<Told>
         if done.load(Ordering::Relaxed) {
             return;
         }
-        let values: Vec<String> = (0..300).map(|n| format!("{} {partition} {call} {n} {filler}", library.name())).collect();
+        let values: Vec<String> =
+            (0..300).map(|n| format!("{} {partition} {call} {n} {filler}", library.name())).collect();
         let records: Vec<Value> = values.iter().map(|v| json!({"t": PLAIN, "p": partition, "v": v})).collect();
         let answer = driver.call(json!({"op": "produce", "idempotent": true, "records": records}));
         let mut told = told.lock().unwrap();
