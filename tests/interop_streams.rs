@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use interop_support::{Driver, Home, Library, Restarting, Tools, check_data_directory, installed};
+use interop_support::{Driver, Home, Library, Restarting, Tools, check_data_directory, installed, temporary_files_in};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use support::wait_for;
@@ -57,6 +57,7 @@ impl App {
             .args(["WordCount", address, "word-count", "lines", "counts", guarantee])
             .arg(state.join("state"))
             .args(protocol.settings())
+            .env("JAVA_TOOL_OPTIONS", temporary_files_in(state))
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .stdin(Stdio::null())

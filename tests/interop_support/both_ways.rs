@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::library::java_program;
+use super::library::{java_program, temporary_files_in};
 use super::tools::Home;
 
 /// Its clients give up by themselves long before this.
@@ -63,6 +63,7 @@ impl BothWays {
         let files = TempDir::with_prefix("kafka-rs-both-ways-").unwrap();
         let log = File::create(files.path().join("stderr")).unwrap();
         let mut command = java_program(Home::Kafka, "BothWays");
+        command.env("JAVA_TOOL_OPTIONS", temporary_files_in(files.path()));
         command.arg(address).args((broker == Home::Kafka39).then_some("no-shares"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let stdin = child.stdin.take();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::library::Library;
+use super::library::{Library, temporary_files_in};
 use super::records::Record;
 
 /// A client library gives up by itself long before this.
@@ -39,6 +39,7 @@ impl Driver {
         let files = TempDir::with_prefix("kafka-rs-driver-").unwrap();
         let log = File::create(files.path().join("stderr")).unwrap();
         let mut command = library.command();
+        command.env("JAVA_TOOL_OPTIONS", temporary_files_in(files.path()));
         command.arg(address).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", library.name()));
         let stdin = child.stdin.take();

@@ -1,6 +1,6 @@
 //! The client libraries, how to start their drivers, and what each can't do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::tools::Home;
@@ -144,6 +144,11 @@ impl Library {
 
 fn java(home: Home) -> Command {
     java_program(home, "Driver")
+}
+
+/// What has a Java program leave its temporary files in a directory: it removes none of them when it is killed.
+pub fn temporary_files_in(directory: &Path) -> String {
+    format!("-Djava.io.tmpdir={}", directory.display())
 }
 
 /// A program of `tests/interop/java`, still without arguments.

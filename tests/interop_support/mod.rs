@@ -28,7 +28,7 @@ pub use both_ways::{BothWays, Facts};
 pub use driver::{Driver, Failure};
 pub use dump_log::{assert_complains, check_data_directories, check_data_directory, check_indexes, check_indexes_of};
 pub use groups::{Group, PARTITIONS, SETTLED_WITHIN};
-pub use library::Library;
+pub use library::{Library, temporary_files_in};
 pub use records::{Record, Sent, an_hour_ago, assert_delivered};
 pub use restarting::Restarting;
 pub use tools::{Home, Ran, Tools, console_consumer_records, kcat, kcat_missing, kcat_records, kcat_records_of, run};

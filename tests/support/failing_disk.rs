@@ -96,10 +96,10 @@ impl FailingDisk {
 
 /// The compiled `failing_disk.c`, or why there is none.
 fn program() -> Result<PathBuf, String> {
-    static PROGRAM: OnceLock<Result<(PathBuf, TempDir), String>> = OnceLock::new();
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let made = PROGRAM.get_or_init(|| {
-        let directory = TempDir::with_prefix("kafka-rs-failing-disk-").unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/failing_disk.c");
+        let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let program = directory.path().join("failing_disk");
         let mut compiler = Command::new("cc");
         let made = compiler.args(["-O1", "-o"]).arg(&program).arg(source).output().map_err(|e| format!("cc: {e}"))?;
@@ -110,7 +110,10 @@ fn program() -> Result<PathBuf, String> {
         if !tried.status.success() {
             return Err(String::from_utf8_lossy(&tried.stderr).into_owned());
         }
-        Ok((program, directory))
+        // Other test programs put theirs there too, and run it meanwhile: a whole one takes the place of a whole one.
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failing_disk");
+        fs::rename(program, &kept).map_err(|e| e.to_string())?;
+        Ok(kept)
     });
-    made.as_ref().map(|(program, _)| program.clone()).map_err(Clone::clone)
+    made.clone()
 }
