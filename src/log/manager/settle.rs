@@ -74,11 +74,14 @@ pub(super) fn duplicates(
     }
     let mut kept = Vec::with_capacity(jobs.len());
     for job in jobs.drain(..) {
-        let owner = (options.owner)(&job.partition).filter(|_| !job.is_copy && several.contains(&job.partition));
-        let is_foreign = owner.is_some_and(|owner| {
-            topic_of(directories.get(job.directory), &job.path).is_some_and(|topic| topic != owner.topic_id)
-        });
-        let Some(directory) = directories.get(job.directory).filter(|_| is_foreign) else {
+        let is_one_of_several = !job.is_copy && several.contains(&job.partition);
+        // Nobody's log is foreign too: of a topic that was made and deleted again while the directory of the one before was away.
+        let is_foreign = || {
+            (options.owner)(&job.partition).is_none_or(|owner| {
+                topic_of(directories.get(job.directory), &job.path).is_some_and(|topic| topic != owner.topic_id)
+            })
+        };
+        let Some(directory) = directories.get(job.directory).filter(|_| is_one_of_several && is_foreign()) else {
             kept.push(job);
             continue;
         };

@@ -44,6 +44,33 @@ fn logs_that_could_not_be_made_are_in_nobodys_way() {
     }
 }
 
+/// Goal: a topic that was deleted while one of its directories was away, then made and deleted again, keeps no broker from starting: both
+/// logs are put aside, with what is in them.
+#[test]
+fn two_logs_that_are_nobodys_are_put_aside() {
+    let disks = TwoDisks::new();
+    let name = TopicPartition::new("t", 0);
+    let (manager, _) = disks.open();
+    let first = manager.get_or_create(&name, ID, Some(disks.ids[0]), Arc::new(LogConfig::default()), 1).unwrap();
+    append(&first, b"first");
+    drop((first, manager));
+    let aside = disks.paths[0].with_extension("aside");
+    fs::rename(disks.paths[0].join("t-0"), &aside).unwrap();
+    let (manager, _) = disks.open();
+    let other = Uuid([9; 16]);
+    let second = manager.get_or_create(&name, other, Some(disks.ids[1]), Arc::new(LogConfig::default()), 1).unwrap();
+    append(&second, b"second");
+    drop((second, manager));
+    fs::rename(&aside, disks.paths[0].join("t-0")).unwrap();
+
+    let (manager, report) = disks.open_with(&|_| None);
+    assert_eq!(manager.partitions().len(), 0);
+    assert_eq!(report.strays.len(), 2, "{:?}", report.strays);
+    for stray in &report.strays {
+        assert!(fs::metadata(stray.join("00000000000000000000.log")).unwrap().len() > 0);
+    }
+}
+
 /// Goal: the copy of a log is not taken for it while the log may be in a directory that is away, even where the metadata names the
 /// copy's directory already: the move may not have come to its end.
 #[test]
