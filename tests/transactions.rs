@@ -9,7 +9,6 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use kafka_rs::protocol::messages::add_partitions_to_txn_request::{
     AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
@@ -19,7 +18,6 @@ use kafka_rs::protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_rs::protocol::messages::fetch_response::PartitionData;
 use kafka_rs::protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_rs::protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
-use kafka_rs::protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_rs::protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
@@ -27,13 +25,11 @@ use kafka_rs::protocol::messages::write_txn_markers_request::{WritableTxnMarker,
 use kafka_rs::protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, DeleteRecordsRequest, DescribeProducersRequest,
     DescribeTransactionsRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest,
-    ListOffsetsRequest, ListTransactionsRequest, OffsetFetchRequest, ProduceRequest, TxnOffsetCommitRequest,
-    WriteTxnMarkersRequest,
+    ListOffsetsRequest, ListTransactionsRequest, OffsetFetchRequest, TxnOffsetCommitRequest, WriteTxnMarkersRequest,
 };
-use kafka_rs::record::{BatchBuilder, BatchOptions, NewRecord};
-use kafka_rs::types::{ProducerId, Uuid};
+use kafka_rs::types::Uuid;
 use support::{Broker, wait_for};
-use wire::Wire;
+use wire::{Wire, transactional_batch};
 
 /// COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR
 const LOADING: [i16; 3] = [14, 15, 16];
@@ -100,17 +96,8 @@ impl Test {
     }
 
     fn produce_as(&mut self, id: Option<&str>, producer: Producer, sequence: i32, version: i16) -> i16 {
-        let records = Some(transactional(producer, sequence));
-        let data = PartitionProduceData { index: 0, records, ..Default::default() };
-        let topic = TopicProduceData { name: self.topic.clone(), partition_data: vec![data], ..Default::default() };
-        let request = ProduceRequest {
-            transactional_id: id.map(str::to_owned),
-            acks: -1,
-            timeout_ms: 10_000,
-            topic_data: vec![topic],
-            ..Default::default()
-        };
-        self.wire.call(&request, version).unwrap().responses[0].partition_responses[0].error_code
+        let records = transactional_batch(producer.id, producer.epoch, sequence);
+        self.wire.produce_in_transaction(id, &self.topic, 0, records, version)
     }
 
     fn produce(&mut self, producer: Producer, sequence: i32, version: i16) -> i16 {
@@ -183,20 +170,6 @@ impl Test {
         let mut wire = Wire::connect(&self.address);
         wire.call(&request, 12).unwrap().responses[0].partitions[0].clone()
     }
-}
-
-fn transactional(producer: Producer, sequence: i32) -> Bytes {
-    let mut batch = BatchBuilder::new(BatchOptions {
-        producer_id: ProducerId::new(producer.id),
-        producer_epoch: producer.epoch,
-        base_sequence: sequence,
-        transactional: true,
-        ..BatchOptions::default()
-    });
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let timestamp = i64::try_from(now.as_millis()).unwrap();
-    batch.append(&NewRecord { timestamp, value: Some(b"value"), ..NewRecord::default() }).unwrap();
-    batch.build().unwrap()
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::abandoned::Known;
+
 /// A file of cases, which run in order against one broker: each finds what those above it have left.
 #[derive(Debug, Default)]
 pub struct Suite {
@@ -21,6 +23,8 @@ pub enum Step {
     Join { name: String, kind: String, group: String, topic: String },
     /// Have them leave it.
     Leave { name: String },
+    /// Begin a transaction that its producer never ends.
+    Abandon { known: Known, id: String, topic: String, partition: i32 },
 }
 
 /// A command, what Kafka's tool did, and what ours does instead where that differs.
@@ -94,6 +98,19 @@ impl Suite {
                     let [name, kind, group, topic] = [name, kind, group, topic].map(str::to_owned);
                     self.steps.push(Step::Join { name, kind, group, topic });
                 }
+                _ => return Err(Unexpected),
+            },
+            ("transaction", _) => match rest.split(' ').collect::<Vec<_>>()[..] {
+                [known, id, topic, partition] => self.steps.push(Step::Abandon {
+                    known: match known {
+                        "open" => Known::Open,
+                        "hanging" => Known::Hanging,
+                        _ => return Err(Unexpected),
+                    },
+                    id: id.to_owned(),
+                    topic: topic.to_owned(),
+                    partition: partition.parse().map_err(|_| Unexpected)?,
+                }),
                 _ => return Err(Unexpected),
             },
             ("leave", _) => self.steps.push(Step::Leave { name: rest.to_owned() }),

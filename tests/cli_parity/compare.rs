@@ -98,7 +98,8 @@ pub fn generalised(line: &str) -> String {
     let stands = [
         (id.as_str(), "uuuuuuuu-uuuu-uuuu-uuuu-uuuuuuuuuuuu"),
         (time, "[<time>]"),
-        (r"\b1[0-9]{12}\b", "TTTTTTTTTTTTT"),
+        // Behind a tab, too, which is written with a letter.
+        (r"(\\t|\b)1[0-9]{12}\b", "${1}TTTTTTTTTTTTT"),
     ];
     stands.into_iter().fold(line.to_owned(), |line, (pattern, stands)| {
         Regex::new(pattern).unwrap().replace_all(&line, stands).into_owned()
@@ -151,9 +152,9 @@ fn what_is_random_may_be_anything_of_its_kind() {
 
 #[test]
 fn what_is_recorded_is_general() {
-    let line = "[2026-01-02 03:04:05,678] at 1780000000000 of 0b1c89b0-d5c7-4f21-846c-aacfa3b5d1e9: 12";
+    let line = "[2026-01-02 03:04:05,678] at 1780000000000 of 0b1c89b0-d5c7-4f21-846c-aacfa3b5d1e9: 12\\t1780000000000";
     let general = generalised(line);
-    assert_eq!(general, "[<time>] at TTTTTTTTTTTTT of uuuuuuuu-uuuu-uuuu-uuuu-uuuuuuuuuuuu: 12");
+    assert_eq!(general, "[<time>] at TTTTTTTTTTTTT of uuuuuuuu-uuuu-uuuu-uuuu-uuuuuuuuuuuu: 12\\tTTTTTTTTTTTTT");
     assert!(line_matches(&general, line));
     let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
     assert!(tells(&lines(&["a", "..."]), &lines(&["x", "a", "b"])));

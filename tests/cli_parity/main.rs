@@ -13,6 +13,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod abandoned;
 mod apache;
 mod case;
 mod compare;
@@ -21,6 +22,8 @@ mod record;
 mod runner;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/wire.rs"]
+mod wire;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::abandoned::abandon;
 use crate::apache::{self, Apache};
 use crate::case::{Case, Outcome, Step, Suite};
 use crate::compare::{generalised, input, matches, messages, notation, tells, words};
@@ -92,6 +93,9 @@ impl Runner {
                 Step::Join { name, kind, group, topic } => {
                     let member = Member::join(runner.stage.address(), kind, group, topic);
                     assert!(runner.members.insert(name.clone(), member).is_none(), "{name} is there already");
+                }
+                Step::Abandon { known, id, topic, partition } => {
+                    abandon(runner.stage.address(), *known, id, topic, *partition);
                 }
                 Step::Leave { name } => drop(runner.members.remove(name).unwrap()),
             }

@@ -18,6 +18,7 @@ use kafka_rs::protocol::messages::{
 };
 use kafka_rs::protocol::{ErrorCode, Request};
 use kafka_rs::record::{BatchBuilder, BatchOptions, NewRecord, batches};
+use kafka_rs::types::ProducerId;
 
 /// A connection that sends what it is told to.
 pub struct Wire {
@@ -120,6 +121,30 @@ impl Wire {
         Ok(answer.responses[0].partition_responses[0].clone())
     }
 
+    /// Produces one record of a transaction and gives the partition's error.
+    ///
+    /// Up to version 11 the partition is to be in the transaction already; whether it is, the broker asks the coordinator only
+    /// with `transaction.partition.verification.enable`.
+    pub fn produce_in_transaction(
+        &mut self,
+        transactional_id: Option<&str>,
+        topic: &str,
+        partition: i32,
+        records: Bytes,
+        version: i16,
+    ) -> i16 {
+        let data = PartitionProduceData { index: partition, records: Some(records), ..Default::default() };
+        let topic = TopicProduceData { name: topic.into(), partition_data: vec![data], ..Default::default() };
+        let request = ProduceRequest {
+            transactional_id: transactional_id.map(str::to_owned),
+            acks: -1,
+            timeout_ms: 10_000,
+            topic_data: vec![topic],
+            ..Default::default()
+        };
+        self.call(&request, version).unwrap().responses[0].partition_responses[0].error_code
+    }
+
     /// Reads all values of a partition from offset 0 on.
     pub fn read_all(&mut self, topic: &str, partition: i32) -> Vec<Bytes> {
         let id = self.topic_id(topic);
@@ -181,12 +206,30 @@ impl Wire {
     }
 }
 
+/// A batch of one record within a transaction.
+pub fn transactional_batch(producer_id: i64, producer_epoch: i16, base_sequence: i32) -> Bytes {
+    let mut batch = BatchBuilder::new(BatchOptions {
+        producer_id: ProducerId::new(producer_id),
+        producer_epoch,
+        base_sequence,
+        transactional: true,
+        ..BatchOptions::default()
+    });
+    batch.append(&NewRecord { timestamp: now_ms(), value: Some(b"value"), ..NewRecord::default() }).unwrap();
+    batch.build().unwrap()
+}
+
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
 /// A batch of these values, as a producer sends it.
 pub fn batch_of<V: AsRef<[u8]>>(values: &[V]) -> Bytes {
     let mut batch = BatchBuilder::new(BatchOptions::default());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let timestamp = now_ms();
     for value in values {
-        let record = NewRecord { timestamp: now.as_millis() as i64, value: Some(value.as_ref()), ..Default::default() };
+        let record = NewRecord { timestamp, value: Some(value.as_ref()), ..Default::default() };
         batch.append(&record).unwrap();
     }
     batch.build().unwrap()

@@ -142,13 +142,17 @@ pub(crate) fn in_sized_hash_map_order<T>(items: &mut [T], name: impl Fn(&T) -> &
 
 /// As [`in_sized_hash_map_order`], where keys have a hash of their own.
 pub(crate) fn in_sized_hash_map_order_by<T>(items: &mut [T], hash: impl Fn(&T) -> i32) {
-    let buckets = u32::try_from(items.len()).unwrap_or(u32::MAX).checked_next_power_of_two().unwrap_or(1 << 31);
-    order_by_bucket(items, buckets, hash);
+    order_by_bucket(items, buckets_for(items.len()), hash);
 }
 
 /// As [`in_hash_map_order`], where the keys are partitions.
 pub(crate) fn in_partition_hash_map_order<T>(items: &mut [T], partition: impl Fn(&T) -> &TopicPartition) {
     order_by_bucket(items, BUCKETS, |item| partition_hash(partition(item)));
+}
+
+/// As [`in_sized_hash_map_order`], where the keys are partitions.
+pub(crate) fn in_sized_partition_hash_map_order<T>(items: &mut [T], partition: impl Fn(&T) -> &TopicPartition) {
+    order_by_bucket(items, buckets_for(items.len()), |item| partition_hash(partition(item)));
 }
 
 /// `TopicPartition.hashCode`.
@@ -164,6 +168,13 @@ fn buckets_for(size: usize) -> u32 {
 /// As [`in_hash_map_order`], where the keys are numbers.
 pub(crate) fn in_number_hash_map_order<T>(items: &mut [T], number: impl Fn(&T) -> i32) {
     order_by_bucket(items, BUCKETS, number);
+}
+
+/// As [`in_hash_map_order`], where the keys are long numbers.
+pub(crate) fn in_long_hash_map_order<T>(items: &mut [T], number: impl Fn(&T) -> i64) {
+    let folded = |number: i64| number ^ (number.cast_unsigned() >> 32).cast_signed();
+    #[expect(clippy::cast_possible_truncation, reason = "Long.hashCode is the low half")]
+    order_by_bucket(items, BUCKETS, |item| folded(number(item)) as i32);
 }
 
 fn order_by_bucket<T>(items: &mut [T], mut buckets: u32, hash: impl Fn(&T) -> i32) {

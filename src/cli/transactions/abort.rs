@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use super::describe::producers_of;
-use super::{Abort, How, TransactionsError, optional};
-use crate::cli::support::{Output, Style, confirm_unless, number, print_plan};
-use crate::client::Admin;
+use super::describe::{must_exist, producers_of};
+use super::{Abort, How, TransactionsError, is_unknown, optional};
+use crate::cli::support::{Output, Style, confirm_unless, java, number, print_plan};
 use crate::client::admin::TransactionMarker;
+use crate::client::{Admin, ClientError};
+use crate::protocol::ErrorCode;
 use crate::types::TopicPartition;
 
 /// Which transaction to abort.
@@ -74,13 +75,9 @@ impl AbortJob {
         }
         let question = format!("Abort the transaction of producer {producer_id} on {partition}? Its records are lost.");
         confirm_unless(self.how.yes, &question, out)?;
-        admin.abort_transaction(partition, marker).await.map_err(|error| {
-            let spec = format!(
-                "AbortTransactionSpec(topicPartition={partition}, producerId={producer_id}, \
-                 producerEpoch={producer_epoch}, coordinatorEpoch={coordinator_epoch})"
-            );
-            TransactionsError::call(&format!("Failed to abort transaction {spec}"), "writeTxnMarkers", &error)
-        })?;
+        let failed = |error: ClientError| refused(partition, marker, &error);
+        must_exist(partition, admin).await.map_err(failed)?;
+        admin.abort_transaction(partition, marker).await.map_err(failed)?;
         match out.style() {
             Style::Kafka => {}
             Style::Table => {
@@ -96,10 +93,34 @@ impl AbortJob {
     }
 }
 
+fn refused(partition: &TopicPartition, marker: TransactionMarker, error: &ClientError) -> TransactionsError {
+    let TransactionMarker { producer_id, producer_epoch, coordinator_epoch } = marker;
+    let spec = format!(
+        "AbortTransactionSpec(topicPartition={partition}, producerId={producer_id}, producerEpoch={producer_epoch}, \
+         coordinatorEpoch={coordinator_epoch})"
+    );
+    let what = format!("Failed to abort transaction {spec}");
+    let ClientError::Api(told) = error else {
+        return TransactionsError::call(&what, "abortTransaction(api=METADATA)", error);
+    };
+    let why = match told.code {
+        _ if is_unknown(error) => return TransactionsError::call(&what, "abortTransaction(api=METADATA)", error),
+        ErrorCode::ClusterAuthorizationFailed => "failed due to cluster authorization error".to_owned(),
+        ErrorCode::InvalidProducerEpoch => "failed due an invalid producer epoch".to_owned(),
+        ErrorCode::TransactionCoordinatorFenced => format!(
+            "failed since the provided coordinator epoch {coordinator_epoch} has been fenced by the active coordinator"
+        ),
+        _ => format!("failed due to unexpected error: {}", java::message(told)),
+    };
+    let plain = format!("could not abort the transaction of producer {producer_id} on {partition}: {error}");
+    let failed = TransactionsError::because(&what, &format!("WriteTxnMarkers request with {spec} {why}"));
+    TransactionsError { plain: Some(plain), ..failed }
+}
+
 async fn starting_at(partition: &TopicPartition, offset: i64, admin: &Admin) -> anyhow::Result<TransactionMarker> {
     let states = producers_of(partition, None, admin).await.map_err(|error| {
         let what = format!("Failed to validate producer state for partition {partition}");
-        TransactionsError::call(&what, "describeProducers", &error)
+        TransactionsError::call(&what, "describeProducers(api=METADATA)", &error)
     })?;
     let Some(state) = states.into_iter().find(|state| state.transaction_start_offset == Some(offset)) else {
         let message =
@@ -122,7 +143,7 @@ pub(super) async fn force_terminate(id: &str, how: How, admin: &Admin, out: &mut
     confirm_unless(how.yes, &format!("Abort what `{id}` has open, and shut out its producer?"), out)?;
     admin.fence_producer(id).await.map_err(|error| {
         let what = format!("Failed to force terminate transactionalId `{id}`");
-        TransactionsError::call(&what, "fenceProducer", &error)
+        TransactionsError::call(&what, "fenceProducer(api=FIND_COORDINATOR)", &error)
     })?;
     match out.style() {
         Style::Kafka => {}

@@ -7,7 +7,8 @@ use serde_json::json;
 use super::{TransactionsError, print_rows};
 use crate::cli::support::{Exit, Output, java};
 use crate::client::admin::{ProducerState, TransactionFilter};
-use crate::client::{Admin, AutoCreate, ClientError, TopicScope};
+use crate::client::{Admin, ApiError, AutoCreate, ClientError, TopicScope};
+use crate::protocol::ErrorCode;
 use crate::types::{NodeId, TopicPartition};
 
 pub(super) fn now_ms() -> i64 {
@@ -24,7 +25,7 @@ pub(super) async fn list(filter: &TransactionFilter, admin: &Admin, out: &mut Ou
                 &format!("ListTransactions request sent to broker {broker} failed with an unexpected exception"),
             )
             .explained_by(&error),
-            _ => TransactionsError::call(what, "listTransactions", &error),
+            _ => TransactionsError::call(what, "listTransactions(api=METADATA)", &error),
         }
     })?;
     let rows = listed.iter().flat_map(|(broker, listings)| {
@@ -59,14 +60,17 @@ pub(super) async fn list(filter: &TransactionFilter, admin: &Admin, out: &mut Ou
 pub(super) async fn transaction(id: &str, admin: &Admin, out: &mut Output) -> anyhow::Result<()> {
     let mut described = admin.describe_transaction(id).await.map_err(|error| {
         let what = format!("Failed to describe transaction state of transactional-id `{id}`");
-        match error.code() {
-            Some(crate::protocol::ErrorCode::TransactionalIdNotFound) => TransactionsError::because(
+        let told = |why: &str| {
+            TransactionsError::because(
                 &what,
-                &format!(
-                    "DescribeTransactions request for transactionalId `{id}` failed because the ID could not be found"
-                ),
-            ),
-            _ => TransactionsError::call(&what, "describeTransactions", &error),
+                &format!("DescribeTransactions request for transactionalId `{id}` failed {why}"),
+            )
+        };
+        match error.code() {
+            Some(ErrorCode::TransactionalIdNotFound) => told("because the ID could not be found"),
+            Some(ErrorCode::TransactionalIdAuthorizationFailed) => told("due to authorization failure"),
+            Some(_) => told("due to unexpected error").explained_by(&error),
+            None => TransactionsError::call(&what, "describeTransactions(api=FIND_COORDINATOR)", &error),
         }
     })?;
     // The order of a set of Java's.
@@ -140,7 +144,7 @@ pub(super) async fn producers(
     let what = format!("Failed to describe producers for partition {partition} on {whom}");
     let states = producers_of(partition, broker, admin)
         .await
-        .map_err(|error| TransactionsError::call(&what, "describeProducers", &error))?;
+        .map_err(|error| TransactionsError::call(&what, producers_call(broker), &error))?;
     let row = |state: &ProducerState| {
         vec![
             state.producer_id.to_string(),
@@ -182,21 +186,34 @@ pub(super) async fn producers(
     Ok(print_rows(&kafkas, &plain, states.iter().map(row).collect(), json, out)?)
 }
 
-/// The producers of a partition. One that does not exist is told at once, not waited for.
+/// Kafka's name of the call: without a broker it begins with a look for the leader.
+pub(super) const fn producers_call(broker: Option<NodeId>) -> &'static str {
+    match broker {
+        None => "describeProducers(api=METADATA)",
+        Some(_) => "describeProducers(api=DESCRIBE_PRODUCERS)",
+    }
+}
+
+/// Looks whether a partition is there. One that does not exist is told at once, not waited for.
+pub(super) async fn must_exist(partition: &TopicPartition, admin: &Admin) -> Result<(), ClientError> {
+    let cluster = admin.cluster();
+    let scope = TopicScope::Names(vec![partition.topic.clone()]);
+    let metadata = cluster.refresh(&scope, AutoCreate::Never, cluster.api_deadline()).await?;
+    let exists = metadata.topic(&partition.topic).is_some_and(|topic| topic.partition(partition.partition).is_some());
+    if exists { Ok(()) } else { Err(unknown()) }
+}
+
+fn unknown() -> ClientError {
+    ApiError::from(ErrorCode::UnknownTopicOrPartition).into()
+}
+
+/// The producers of a partition, which must exist.
 pub(super) async fn producers_of(
     partition: &TopicPartition,
     broker: Option<NodeId>,
     admin: &Admin,
 ) -> Result<Vec<ProducerState>, ClientError> {
-    let cluster = admin.cluster();
-    let scope = TopicScope::Names(vec![partition.topic.clone()]);
-    let metadata = cluster.refresh(&scope, AutoCreate::Never, cluster.api_deadline()).await?;
-    let exists = metadata.topic(&partition.topic).is_some_and(|topic| topic.partition(partition.partition).is_some());
-    let unknown =
-        || ClientError::from(crate::client::ApiError::from(crate::protocol::ErrorCode::UnknownTopicOrPartition));
-    if !exists {
-        return Err(unknown());
-    }
+    must_exist(partition, admin).await?;
     let mut described = admin.describe_producers(std::slice::from_ref(partition), broker).await?;
     described.remove(partition).unwrap_or_else(|| Err(unknown()))
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::describe::{now_ms, producers_of};
+use super::describe::{now_ms, producers_call, producers_of};
 use super::{FindHanging, TransactionsError, broker, is_unknown, optional, print_rows};
-use crate::cli::support::{Output, number};
+use crate::cli::support::{Output, java, number};
 use crate::client::admin::{ProducerState, TransactionDescription, TransactionFilter};
 use crate::client::{Admin, ApiError, ClientError};
 use crate::protocol::ErrorCode;
@@ -78,12 +78,11 @@ impl Search {
         let described = admin
             .describe_topics(&topics, 2000)
             .await
-            .map_err(|error| TransactionsError::call(&what, "describeTopicPartitions", &error))?;
+            .map_err(|error| TransactionsError::call(&what, "listNodes", &error))?;
         let mut found = Vec::new();
         for (name, description) in described {
-            let description = description.map_err(|error| {
-                TransactionsError::call(&what, "describeTopicPartitions", &ClientError::from(error))
-            })?;
+            let description =
+                description.map_err(|error| TransactionsError::call(&what, "listNodes", &ClientError::from(error)))?;
             let on_broker = description
                 .partitions
                 .iter()
@@ -101,7 +100,7 @@ impl Search {
     ) -> anyhow::Result<Vec<Open>> {
         let shown = self.broker.map_or_else(|| "Optional.empty".to_owned(), |broker| format!("Optional[{broker}]"));
         let what = format!("Failed to describe producers for {} partitions on broker {shown}", partitions.len());
-        let failed = |error: &ClientError| TransactionsError::call(&what, "describeProducers", error);
+        let failed = |error: &ClientError| TransactionsError::call(&what, producers_call(self.broker), error);
         let described = match partitions {
             [partition] => {
                 let states = producers_of(partition, self.broker, admin).await;
@@ -109,6 +108,8 @@ impl Search {
             }
             _ => admin.describe_producers(partitions, self.broker).await.map_err(|error| failed(&error))?,
         };
+        let mut described: Vec<_> = described.into_iter().collect();
+        java::in_sized_partition_hash_map_order(&mut described, |(partition, _)| partition);
         let mut open = Vec::new();
         for (partition, states) in described {
             let states = match states {
@@ -130,12 +131,13 @@ async fn hanging(open: Vec<Open>, admin: &Admin) -> anyhow::Result<Vec<Open>> {
     let mut producer_ids: Vec<i64> = open.iter().map(|open| open.state.producer_id).collect();
     producer_ids.sort_unstable();
     producer_ids.dedup();
+    let order = in_kafkas_order(&producer_ids);
     let what = format!("Failed to list transactions for {} producers", producer_ids.len());
     let filter = TransactionFilter { producer_ids, ..TransactionFilter::default() };
     let listed = admin
         .list_transactions(&filter)
         .await
-        .map_err(|(_, error)| TransactionsError::call(&what, "listTransactions", &error))?;
+        .map_err(|(_, error)| TransactionsError::call(&what, "listTransactions(api=METADATA)", &error))?;
     let ids: BTreeMap<i64, String> =
         listed.into_values().flatten().map(|listing| (listing.producer_id, listing.transactional_id)).collect();
     let what = format!("Failed to describe {} transactions", ids.len());
@@ -146,10 +148,22 @@ async fn hanging(open: Vec<Open>, admin: &Admin) -> anyhow::Result<Vec<Open>> {
                 descriptions.insert(producer_id, description);
             }
             Err(ClientError::Api(ApiError { code: ErrorCode::TransactionalIdNotFound, .. })) => {}
-            Err(error) => return Err(TransactionsError::call(&what, "describeTransactions", &error).into()),
+            Err(error) => {
+                return Err(TransactionsError::call(&what, "describeTransactions(api=FIND_COORDINATOR)", &error).into());
+            }
         }
     }
-    Ok(open.into_iter().filter(|open| hangs(open, descriptions.get(&open.state.producer_id))).collect())
+    let mut hanging: Vec<Open> =
+        open.into_iter().filter(|open| hangs(open, descriptions.get(&open.state.producer_id))).collect();
+    hanging.sort_by_key(|open| order.get(&open.state.producer_id));
+    Ok(hanging)
+}
+
+/// At which place Kafka's tool has each producer: it keeps them in a hash map.
+fn in_kafkas_order(producer_ids: &[i64]) -> BTreeMap<i64, usize> {
+    let mut ids = producer_ids.to_vec();
+    java::in_long_hash_map_order(&mut ids, |id| *id);
+    ids.into_iter().enumerate().map(|(place, id)| (id, place)).collect()
 }
 
 /// A coordinator writes markers to the partitions that it tells of; to no other.
@@ -228,6 +242,13 @@ mod tests {
         assert!(hangs(&open, None));
         assert!(hangs(&open, Some(&known(vec![TopicPartition::new("t", 1)]))));
         assert!(!hangs(&open, Some(&known(vec![partition]))));
+    }
+
+    #[test]
+    fn producers_have_the_places_of_a_hash_map() {
+        let places = |ids: &[i64]| in_kafkas_order(ids).into_iter().collect::<Vec<_>>();
+        assert_eq!(places(&[3, 17, 4711]), [(3, 1), (17, 0), (4711, 2)]);
+        assert_eq!(places(&[15, 1 << 32]), [(15, 1), (1 << 32, 0)]);
     }
 
     #[test]
