@@ -5,8 +5,14 @@
 
 mod interop_support;
 mod support;
+#[path = "support/wire.rs"]
+mod wire;
 
-use interop_support::{ApacheKafka, Home, Ran, Tools, for_each_home};
+use std::time::Duration;
+
+use interop_support::{ApacheKafka, Home, Node, Quorum, Ran, Tools, for_each_home};
+use support::wait_for;
+use wire::{Wire, transactional_batch};
 
 const OWN: Tools = Tools::Own;
 const THEIRS: Tools = Tools::Scripts(Home::Kafka);
@@ -14,8 +20,15 @@ const THEIRS: Tools = Tools::Scripts(Home::Kafka);
 /// How often two answers may differ: what was changed just before may be known to the second one only.
 const TRIES: usize = 3;
 
+/// What a change may take until all brokers know of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Runs a command that changes nothing with our tool and with Kafka's script.
 fn same(kafka: &ApacheKafka, tool: &str, arguments: &[&str]) -> Ran {
+    same_at(kafka.address(), tool, arguments)
+}
+
+fn same_at(address: &str, tool: &str, arguments: &[&str]) -> Ran {
     // Whole lines in any order: Kafka's tools print many things as a hash table has them.
     let lines = |ran: &Ran| {
         // The epoch of features is the offset of the metadata, which moves on.
@@ -25,8 +38,8 @@ fn same(kafka: &ApacheKafka, tool: &str, arguments: &[&str]) -> Ran {
         (ran.code, lines)
     };
     for attempt in 1.. {
-        let ours = OWN.run(tool, kafka.address(), arguments);
-        let theirs = THEIRS.run(tool, kafka.address(), arguments);
+        let ours = OWN.run(tool, address, arguments);
+        let theirs = THEIRS.run(tool, address, arguments);
         if lines(&ours) == lines(&theirs) {
             return ours;
         }
@@ -39,11 +52,12 @@ fn same(kafka: &ApacheKafka, tool: &str, arguments: &[&str]) -> Ran {
 fn our_tools_look_after_a_cluster_of_kafkas() {
     need!(THEIRS.missing());
     for_each_home(|home| {
-        let kafka = ApacheKafka::start(home);
+        let kafka = ApacheKafka::start_with(home, &["transaction.partition.verification.enable=false"]);
         scene(&kafka);
         groups_and_offsets(&kafka);
         settings_and_leaders(&kafka);
         the_cluster_itself(&kafka);
+        transactions_that_hang(&kafka);
         loads(&kafka);
     });
 }
@@ -119,6 +133,80 @@ fn the_cluster_itself(kafka: &ApacheKafka) {
     assert_eq!(quorum[0], quorum[1]);
     same(kafka, "transactions", &["list"]);
     same(kafka, "transactions", &["describe-producers", "--topic", "orders", "--partition", "0"]);
+}
+
+/// A partition has a transaction of a producer that no coordinator has heard of, as clients before KIP-890 could leave it.
+fn transactions_that_hang(kafka: &ApacheKafka) {
+    OWN.run("topics", kafka.address(), &["--create", "--topic", "held"]).succeed();
+    let mut wire = Wire::connect(kafka.address());
+    for (producer, epoch) in [(4711, 3), (4712, 0)] {
+        wait_for("the partition's leader", PATIENCE, || {
+            let batch = transactional_batch(producer, epoch, 0);
+            (wire.produce_in_transaction(Some("gone"), "held", 0, batch, 11) == 0).then_some(())
+        });
+    }
+    OWN.run_with_input("console-producer", kafka.address(), &["--topic", "held"], "behind\n").succeed();
+    let transactions = |arguments: &[&str]| OWN.run("transactions", kafka.address(), arguments).succeed();
+    let find = ["find-hanging", "--topic", "held", "--max-transaction-timeout", "0"];
+    let found = same(kafka, "transactions", &find).says(&["held", "4711"]).says(&["held", "4712"]);
+    assert_eq!(found.stdout.lines().count(), 3, "{found:#?}");
+    let committed = ["--topic", "held", "--from-beginning", "--isolation-level", "read_committed"];
+    let read = |more: &[&str]| OWN.run("console-consumer", kafka.address(), &[&committed[..], more].concat()).stdout;
+    assert_eq!(read(&["--timeout-ms", "1000"]), "");
+
+    transactions(&["abort", "--topic", "held", "--partition", "0", "--start-offset", "0"]);
+    transactions(&find).says_not("4711").says(&["held", "4712"]);
+    let producer = ["--producer-id", "4712", "--producer-epoch", "0", "--coordinator-epoch", "-1"];
+    transactions(&[&["abort", "--topic", "held", "--partition", "0"], &producer[..]].concat());
+    transactions(&find).says_not("471");
+    assert_eq!(read(&["--max-messages", "1", "--timeout-ms", "30000"]), "behind\n");
+}
+
+/// Goal: a partition gets a leader that is not in sync, and the tools say so as Kafka's do.
+/// Method: a second broker has two partitions alone, the first is to have them too but gets them at one byte a second; then the
+/// second is stopped.
+#[test]
+fn an_unclean_election_takes_a_replica_that_is_behind() {
+    need!(THEIRS.missing());
+    let first = Node::format(Home::Kafka, Quorum::Static, &[]);
+    let second = first.format_broker(2);
+    let (_first_runs, second_runs) = std::thread::scope(|scope| {
+        let starts = scope.spawn(|| second.kafka(&[]));
+        (first.kafka(&[]), starts.join().unwrap())
+    });
+    let address = first.address();
+    let own = |tool: &str, arguments: &[&str]| OWN.run(tool, &address, arguments).succeed();
+    own("topics", &["--create", "--topic", "far", "--replica-assignment", "2,2"]);
+    let size = ["--record-size", "1000", "--throughput", "-1", "--num-records", "12000"];
+    own("producer-perf-test", &[&["--topic", "far"], &size[..]].concat());
+    let files = tempfile::TempDir::new().unwrap();
+    let [both, one_each] = ["both.json", "one.json"].map(|name| files.path().join(name).display().to_string());
+    let assigned = |partition: i32| format!(r#"{{"topic":"far","partition":{partition},"replicas":[1,2]}}"#);
+    std::fs::write(&both, format!(r#"{{"version":1,"partitions":[{},{}]}}"#, assigned(0), assigned(1))).unwrap();
+    std::fs::write(&one_each, r#"{"partitions":[{"topic":"far","partition":0},{"topic":"far","partition":1}]}"#)
+        .unwrap();
+    own("reassign-partitions", &["--execute", "--reassignment-json-file", &both, "--throttle", "1"]);
+    same_at(&address, "reassign-partitions", &["--list"]).says(&["far-0", "adding: 1"]);
+    let verify = ["--verify", "--reassignment-json-file", &both, "--preserve-throttles"];
+    same_at(&address, "reassign-partitions", &verify).says(&["far-1 is still in progress"]);
+
+    let elect = |tools: Tools, partition: &str| {
+        let arguments = ["--election-type", "unclean", "--topic", "far", "--partition", partition];
+        let ran = tools.run("leader-election", &address, &arguments);
+        (ran.code, ran.stdout.replace(&format!("far-{partition}"), "far-N"), ran.stderr)
+    };
+    assert_eq!(elect(OWN, "0").1, "Valid replica already elected for partitions far-N\n", "there is a leader");
+    second_runs.stop();
+    wait_for("the partitions to be without a leader", PATIENCE, || {
+        let described = own("topics", &["--describe", "--topic", "far", "--unavailable-partitions"]);
+        (described.stdout.lines().count() == 2).then_some(())
+    });
+    let preferred = ["--election-type", "preferred", "--path-to-json-file", &one_each];
+    same_at(&address, "leader-election", &preferred).says(&["far-0", "PreferredLeaderNotAvailableException"]);
+    let (ours, theirs) = (elect(OWN, "0"), elect(THEIRS, "1"));
+    assert_eq!(ours, theirs);
+    assert_eq!(ours.1, "Successfully completed leader election (UNCLEAN) for partitions far-N\n");
+    own("topics", &["--describe", "--topic", "far"]).says(&["Partition: 0", "Leader: 1", "Isr: 1"]);
 }
 
 fn loads(kafka: &ApacheKafka) {

@@ -62,11 +62,31 @@ impl Node {
             text.push('\n');
         }
         fs::write(node.settings(), text).unwrap();
-        let mut format = Tools::Scripts(home).command("storage");
-        format.args(["format", "--cluster-id", "5L6g3nShT-eMCtK--X86sw", "--config"]).arg(node.settings());
+        node.format_directories(standalone, arguments);
+        node
+    }
+
+    /// Makes and formats a broker of the same cluster, which has its controller here.
+    pub fn format_broker(&self, node_id: i32) -> Self {
+        let directory = TempDir::with_prefix("kafka-rs-node-").unwrap();
+        let [port, controller_port] = [free_port(), self.controller_port];
+        let node = Self { home: self.home, port, controller_port, directory };
+        let own = format!(
+            "process.roles=broker\nnode.id={node_id}\nlisteners=PLAINTEXT://127.0.0.1:{port}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\n",
+            node.data().display()
+        );
+        // The last line with a key counts.
+        fs::write(node.settings(), fs::read_to_string(self.settings()).unwrap() + &own).unwrap();
+        node.format_directories(None, &[]);
+        node
+    }
+
+    fn format_directories(&self, standalone: Option<&str>, arguments: &[&str]) {
+        let mut format = Tools::Scripts(self.home).command("storage");
+        format.args(["format", "--cluster-id", "5L6g3nShT-eMCtK--X86sw", "--config"]).arg(self.settings());
         format.args(standalone).args(arguments);
         run(format, "").succeed();
-        node
     }
 
     /// The first directory of `log.dirs`, which has the metadata.
@@ -189,7 +209,12 @@ pub struct ApacheKafka {
 
 impl ApacheKafka {
     pub fn start(home: Home) -> Self {
-        let node = Node::format(home, Quorum::Static, &[]);
+        Self::start_with(home, &[])
+    }
+
+    /// With settings over those of [`Node::format`].
+    pub fn start_with(home: Home, settings: &[&str]) -> Self {
+        let node = Node::format(home, Quorum::Static, settings);
         Self { address: node.address(), _process: node.kafka(&[]), node }
     }
 
