@@ -14,6 +14,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::{contains, is_empty};
+use rustix::process::{Pid, Signal, kill_process};
 use support::{Broker, wait_for};
 
 fn kafka_rs() -> Command {
@@ -124,41 +125,80 @@ fn terminal() -> (File, Arc<Mutex<String>>) {
     (theirs, shown)
 }
 
+/// A start at a terminal that waits: in the place of a small file of a log there is a pipe, until somebody writes to it.
+struct HeldUp {
+    data: tempfile::TempDir,
+    child: std::process::Child,
+    shown: Arc<Mutex<String>>,
+    content: Vec<u8>,
+}
+
+impl HeldUp {
+    fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let broker = Broker::start_in(data.path(), &[]);
+        let to = ["--bootstrap-server", broker.address()];
+        kafka_rs().args(["topics", "--create", "--topic", "t", "--partitions", "2"]).args(to).assert().success();
+        kafka_rs().args(["console-producer", "--topic", "t"]).args(to).write_stdin("one\ntwo\n").assert().success();
+        broker.kill();
+        let held = data.path().join("t-1/partition.metadata");
+        let content = fs::read(&held).unwrap();
+        fs::remove_file(&held).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &held, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        let (terminal, shown) = terminal();
+        let child = std::process::Command::new(env!("CARGO_BIN_EXE_kafka-rs"))
+            .args(["server-start", "--override", "listeners=PLAINTEXT://127.0.0.1:0"])
+            .args(["--override", &format!("log.dirs={}", data.path().display())])
+            .stdin(Stdio::null())
+            .stdout(terminal.try_clone().unwrap())
+            .stderr(terminal)
+            .spawn()
+            .unwrap();
+        Self { data, child, shown, content }
+    }
+
+    fn text(&self) -> String {
+        self.shown.lock().unwrap().clone()
+    }
+
+    fn shows(&self, what: &str) {
+        wait_for(what, Duration::from_secs(30), || self.text().contains(what).then_some(()));
+    }
+
+    fn let_go(&self) {
+        fs::write(self.data.path().join("t-1/partition.metadata"), &self.content).unwrap();
+    }
+}
+
+impl Drop for HeldUp {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
 /// Goal: who waits at a terminal for logs to be opened sees how far it is, and nothing of it stays.
-/// Method: a log with a pipe in the place of a small file, which holds the start up until the test writes to it.
 #[test]
 fn a_long_start_is_shown_on_a_terminal() {
-    let data = tempfile::tempdir().unwrap();
-    let broker = Broker::start_in(data.path(), &[]);
-    let to = ["--bootstrap-server", broker.address()];
-    kafka_rs().args(["topics", "--create", "--topic", "t", "--partitions", "2"]).args(to).assert().success();
-    kafka_rs().args(["console-producer", "--topic", "t"]).args(to).write_stdin("one\ntwo\n").assert().success();
-    broker.kill();
-    let held = data.path().join("t-1/partition.metadata");
-    let content = fs::read(&held).unwrap();
-    fs::remove_file(&held).unwrap();
-    rustix::fs::mkfifoat(rustix::fs::CWD, &held, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
-
-    let (terminal, shown) = terminal();
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_kafka-rs"))
-        .args(["server-start", "--override", "listeners=PLAINTEXT://127.0.0.1:0"])
-        .args(["--override", &format!("log.dirs={}", data.path().display())])
-        .stdin(Stdio::null())
-        .stdout(terminal.try_clone().unwrap())
-        .stderr(terminal)
-        .spawn()
-        .unwrap();
-    let text = || shown.lock().unwrap().clone();
-    let shows = |what: &str| wait_for(what, Duration::from_secs(30), || text().contains(what).then_some(()));
-    shows("opening logs: 1 of 2 partitions");
-    shows(" checked (");
-    assert!(!text().contains("is ready"), "{}", text());
-    fs::write(&held, content).unwrap();
-    shows("is ready");
-    let text = text();
+    let start = HeldUp::start();
+    start.shows("opening logs: 1 of 2 partitions");
+    start.shows(" checked (");
+    assert!(!start.text().contains("is ready"), "{}", start.text());
+    start.let_go();
+    start.shows("is ready");
+    let text = start.text();
     let (_, after) = text.rsplit_once("opening logs").unwrap();
     let (left, _) = after.split_once("kafka-rs").unwrap();
     assert!(left.contains("\x1b[2K") || left.contains("\r\x1b[K"), "the line is cleared: {left:?}");
-    child.kill().unwrap();
-    child.wait().unwrap();
+}
+
+/// Goal: a signal ends a broker also while it opens its logs, which may take long.
+#[test]
+fn a_signal_ends_a_start() {
+    let mut start = HeldUp::start();
+    start.shows("opening logs: 1 of 2 partitions");
+    kill_process(Pid::from_child(&start.child), Signal::INT).unwrap();
+    let status = wait_for("the end", Duration::from_secs(30), || start.child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(130));
+    start.shows("stopped before it was ready");
 }

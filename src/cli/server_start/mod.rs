@@ -87,6 +87,8 @@ impl Run for ServerStart {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start the runtime")?;
         let exit = runtime.block_on(serve(config, &self, started, out))?;
+        // Whoever could not wait for the start, or for the end, is not to wait for what still works on it.
+        runtime.shutdown_background();
         if let Some(directory) = ephemeral {
             let path = directory.path().to_owned();
             directory.close().with_context(|| format!("could not remove {}", path.display()))?;
@@ -100,9 +102,25 @@ async fn serve(config: ServerConfig, args: &ServerStart, started: Instant, out: 
     let mut signals = Signals::listen()?;
     let summary = Summary::of(&config, args.ephemeral);
     let drawn = opening::Drawn::start(out)?;
-    let started_server = Server::start_watched(config, drawn.progress()).await;
-    drop(drawn);
-    let server = started_server.map_err(explained)?;
+    let progress = drawn.progress();
+    // On a thread of its own: checking the logs may take long, and a signal is heard meanwhile.
+    let runtime = tokio::runtime::Handle::current();
+    let starting =
+        tokio::task::spawn_blocking(move || runtime.block_on(Server::start_watched(config, progress.as_ref())));
+    let server = tokio::select! {
+        started_server = starting => {
+            drop(drawn);
+            started_server.context("could not start the broker")?.map_err(explained)?
+        }
+        signal = signals.next() => {
+            drop(drawn);
+            tracing::info!(target: "kafka_rs", "Terminating process due to signal {}, before it was ready", signal.name());
+            if out.stdout_is_terminal() {
+                out.note("\nstopped before it was ready; the next start goes on with the logs as they are")?;
+            }
+            return Ok(signal.exit());
+        }
+    };
     let addresses = summary.addresses(server.endpoints());
     if let Some(path) = &args.ready_file {
         write_ready_file(path, &addresses)?;

@@ -42,8 +42,8 @@ impl Drawn {
     }
 
     /// Who is to be told.
-    pub(super) fn progress(&self) -> &OpenProgress {
-        &self.progress
+    pub(super) fn progress(&self) -> Arc<OpenProgress> {
+        Arc::clone(&self.progress)
     }
 }
 
