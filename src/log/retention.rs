@@ -3,6 +3,7 @@
 //! A segment's files get their `.deleted` names at once and are removed later by the caller, since a reader may be about
 //! to use them.
 
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -179,6 +180,11 @@ impl Log {
     ) -> Result<Option<DeletedFiles>, LogError> {
         if segments.is_empty() {
             return Ok(None);
+        }
+        // Order: first the names of the segments that stay. Else a power cut could leave none, and
+        // forget where the log ends.
+        if mem::take(&mut writer.directory_changed) {
+            self.place().fs.sync_dir(&self.place().dir())?;
         }
         let mut paths = Vec::new();
         for segment in segments {

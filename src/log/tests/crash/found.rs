@@ -160,3 +160,31 @@ fn a_log_that_is_begun_anew_begins_somewhere() {
         }
     }
 }
+
+/// A power cut kept that segments were deleted, but not the name of the one which the log had gone on with: it ended before offsets that
+/// were promised.
+#[test]
+fn what_stays_has_its_name_before_what_goes_loses_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let switch = Arc::new(Switch::default());
+    let fs = Fs::with_faults(switch.clone());
+    let config = LogConfig { segment_bytes: 100, ..LogConfig::default() };
+    let (log, _) = Log::open(LogOptions { fs, ..options(dir.path(), &config) }).unwrap();
+    append(&log, &batch(NOW, &[b"gone"])).unwrap();
+    log.flush().unwrap();
+    append(&log, &batch(NOW, &[b"in the next segment"])).unwrap();
+    log.advance_high_watermark(Offset(2));
+    log.raise_log_start_offset(Offset(1)).unwrap();
+    let (path, course) = (log.dir(), Arc::new(Mutex::new(Vec::new())));
+    let noted = course.clone();
+    switch.set(move |operation, at| {
+        match operation {
+            Operation::Sync if at == path => noted.lock().unwrap().push("flushed"),
+            Operation::Rename => noted.lock().unwrap().push("renamed"),
+            _ => {}
+        }
+        Fault::None
+    });
+    assert_eq!(log.apply_retention(NOW).unwrap().segments, 1);
+    assert_eq!(course.lock().unwrap()[..2], ["flushed", "renamed"]);
+}
