@@ -270,6 +270,12 @@ fn collected(
     upgrade_type: UpgradeType,
 ) -> anyhow::Result<Updates> {
     for (name, level) in levels {
+        if name.is_empty() {
+            anyhow::bail!("Provided feature can not be empty.");
+        }
+        if level < 0 {
+            anyhow::bail!("Cannot specify a negative version level.");
+        }
         if updates.insert(name.clone(), (level, upgrade_type)).is_some() {
             anyhow::bail!("Feature {name} was specified more than once.");
         }

@@ -1,6 +1,6 @@
 //! `leader-election`: has leaders elected for partitions. Kafka's `kafka-leader-election.sh`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -175,7 +175,10 @@ fn read(file: &Path) -> Result<Vec<TopicPartition>, JavaError> {
             .wrapped_in("java.lang.RuntimeException")
             .with_plain(format!("could not read {}: {error}", file.display()))
     })?;
-    partitions(&text)
+    partitions(&text).map_err(|error| match error.is(java_json::MAPPING) {
+        true => error.wrapped_in("java.lang.RuntimeException"),
+        false => error,
+    })
 }
 
 fn partitions(text: &str) -> Result<Vec<TopicPartition>, JavaError> {
@@ -188,15 +191,16 @@ fn partitions(text: &str) -> Result<Vec<TopicPartition>, JavaError> {
         return Err(JavaError::new(OPERATION, "Replica election data is missing \"partitions\" field"));
     };
     let mut partitions = Vec::new();
+    let mut seen = BTreeSet::new();
     let mut duplicates = Vec::new();
     for element in java_json::array(list)? {
         let element = java_json::object(element)?;
         let topic = java_json::string(java_json::field(element, "topic")?)?;
         let partition = TopicPartition::new(topic, java_json::integer(java_json::field(element, "partition")?)?);
-        if partitions.contains(&partition) {
-            duplicates.push(partition);
-        } else {
+        if seen.insert(partition.clone()) {
             partitions.push(partition);
+        } else {
+            duplicates.push(partition);
         }
     }
     if !duplicates.is_empty() {

@@ -200,6 +200,7 @@ async fn start_moves_once(pending: &BTreeMap<Replica, String>, admin: &Admin) ->
 
 pub(super) async fn cancel(args: &ReassignPartitions, admin: &Admin, out: &mut Output) -> anyhow::Result<()> {
     let plan = args.plan()?;
+    plan.check_partitions()?;
     let partitions = plan.sorted_partitions();
     let ongoing = if partitions.is_empty() { BTreeMap::new() } else { reassignments(admin, Some(&partitions)).await? };
     let active: Vec<TopicPartition> = ongoing

@@ -146,12 +146,16 @@ impl Run for ReassignPartitions {
         if mistake.kind == super::support::Mistake::Other || out.is_for_people() {
             return mistake.report(called_as, out);
         }
+        // Kafka's tool reads a number when it needs it.
+        if mistake.kind == super::support::Mistake::BadValue {
+            out.line(format_args!("Error: {mistake}"))?;
+            return Ok(Exit::Failure);
+        }
         // What the parser itself finds nobody catches in Kafka's tool.
         let class = match mistake.kind {
             super::support::Mistake::Unknown => "joptsimple.UnrecognizedOptionException",
             super::support::Mistake::NoValue => "joptsimple.OptionMissingRequiredArgumentException",
-            super::support::Mistake::Repeated => "joptsimple.MultipleArgumentsForOptionException",
-            _ => "joptsimple.OptionArgumentConversionException",
+            _ => "joptsimple.MultipleArgumentsForOptionException",
         };
         out.note(format_args!("Exception in thread \"main\" {class}: {mistake}"))?;
         out.hint(&format!("`{called_as} --help` lists the options"))?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::cli::support::{JavaError, java_json};
+use crate::protocol::ErrorCode;
 use crate::types::{NodeId, TopicPartition};
 
 /// What stands for a directory where it does not matter which.
@@ -48,14 +49,14 @@ impl Plan {
             let topic = java_json::string(java_json::field(element, "topic")?)?;
             let partition = TopicPartition::new(topic, java_json::integer(java_json::field(element, "partition")?)?);
             let mut replicas = Vec::new();
-            for id in java_json::array(java_json::field(element, "replicas")?)? {
+            for id in java_json::list(java_json::field(element, "replicas")?)? {
                 replicas.push(NodeId(java_json::integer(id)?));
             }
             let mut dirs = Vec::new();
             match element.get("log_dirs") {
                 None => dirs.resize(replicas.len(), ANY),
                 Some(listed) => {
-                    for dir in java_json::array(listed)? {
+                    for dir in java_json::list(listed)? {
                         dirs.push(java_json::string(dir)?);
                     }
                 }
@@ -107,6 +108,18 @@ impl Plan {
         Ok(())
     }
 
+    /// Refuses partitions that no topic can have.
+    pub(super) fn check_partitions(&self) -> Result<(), JavaError> {
+        match self.partitions.iter().find(|(partition, _)| partition.partition.get() < 0) {
+            None => Ok(()),
+            Some((TopicPartition { partition, .. }, _)) => {
+                let message = format!("The given partition index {partition} is not valid.");
+                let refused = JavaError::code(ErrorCode::InvalidTopicException, message);
+                Err(refused.wrapped_in("java.util.concurrent.ExecutionException"))
+            }
+        }
+    }
+
     /// The partitions, sorted.
     pub(super) fn sorted_partitions(&self) -> Vec<TopicPartition> {
         let mut partitions: Vec<_> = self.partitions.iter().map(|(partition, _)| partition.clone()).collect();
@@ -149,7 +162,8 @@ pub(super) fn topics_to_move(text: &str, place: &str) -> Result<Vec<String>, Jav
 /// The brokers of `--broker-list`.
 pub(super) fn broker_list(text: &str) -> Result<Vec<NodeId>, JavaError> {
     let mut brokers = Vec::new();
-    for id in text.split(',') {
+    // Java's split forgets what is empty at the end.
+    for id in text.trim_end_matches(',').split(',') {
         let id = id.parse().map_err(|_| {
             JavaError::new("java.lang.NumberFormatException", format!("For input string: \"{id}\""))
                 .with_plain(format!("--broker-list takes the ids of brokers, as 1,2,3, and `{id}` is none"))
@@ -160,14 +174,15 @@ pub(super) fn broker_list(text: &str) -> Result<Vec<NodeId>, JavaError> {
 }
 
 /// What is there more than once, each once, in order.
-pub(super) fn duplicates<'a, T: PartialEq>(items: impl Iterator<Item = &'a T>) -> Vec<&'a T> {
-    let mut seen: Vec<&T> = Vec::new();
-    let mut repeated: Vec<&T> = Vec::new();
+pub(super) fn duplicates<'a, T: Ord>(items: impl Iterator<Item = &'a T>) -> Vec<&'a T> {
+    let mut counts: BTreeMap<&T, u32> = BTreeMap::new();
+    let mut repeated = Vec::new();
     for item in items {
-        if seen.contains(&item) && !repeated.contains(&item) {
+        let count = counts.entry(item).or_default();
+        *count = count.saturating_add(1);
+        if *count == 2 {
             repeated.push(item);
         }
-        seen.push(item);
     }
     repeated
 }

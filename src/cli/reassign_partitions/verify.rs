@@ -22,6 +22,7 @@ struct State {
 
 pub(super) async fn run(args: &ReassignPartitions, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
     let plan = args.plan()?;
+    plan.check_partitions()?;
     let ongoing = reassignments(admin, None).await?;
     let states = states(&plan, &ongoing, admin).await?;
     let wanted: BTreeSet<Replica> = plan.log_dirs.keys().cloned().collect();

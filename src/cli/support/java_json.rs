@@ -24,9 +24,12 @@ pub(crate) fn parse_plan(text: &str, place: &str) -> Result<Value, JavaError> {
     })
 }
 
+/// The class of what [`mapping`] makes.
+pub(crate) const MAPPING: &str = "com.fasterxml.jackson.databind.JsonMappingException";
+
 /// Something else is there than what was expected.
 fn mapping(message: String) -> JavaError {
-    JavaError::new("com.fasterxml.jackson.databind.JsonMappingException", message)
+    JavaError::new(MAPPING, message)
 }
 
 fn expected(what: &str, value: &Value) -> JavaError {
@@ -44,6 +47,11 @@ pub(crate) fn object(value: &Value) -> Result<&Map<String, Value>, JavaError> {
 
 pub(crate) fn array(value: &Value) -> Result<&[Value], JavaError> {
     value.as_array().map(Vec::as_slice).ok_or_else(|| mapping(format!("Expected JSON array, received {value}")))
+}
+
+/// The elements of a list of one type, which has another name in what is said of a mistake.
+pub(crate) fn list(value: &Value) -> Result<&[Value], JavaError> {
+    value.as_array().map(Vec::as_slice).ok_or_else(|| expected("JSON array", value))
 }
 
 pub(crate) fn integer(value: &Value) -> Result<i32, JavaError> {

@@ -61,8 +61,8 @@ fn step(name: &str, created: &CreatedTopic) -> (String, Value) {
 
 fn layout(args: &Topics) -> anyhow::Result<NewTopicLayout> {
     Ok(match &args.replica_assignment {
-        Some(text) => NewTopicLayout::Replicas(replica_assignment(text)?),
-        None => NewTopicLayout::Counts {
+        Some(text) if !text.is_empty() => NewTopicLayout::Replicas(replica_assignment(text)?),
+        _ => NewTopicLayout::Counts {
             partitions: args.partitions,
             replication_factor: args.replication_factor.and_then(|factor| i16::try_from(factor).ok()),
         },
@@ -106,9 +106,10 @@ fn configs(pairs: &[String]) -> anyhow::Result<Vec<(String, String)>> {
 /// Reads `1:2,2:3`: the brokers of partition 0, of partition 1, ...
 pub(super) fn replica_assignment(text: &str) -> anyhow::Result<Vec<Vec<NodeId>>> {
     let mut partitions: Vec<Vec<NodeId>> = Vec::new();
-    for (index, list) in text.split(',').enumerate() {
+    // Java's split forgets what is empty at the end.
+    for (index, list) in text.trim_end_matches(',').split(',').enumerate() {
         let mut replicas = Vec::new();
-        for id in list.trim().split(':') {
+        for id in list.trim().trim_end_matches(':').split(':') {
             let id = id.trim().parse().map_err(|_| {
                 JavaError::new("java.lang.NumberFormatException", format!("For input string: \"{}\"", id.trim()))
             })?;
@@ -145,6 +146,8 @@ mod tests {
         assert_eq!(read("1:1").unwrap_err(), "Partition replica lists may not contain duplicate entries: 1");
         assert_eq!(read("1,1:2").unwrap_err(), "Partition 1 has different replication factor: [1, 2]");
         assert_eq!(read("x").unwrap_err(), "For input string: \"x\"");
+        assert_eq!(read("1:2:,2:1,").unwrap(), [[NodeId(1), NodeId(2)], [NodeId(2), NodeId(1)]]);
+        assert_eq!(read("1,,1").unwrap_err(), "For input string: \"\"");
     }
 
     #[test]

@@ -243,6 +243,9 @@ impl Admin {
         names: &[String],
         page: i32,
     ) -> Result<Vec<(String, Result<TopicDescription, ApiError>)>, ClientError> {
+        if names.iter().any(String::is_empty) {
+            return self.describe_named(names, page).await;
+        }
         let deadline = self.cluster.api_deadline();
         if self.cluster.any(deadline).await?.api_versions().get(ApiKey::DescribeTopicPartitions).is_some() {
             match self.describe_paged(names, page).await {
@@ -257,6 +260,24 @@ impl Admin {
             Some((name.clone(), checked(topic.error.code(), None, || TopicDescription::from(&**topic))))
         });
         Ok(in_order(names.iter(), told))
+    }
+
+    /// As [`Self::describe_topics`], where a name is empty: brokers say nothing of such a topic.
+    async fn describe_named(
+        &self,
+        names: &[String],
+        page: i32,
+    ) -> Result<Vec<(String, Result<TopicDescription, ApiError>)>, ClientError> {
+        let named: Vec<String> = names.iter().filter(|name| !name.is_empty()).cloned().collect();
+        // No names at all would mean all topics.
+        let mut described =
+            if named.is_empty() { Vec::new() } else { Box::pin(self.describe_topics(&named, page)).await? };
+        let message = "The given topic name '' cannot be represented in a request.";
+        described.push((
+            String::new(),
+            Err(ApiError { message: Some(message.to_owned()), ..ErrorCode::InvalidTopicException.into() }),
+        ));
+        Ok(described)
     }
 
     /// Describes topics by id.

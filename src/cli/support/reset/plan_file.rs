@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::support::JavaError;
+use crate::cli::support::{JavaError, UsageError};
 use crate::types::TopicPartition;
 
 /// An offset that a group is to have.
@@ -15,18 +15,20 @@ pub(crate) struct Planned {
 }
 
 /// Reads a plan. `single`: whether one group is named, so that lines may leave it out.
-pub(crate) fn read(file: &Path, single: bool) -> Result<Vec<Planned>, JavaError> {
+pub(crate) fn read(file: &Path, single: bool) -> anyhow::Result<Vec<Planned>> {
     let text = std::fs::read_to_string(file).map_err(|error| {
         JavaError::new("java.io.IOException", format!("Unable to read file {}", file.display()))
             .with_plain(format!("could not read {}: {error}", file.display()))
             .wrapped_in("java.lang.RuntimeException")
     })?;
     parse(&text, single).map_err(|mistake| {
-        JavaError::new(
-            "com.fasterxml.jackson.databind.exc.InvalidFormatException",
-            format!("{}, line {}: {}", file.display(), mistake.line, mistake.what),
-        )
-        .with_hint(Some(format!("each line has the form {}; --export writes such a file", mistake.form)))
+        let message = format!("{}, line {}: {}", file.display(), mistake.line, mistake.what);
+        if mistake.is_negative {
+            return UsageError::because(message);
+        }
+        let hint = format!("each line has the form {}; --export writes such a file", mistake.form);
+        let error = JavaError::new("com.fasterxml.jackson.databind.exc.InvalidFormatException", message);
+        error.with_hint(Some(hint)).into()
     })
 }
 
@@ -36,6 +38,8 @@ struct BadLine {
     line: usize,
     what: String,
     form: &'static str,
+    /// The offset is one, but below 0: that Kafka's tools tell as a mistake in the options.
+    is_negative: bool,
 }
 
 fn parse(text: &str, single: bool) -> Result<Vec<Planned>, BadLine> {
@@ -47,14 +51,17 @@ fn parse(text: &str, single: bool) -> Result<Vec<Planned>, BadLine> {
         // The first line says which form a plan has.
         with_group |= at == 0 && cells.len() == 4;
         let form = if with_group { "group,topic,partition,offset" } else { "topic,partition,offset" };
-        let bad = |what: String| BadLine { line: index + 1, what, form };
+        let bad = |what: String| BadLine { line: index + 1, what, form, is_negative: false };
         let (group, rest) = match cells.split_first() {
             Some((group, rest)) if with_group => (Some(group.clone()), rest),
             _ => (None, cells.as_slice()),
         };
         let [topic, partition, offset] = rest else { return Err(bad(format!("this is no {form}: {line}"))) };
         let partition: i32 = partition.trim().parse().map_err(|_| bad(format!("{partition} is no partition")))?;
-        let offset = offset.trim().parse().map_err(|_| bad(format!("{offset} is no offset")))?;
+        let offset: i64 = offset.trim().parse().map_err(|_| bad(format!("{offset} is no offset")))?;
+        if offset < 0 {
+            return Err(BadLine { is_negative: true, ..bad(format!("Invalid negative offset: {offset}")) });
+        }
         planned.push(Planned { group, partition: TopicPartition::new(topic.trim(), partition), offset });
     }
     Ok(planned)
@@ -98,7 +105,7 @@ mod tests {
 
     #[test]
     fn both_forms() {
-        assert_eq!(parse("a,0,5\nb,1,-1\n\n", true).unwrap(), [planned(None, "a", 0, 5), planned(None, "b", 1, -1)]);
+        assert_eq!(parse("a,0,5\nb,1,0\n\n", true).unwrap(), [planned(None, "a", 0, 5), planned(None, "b", 1, 0)]);
         let with_groups = [planned(Some("g"), "a", 0, 5)];
         assert_eq!(parse("g,a,0,5\r\n", true).unwrap(), with_groups);
         assert_eq!(parse("g,a,0,5", false).unwrap(), with_groups);
@@ -110,6 +117,7 @@ mod tests {
         let what = |text, single| parse(text, single).map_err(|bad| (bad.line, bad.what)).unwrap_err();
         assert_eq!(what("a,0,1\na,x,2", true), (2, "x is no partition".to_owned()));
         assert_eq!(what("a,0,y", true), (1, "y is no offset".to_owned()));
+        assert_eq!(what("a,0,1\na,1,-1", true), (2, "Invalid negative offset: -1".to_owned()));
         assert_eq!(what("g1;0;1", true), (1, "this is no topic,partition,offset: g1;0;1".to_owned()));
         assert_eq!(what("a,0,1", false), (1, "this is no group,topic,partition,offset: a,0,1".to_owned()));
     }
