@@ -29,6 +29,10 @@ fn same(kafka: &ApacheKafka, tool: &str, arguments: &[&str]) -> Ran {
 }
 
 fn same_at(address: &str, tool: &str, arguments: &[&str]) -> Ran {
+    same_as(THEIRS, address, tool, arguments)
+}
+
+fn same_as(theirs: Tools, address: &str, tool: &str, arguments: &[&str]) -> Ran {
     // Whole lines in any order: Kafka's tools print many things as a hash table has them.
     let lines = |ran: &Ran| {
         // The epoch of features is the offset of the metadata, which moves on.
@@ -39,7 +43,7 @@ fn same_at(address: &str, tool: &str, arguments: &[&str]) -> Ran {
     };
     for attempt in 1.. {
         let ours = OWN.run(tool, address, arguments);
-        let theirs = THEIRS.run(tool, address, arguments);
+        let theirs = theirs.run(tool, address, arguments);
         if lines(&ours) == lines(&theirs) {
             return ours;
         }
@@ -58,6 +62,9 @@ fn our_tools_look_after_a_cluster_of_kafkas() {
         settings_and_leaders(&kafka);
         the_cluster_itself(&kafka);
         transactions_that_hang(&kafka);
+        if home == Home::Kafka39 {
+            as_older_scripts(&kafka);
+        }
         loads(&kafka);
     });
 }
@@ -207,6 +214,28 @@ fn an_unclean_election_takes_a_replica_that_is_behind() {
     assert_eq!(ours, theirs);
     assert_eq!(ours.1, "Successfully completed leader election (UNCLEAN) for partitions far-N\n");
     own("topics", &["--describe", "--topic", "far"]).says(&["Partition: 0", "Leader: 1", "Isr: 1"]);
+}
+
+/// What the scripts of 3.9 themselves say.
+fn as_older_scripts(kafka: &ApacheKafka) {
+    let same =
+        |tool: &str, arguments: &[&str]| same_as(Tools::Scripts(Home::Kafka39), kafka.address(), tool, arguments);
+    same("transactions", &["describe-producers", "--topic", "held", "--partition", "0"]).says(&["4712"]);
+    let plan = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&plan, r#"{"partitions":[{"topic":"held","partition":0,"replicas":[1]}]}"#).unwrap();
+    let plan = plan.path().display().to_string();
+    same("reassign-partitions", &["--verify", "--reassignment-json-file", &plan]).says(&["held-0 is completed"]);
+    // Offsets and times move on between two calls.
+    let replication = ["metadata-quorum", "describe", "--replication", "--human-readable"];
+    let [ours, theirs] = [OWN, Tools::Scripts(Home::Kafka39)].map(|tools| {
+        let ran = tools.run(replication[0], kafka.address(), &replication[1..]).succeed();
+        let columns = |line: &str| -> Vec<String> {
+            let cells: Vec<_> = line.split('\t').map(|cell| cell.trim().to_owned()).collect();
+            [0, 1, 3, 6].into_iter().filter_map(|column| cells.get(column).cloned()).collect()
+        };
+        ran.stdout.lines().map(columns).collect::<Vec<_>>()
+    });
+    assert_eq!(ours, theirs);
 }
 
 fn loads(kafka: &ApacheKafka) {

@@ -17,6 +17,7 @@ use crate::types::NodeId;
 /// Show the id and the nodes of a cluster, make it forget a broker
 #[derive(Debug, Clone, clap::Parser)]
 #[command(
+    infer_long_args = true,
     mut_arg("bootstrap_server", |arg| arg.short('b')),
     mut_arg("bootstrap_controller", |arg| arg.short('C')),
     mut_args(|arg| arg.global(true)),

@@ -18,6 +18,7 @@ use crate::types::NodeId;
 /// Show or change the feature levels of a cluster
 #[derive(Debug, Clone, clap::Parser)]
 #[command(
+    infer_long_args = true,
     mut_args(|arg| arg.global(true)),
     after_help = "\
 kafka-rs features describe --bootstrap-server broker:9092   show what is in use

@@ -22,6 +22,7 @@ use crate::types::{NodeId, Uuid};
 /// Show the controllers of a cluster, add one, remove one
 #[derive(Debug, Clone, clap::Parser)]
 #[command(
+    infer_long_args = true,
     mut_args(|arg| arg.global(true)),
     after_help = "\
 kafka-rs metadata-quorum describe --status --bootstrap-server broker:9092   show the quorum

@@ -276,7 +276,7 @@ mod tests {
                     .to_owned(),
                 "Partition reassignment contains duplicate topic partitions: r1-0",
             ),
-            (one("\"x\""), "Expected JSON array, received \"x\""),
+            (one("\"x\""), "Expected `JSON array` value, received \"x\""),
         ] {
             assert_eq!(parse(&text).unwrap_err(), message, "{text}");
         }

@@ -1,7 +1,8 @@
 //! Kafka's option style, on top of clap.
 //!
 //! Kafka's tools read `--name value` and `--name=value`, also with one dash (`-daemon`). An option that needs a value
-//! takes the next word whatever it looks like; words that belong to no option are ignored; abbreviations are refused.
+//! takes the next word whatever it looks like; words that belong to no option are ignored; abbreviations are refused, save by
+//! tools with commands of their own.
 
 use std::ffi::OsString;
 
@@ -18,8 +19,7 @@ pub(crate) struct IgnoredWords {
 
 /// Gives a tool's command the rules that clap does not have by default.
 pub(crate) fn with_kafkas_option_rules(command: Command) -> Command {
-    let command = command.infer_long_args(false).mut_subcommands(with_kafkas_option_rules);
-    command.mut_args(|arg| {
+    command.mut_subcommands(with_kafkas_option_rules).mut_args(|arg| {
         let id = arg.get_id().clone();
         if takes_several_words(&arg) && !arg.is_positional() {
             arg.allow_negative_numbers(true)

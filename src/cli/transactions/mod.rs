@@ -20,6 +20,7 @@ use crate::types::TopicPartition;
 /// Show transactions and their producers, find and end those that hang
 #[derive(Debug, Clone, clap::Parser)]
 #[command(
+    infer_long_args = true,
     mut_args(|arg| if arg.get_id() == "_version" { arg } else { arg.global(true) }),
     after_help = "\
 kafka-rs transactions list --duration-filter 600000   transactions that are open for 10 minutes
