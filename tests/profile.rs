@@ -66,6 +66,10 @@ fn nobody_else_can_read_a_profile() {
 fn tools_go_where_the_profile_says_unless_a_flag_says_otherwise() {
     let home = tempfile::tempdir().unwrap();
     let (profile, other, given) = (vacant(), vacant(), vacant());
+    // Nobody waits for brokers that never come.
+    let hasty = home.path().join("hasty.properties");
+    fs::write(&hasty, "default.api.timeout.ms=300\nrequest.timeout.ms=300\n").unwrap();
+    let hasty = ["--command-config", hasty.to_str().unwrap()];
     for (name, address) in [("prod", &profile), ("other", &other)] {
         kafka_rs(&home).args(["profile", "add", name, "--bootstrap-server", address]).assert().success();
     }
@@ -73,26 +77,59 @@ fn tools_go_where_the_profile_says_unless_a_flag_says_otherwise() {
     let tools: [&[&str]; 4] = [
         &["topics", "--list"],
         &["broker-api-versions"],
-        &["console-producer", "--topic", "t"],
+        &["console-producer", "--topic", "t", "--max-block-ms", "300"],
         &["console-consumer", "--topic", "t"],
     ];
     for tool in tools {
         let run = || {
             let mut command = kafka_rs(&home);
-            command.args(tool).write_stdin("x\n");
+            command.args(tool).args(hasty).write_stdin("x\n");
             command
         };
         run().assert().failure().stderr(contains(&profile));
     }
     let run = |words: &[&str], variable: &str, value: &str| {
         let mut command = kafka_rs(&home);
-        command.args(["topics", "--list"]).args(words).env(variable, value).assert().failure()
+        command.args(["topics", "--list"]).args(hasty).args(words).env(variable, value).assert().failure()
     };
     run(&["--profile", "other"], "KAFKA_RS_PROFILE", "prod").stderr(contains(&other));
     run(&[], "KAFKA_RS_PROFILE", "other").stderr(contains(&other));
     run(&[], "KAFKA_RS_BOOTSTRAP", &given).stderr(contains(&given));
     run(&["--bootstrap-server", &given], "KAFKA_RS_PROFILE", "other").stderr(contains(&given));
-    kafka_rs(&home).args(["topics", "--list"]).assert().failure().stderr(contains("error: [prod] could not connect"));
+    let named = kafka_rs(&home).args(["topics", "--list"]).args(hasty).assert().failure();
+    named.stderr(contains("error: [prod] could not connect"));
     let unknown = kafka_rs(&home).args(["topics", "--list", "--profile", "nowhere"]).assert().failure();
     unknown.stderr(contains("there is no profile nowhere").and(contains("prod")));
+}
+
+/// A file that names no broker is refused wherever it is to be used, also beside an address.
+#[test]
+fn a_profile_full_of_rubbish_is_refused_when_it_is_used() {
+    let home = tempfile::tempdir().unwrap();
+    kafka_rs(&home).args(["profile", "add", "spoilt", "--bootstrap-server", "h:1"]).assert().success();
+    kafka_rs(&home).args(["profile", "use", "spoilt"]).assert().success();
+    let file = home.path().join("kafka-rs/profiles/spoilt.properties");
+    for rubbish in [&b"hello this is\nno profile\n"[..], b"\xff\xfe\x00\x01", b""] {
+        fs::write(&file, rubbish).unwrap();
+        let lines: [&[&str]; 4] = [
+            &["profile", "use", "spoilt"],
+            &["topics", "--list"],
+            &["topics", "--list", "--profile", "spoilt", "--bootstrap-server", "127.0.0.1:1"],
+            &["console-consumer", "--topic", "t", "--profile", "spoilt"],
+        ];
+        for words in lines {
+            let refused = kafka_rs(&home).args(words).assert().code(1);
+            refused.stderr(contains("the profile spoilt names no broker").and(contains("profile remove spoilt")));
+        }
+        kafka_rs(&home).args(["profile", "list"]).assert().success().stdout(contains("it can't be used"));
+    }
+}
+
+/// A name that nobody knows is told apart from a machine on which nothing listens.
+#[test]
+fn an_unknown_host_is_told_by_its_name() {
+    let home = tempfile::tempdir().unwrap();
+    let words = ["topics", "--list", "--bootstrap-server", "no-such-host.invalid:9092"];
+    let unknown = kafka_rs(&home).args(words).assert().failure();
+    unknown.stderr(contains("no-such-host.invalid:9092").and(contains("no address of that name")));
 }

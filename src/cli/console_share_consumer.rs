@@ -12,8 +12,9 @@ use super::Run;
 use super::console_consumer::{FormatArgs, FormatError, Formatter, print_record};
 use super::help::Example;
 use super::support::{
-    Exit, IgnoredWords, OldServerOptions, Output, Progress, RenamedOptions, Signals, StdoutClosed, UsageError,
-    block_on_two_threads, chain_text, explained_config, java, pick_topic, report_failure, stdout_closed, warn,
+    Exit, IgnoredWords, OldServerOptions, Output, Progress, RenamedOptions, SILENCE, Signals, StdoutClosed, UsageError,
+    block_on_two_threads, chain_text, explained_config, java, pick_topic, remark_if_unknown, remark_if_unreachable,
+    report_failure, stdout_closed, warn,
 };
 use crate::client::share::{AcknowledgeType, AcknowledgementMode, ShareError};
 use crate::client::{ShareConsumer, ShareConsumerOptions, ShareRecord};
@@ -97,7 +98,10 @@ impl Run for ConsoleShareConsumer {
         options.acknowledgement = AcknowledgementMode::Explicit;
         block_on_two_threads(async {
             let topic = match self.topic.take() {
-                Some(topic) => topic,
+                Some(topic) => {
+                    remark_if_unknown(&topic, options.client.clone(), out).await?;
+                    topic
+                }
                 None => pick_topic(options.client.clone(), out).await?,
             };
             let reading = Reading {
@@ -273,6 +277,7 @@ impl Reading {
         let closed = stdout_closed();
         tokio::pin!(closed);
         let mut last_record = Instant::now();
+        let mut silent_at = Some(last_record + SILENCE);
         while self.left != Some(0) {
             let idle_at = self.idle.map(|idle| last_record + idle);
             let polled = tokio::select! {
@@ -281,12 +286,19 @@ impl Reading {
                 signal = signals.next() => return End::Signal(signal.exit()),
                 () = &mut closed => return End::Closed,
                 () = sleep_until(idle_at) => return End::Idle,
+                () = sleep_until(silent_at) => {
+                    silent_at = None;
+                    // Only a remark: if it can't be printed, what follows can't either.
+                    let _ = remark_if_unreachable(consumer.cluster(), out).await;
+                    continue;
+                }
                 polled = consumer.poll(POLL) => polled,
             };
             match polled {
                 Ok(records) if records.is_empty() => {}
                 Ok(records) => {
                     last_record = Instant::now();
+                    silent_at = None;
                     if let Some(end) = self.print(consumer, &records, out) {
                         return end;
                     }

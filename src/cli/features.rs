@@ -174,7 +174,9 @@ impl Run for Features {
             anyhow::bail!("You must specify at least one feature to {}", change.name());
         }
         if how.r#unsafe && !how.dry_run {
-            confirm_unless(how.yes, "Lower feature levels even if metadata is lost by it?", out)?;
+            let levels: Vec<_> = updates.iter().map(|(name, (level, _))| format!("{name} to {level}")).collect();
+            let question = format!("Lower {} even if metadata is lost by it?", levels.join(", "));
+            confirm_unless(how.yes, &question, out)?;
         }
         let admin = Admin::new(self.connect.admin_options(out)?);
         let results = block_on(async {
@@ -322,7 +324,7 @@ fn print(described: &FeatureDescription, out: &mut Output) -> anyhow::Result<()>
                 let range = format!("{} to {}", level_text(name, levels.min), level_text(name, levels.max));
                 vec![name.clone(), used, range, newest.to_owned()]
             };
-            out.table(&["Feature", "Used", "Supported", ""], features().map(row).collect())?;
+            out.table(&["Feature", "Used", "Supported", "Note"], features().map(row).collect())?;
         }
         Style::Json => {
             let feature = |(name, levels): (&String, &FeatureLevels)| json!({ "name": name, "min": levels.min, "max": levels.max, "finalized": levels.finalized });

@@ -86,6 +86,15 @@ pub(super) fn with_help(command: Command, examples: &[Example], detail: Detail) 
         .arg(flag("version", ArgAction::Version, "Print the version"))
 }
 
+/// Gives an own heading to what has none: headings then stand in the order in which the tool declares its options.
+pub(super) fn with_headings(command: Command) -> Command {
+    let command = command.mut_args(|arg| match arg.get_help_heading() {
+        None if !arg.is_positional() => arg.help_heading("Options"),
+        _ => arg,
+    });
+    command.mut_subcommands(with_headings)
+}
+
 fn with_all_options(command: Command) -> Command {
     command.mut_args(|arg| arg.hide_short_help(false)).mut_subcommands(with_all_options)
 }

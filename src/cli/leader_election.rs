@@ -87,8 +87,10 @@ impl Run for LeaderElection {
             return Ok(Exit::Success);
         }
         if election == ElectionType::Unclean {
-            let question = "Elect replicas that are not in sync? What only the others have is lost.";
-            confirm_unless(self.yes, question, out)?;
+            let partitions = partitions_text(wanted.as_deref());
+            let question =
+                format!("Elect replicas that are not in sync for {partitions}? What only the others have is lost.");
+            confirm_unless(self.yes, &question, out)?;
         }
         let mut options = self.connect.admin_options(out)?;
         options.api_timeout = options.api_timeout.min(API_TIMEOUT);
@@ -119,12 +121,18 @@ const fn name(election: ElectionType) -> &'static str {
     }
 }
 
+/// Which partitions, in words.
+fn partitions_text(wanted: Option<&[TopicPartition]>) -> String {
+    match wanted {
+        None => "all partitions that need it".to_owned(),
+        Some(partitions) => joined(partitions.iter()),
+    }
+}
+
 fn plan(election: ElectionType, wanted: Option<&[TopicPartition]>) -> (String, Value) {
     let partition = |p: &TopicPartition| json!({ "topic": p.topic, "partition": p.partition.get() });
-    let (text, partitions) = match wanted {
-        None => ("all partitions that need it".to_owned(), Value::Null),
-        Some(partitions) => (joined(partitions.iter()), partitions.iter().map(partition).collect()),
-    };
+    let partitions = wanted.map_or(Value::Null, |partitions| partitions.iter().map(partition).collect());
+    let text = partitions_text(wanted);
     let step = json!({ "election": name(election), "partitions": partitions });
     (format!("hold a leader election ({}) for {text}", name(election)), step)
 }

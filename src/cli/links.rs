@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use serde_json::json;
 
 use super::help::Example;
-use super::support::{Exit, Hinted, Output};
+use super::support::{Exit, Hinted, Output, OutputArgs, Style, print_plan};
 use super::{Run, TOOLS};
 
 /// Make links named as Kafka's scripts (kafka-topics.sh, kafka-topics, ...)
@@ -19,6 +20,11 @@ pub(super) struct Links {
     /// Replace files of these names even if they are not links to kafka-rs
     #[arg(long)]
     force: bool,
+    /// Only show what would be linked
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 impl Run for Links {
@@ -26,9 +32,8 @@ impl Run for Links {
         &[("Find kafka-topics.sh and the others in a directory of the PATH", "kafka-rs links ~/.local/bin")];
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
+        self.output.apply(out);
         let program = std::env::current_exe().context("could not find this program's own file")?;
-        fs::create_dir_all(&self.dir)
-            .with_context(|| format!("could not make the directory {}", self.dir.display()))?;
         let names: Vec<String> = script_names().collect();
         // Checked before anything is changed: either all links are made or none.
         if !self.force
@@ -39,9 +44,26 @@ impl Run for Links {
                 "choose another directory, or replace what is there with --force",
             ));
         }
+        if self.dry_run {
+            let step = |name: &String| {
+                let path = self.dir.join(name);
+                (
+                    format!("link {} to {}", path.display(), program.display()),
+                    json!({"link": path.display().to_string(), "to": program.display().to_string()}),
+                )
+            };
+            print_plan(&names.iter().map(step).collect::<Vec<_>>(), out)?;
+            return Ok(Exit::Success);
+        }
+        fs::create_dir_all(&self.dir)
+            .with_context(|| format!("could not make the directory {}", self.dir.display()))?;
         for name in &names {
             let path = self.dir.join(name);
             link(&program, &path).with_context(|| format!("could not make the link {}", path.display()))?;
+        }
+        if out.style() == Style::Json {
+            out.json(&json!({"version": 1, "program": program.display().to_string(), "directory": self.dir.display().to_string(), "links": names}))?;
+            return Ok(Exit::Success);
         }
         out.line(format_args!("{} links to {} in {}", names.len(), program.display(), self.dir.display()))?;
         Ok(Exit::Success)

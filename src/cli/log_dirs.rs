@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Run;
 use super::support::{
-    ConnectArgs, Exit, IgnoredWords, JavaError, Output, OutputArgs, Style, UsageError, block_on, java,
+    ConnectArgs, Exit, IgnoredWords, JavaError, Output, OutputArgs, Style, UsageError, WatchArgs, block_on, java,
 };
 use crate::client::admin::{LogDir, LogDirReplica};
 use crate::client::{Admin, ClientError};
@@ -28,6 +28,8 @@ pub(super) struct LogDirs {
     /// Show only partitions of these topics
     #[arg(long, value_name = "TOPIC,...", default_value = "", hide_default_value = true)]
     topic_list: String,
+    #[command(flatten)]
+    watch: WatchArgs,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -53,14 +55,15 @@ impl Run for LogDirs {
         }
         let topics: BTreeSet<&str> = pieces(&self.topic_list).collect();
         let wanted = broker_ids(&broker_list)?;
-        block_on(async {
-            let mut brokers = describe(&wanted, &Admin::new(options), out).await?;
+        let admin = Admin::new(options);
+        block_on(self.watch.run(out, async |out| {
+            let mut brokers = describe(&wanted, &admin, out).await?;
             for dir in brokers.iter_mut().flat_map(|(_, dirs)| dirs) {
                 dir.replicas.retain(|replica| topics.is_empty() || topics.contains(replica.partition.topic.as_str()));
             }
             print(brokers, out)?;
             Ok(Exit::Success)
-        })
+        }))
     }
 
     fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
@@ -214,7 +217,7 @@ fn print_tables(brokers: &[Broker], out: &mut Output) -> io::Result<()> {
         };
         let mut replicas: Vec<_> = dir.replicas.iter().collect();
         replicas.sort_by(|a, b| a.partition.cmp(&b.partition));
-        out.table(&["Topic", "Partition", "Size", "Lag", ""], replicas.into_iter().map(row).collect())?;
+        out.table(&["Topic", "Partition", "Size", "Lag", "Note"], replicas.into_iter().map(row).collect())?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use clap::Command;
 
 use super::help::{self, Example};
 use super::support::{Exit, Hinted, Output};
-use super::{PROGRAM, Run, find, root_command};
+use super::{PROGRAM, Run, find, meant_tools, root_command};
 
 /// Show the manual of kafka-rs or of a tool
 #[derive(Debug, clap::Parser)]
@@ -39,10 +39,11 @@ impl Run for Man {
             None => None,
             Some(name) => {
                 let Some(tool) = find(name) else {
-                    return Err(Hinted::error(
-                        format!("there is no tool named {name}"),
-                        "`kafka-rs --help` lists the tools",
-                    ));
+                    let hint = match meant_tools(name).join(" or ").as_str() {
+                        "" => "`kafka-rs --help` lists the tools".to_owned(),
+                        near => format!("did you mean {near}? `kafka-rs --help` lists the tools"),
+                    };
+                    return Err(Hinted::error(format!("there is no tool named {name}"), hint));
                 };
                 Some(tool.name)
             }

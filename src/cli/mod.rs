@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 mod acls;
@@ -62,7 +62,7 @@ mod verifiable_share_consumer;
 mod zookeeper;
 
 use help::{Detail, Example};
-use support::{Exit, Interrupted, Output, StdoutClosed, UsageError};
+use support::{Declined, Exit, Interrupted, Output, StdoutClosed, UsageError};
 
 /// A subcommand.
 struct Tool {
@@ -131,12 +131,7 @@ impl Tool {
     }
 
     fn command_with(&self, detail: Detail) -> Command {
-        // An own heading for what has none: headings then stand in the order in which the tool declares its options.
-        let command = (self.command)().mut_args(|arg| match arg.get_help_heading() {
-            None if !arg.is_positional() => arg.help_heading("Options"),
-            _ => arg,
-        });
-        let command = support::with_kafkas_option_rules(command)
+        let command = support::with_kafkas_option_rules(help::with_headings((self.command)()))
             .name(self.name)
             .version(env!("CARGO_PKG_VERSION"))
             .disable_version_flag(true);
@@ -310,6 +305,11 @@ fn report(tool: &Tool, called_as: &str, error: &anyhow::Error, out: &mut Output)
     if error.is::<Interrupted>() {
         return Ok(Exit::Interrupted);
     }
+    if error.is::<Declined>() {
+        // No failure: it is what the answer meant. Scripts that answer see the code.
+        out.note(Declined)?;
+        return Ok(Exit::Failure);
+    }
     match error.downcast_ref::<UsageError>() {
         Some(mistake) => (tool.misused)(mistake, called_as, out),
         None => (tool.failed)(error, out),
@@ -327,18 +327,29 @@ fn is_stdout_closed(error: &io::Error) -> bool {
 
 fn unknown_tool(name: &str, out: &mut Output) -> io::Result<Exit> {
     out.error(&format!("{PROGRAM} has no tool named {name}"))?;
-    let near = match root_command().try_get_matches_from([PROGRAM, name]) {
-        Err(error) => match error.get(ContextKind::SuggestedSubcommand) {
-            Some(ContextValue::Strings(names)) => names.first().cloned(),
-            _ => None,
-        },
-        Ok(_) => None,
-    };
-    match near {
-        Some(near) => out.hint(&format!("did you mean {near}? `{PROGRAM} --help` lists the tools"))?,
-        None => out.hint(&format!("`{PROGRAM} --help` lists the tools"))?,
+    match meant_tools(name).join(" or ").as_str() {
+        near if !near.is_empty() => out.hint(&format!("did you mean {near}? `{PROGRAM} --help` lists the tools"))?,
+        _ => out.hint(&format!("`{PROGRAM} --help` lists the tools"))?,
     }
     Ok(Exit::Failure)
+}
+
+/// More names than these don't help.
+const MEANT: usize = 3;
+
+/// The tools that may have been meant by a name that none has: one word of theirs, or a slip of the finger.
+fn meant_tools(name: &str) -> Vec<&'static str> {
+    let names = || TOOLS.iter().map(|tool| tool.name).filter(|name| !name.starts_with("__"));
+    let stem = without_extension(name.strip_prefix("kafka-").unwrap_or(name));
+    let word = stem.trim_end_matches('s');
+    let has_word = |name: &&str| word.len() > 2 && name.split('-').any(|part| part.starts_with(word));
+    match names().filter(has_word).collect::<Vec<_>>() {
+        mut found if !found.is_empty() => {
+            found.truncate(MEANT);
+            found
+        }
+        _ => support::nearest(stem, names()).into_iter().collect(),
+    }
 }
 
 /// The tool of this name, or whose script in Kafka has this name.

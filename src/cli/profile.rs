@@ -21,8 +21,7 @@ Which cluster a tool talks to, the first that is given: --bootstrap-server, --pr
 KAFKA_RS_PROFILE, the profile in use, localhost:9092. Settings of a profile count less than those of --command-config and \
 of the tool's own options; with --bootstrap-server only those of --profile count.
 
---output json prints {version, profiles: [{name, in_use, bootstrap_servers}]} for list and {version, name, settings} for \
-show.")]
+docs/output.md has the JSON of --output json.")]
 pub(super) struct ProfileTool {
     #[command(subcommand)]
     command: Command,
@@ -59,6 +58,8 @@ struct Add {
     /// Write over a profile of this name
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -69,6 +70,8 @@ struct Use {
     /// Use no profile any more
     #[arg(long, conflicts_with = "name")]
     none: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -92,6 +95,8 @@ struct Remove {
     /// Answer the question ahead
     #[arg(long, short)]
     yes: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 const SERVERS: &str = "bootstrap.servers";
@@ -110,10 +115,15 @@ impl Run for ProfileTool {
         })?;
         match self.command {
             Command::Add(add) => add.run(&profiles, out)?,
-            Command::Use(Use { name, .. }) => {
+            Command::Use(Use { name, output, .. }) => {
+                output.apply(out);
                 let profile = name.map(|name| profiles.get(&name)).transpose()?;
+                if let Some(profile) = &profile {
+                    profile.servers()?;
+                }
                 let name = profile.map(|profile| profile.name);
                 profiles.set_in_use(name.as_deref()).context("could not write which profile is in use")?;
+                done("inUse", name.as_deref(), out)?;
             }
             Command::List(List { output }) => {
                 output.apply(out);
@@ -123,10 +133,12 @@ impl Run for ProfileTool {
                 output.apply(out);
                 show(&profiles, name, out)?;
             }
-            Command::Remove(Remove { name, yes }) => {
+            Command::Remove(Remove { name, yes, output }) => {
+                output.apply(out);
                 let profile = profiles.get(&name)?;
                 confirm_unless(yes, &format!("Remove the profile {name} ({})?", profile.path.display()), out)?;
                 profiles.remove(&profile).with_context(|| format!("could not remove {}", profile.path.display()))?;
+                done("removed", Some(&name), out)?;
             }
         }
         Ok(Exit::Success)
@@ -135,7 +147,8 @@ impl Run for ProfileTool {
 
 impl Add {
     fn run(self, profiles: &Profiles, out: &mut Output) -> anyhow::Result<()> {
-        let Self { name, bootstrap_server, command_config, settings, replace } = self;
+        let Self { name, bootstrap_server, command_config, settings, replace, output } = self;
+        output.apply(out);
         let path = profiles.path(&name)?;
         if path.exists() && !replace {
             return Err(Hinted::error(format!("the profile {name} exists already"), "--replace writes over it"));
@@ -166,15 +179,24 @@ impl Add {
         if out.is_for_people() && profiles.in_use().as_deref() != Some(&name) {
             out.hint(&format!("`kafka-rs profile use {name}` makes it the one that tools use"))?;
         }
-        Ok(())
+        done("added", Some(&name), out)
     }
+}
+
+/// What was done, for programs; people and scripts see it from the exit code.
+fn done(what: &str, name: Option<&str>, out: &mut Output) -> anyhow::Result<()> {
+    if out.style() == Style::Json {
+        out.json(&json!({"version": 1, what: name}))?;
+    }
+    Ok(())
 }
 
 fn list(profiles: &Profiles, out: &mut Output) -> anyhow::Result<()> {
     let in_use = profiles.in_use();
     let mut found = Vec::new();
     for name in profiles.names().context("could not list the profiles")? {
-        let servers = profiles.get(&name)?.properties(Client::Admin)?.get(SERVERS).unwrap_or_default().to_owned();
+        let settings = profiles.get(&name)?.properties(Client::Admin)?;
+        let servers = settings.get(SERVERS).unwrap_or("(none: it can't be used)").to_owned();
         let is_used = in_use.as_ref() == Some(&name);
         found.push((name, servers, is_used));
     }
@@ -187,6 +209,9 @@ fn list(profiles: &Profiles, out: &mut Output) -> anyhow::Result<()> {
         }
         Style::Table => {
             let row = |(name, servers, is_used): (String, String, bool)| vec![star(is_used).to_owned(), name, servers];
+            if found.is_empty() {
+                out.note("no profiles")?;
+            }
             out.table(&["", "Profile", "Brokers"], found.into_iter().map(row).collect())?;
         }
         Style::Json => {

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 
 use super::help::Example;
-use super::support::{Exit, Hinted, IgnoredWords, Output};
+use super::support::{Exit, Hinted, IgnoredWords, Output, OutputArgs, Style, print_plan};
 use super::{PROGRAM, Run, find, without_extension};
 use crate::config::properties;
 
@@ -31,6 +32,11 @@ pub(super) struct ServerStop {
     /// Wait until they have ended, for at most this many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
     wait: Option<u64>,
+    /// Only show which would be stopped
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     _ignored: IgnoredWords,
 }
@@ -52,30 +58,55 @@ impl Run for ServerStop {
     const NEEDS_NO_WORDS: bool = true;
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
+        self.output.apply(out);
         let signal = signal_named(&std::env::var("SIGNAL").unwrap_or_else(|_| "TERM".to_owned()))?;
         if self.node_id.is_some() && self.process_role.is_some() {
-            out.line("When both node-id and process-role are provided, the value for node-id will take precedence")?;
+            // On stdout, as Kafka's script does it; among JSON it would be no data.
+            let text = "When both node-id and process-role are provided, the value for node-id will take precedence";
+            if out.style() == Style::Json { out.note(text)? } else { out.line(text)? }
         }
         let running = running()?;
         if running.is_empty() {
-            out.line("No kafka server to stop")?;
+            match out.style() {
+                Style::Json => out.json(&json!({"version": 1, "asked": []}))?,
+                _ => out.line("No kafka server to stop")?,
+            }
             return Ok(Exit::Failure);
         }
+        let meant: Vec<_> = running.into_iter().filter(|broker| self.means(broker)).collect();
+        if self.dry_run {
+            let steps: Vec<_> = meant.iter().map(step).collect();
+            print_plan(&steps, out)?;
+            return Ok(Exit::Success);
+        }
         let mut stopped = Vec::new();
-        for broker in running.into_iter().filter(|broker| self.means(broker)) {
+        for broker in &meant {
             kill_process(broker.pid, signal)
                 .with_context(|| format!("could not stop process {}", broker.pid.as_raw_nonzero()))?;
-            if out.stdout_is_terminal() {
+            if out.is_for_people() {
                 let (node, pid) = (broker.node_id, broker.pid.as_raw_nonzero());
                 out.line(format_args!("node {node} (process {pid}) is asked to stop"))?;
             }
             stopped.push(broker.pid);
         }
-        match self.wait {
-            Some(seconds) => wait_for_end(&stopped, Duration::from_secs(seconds)),
-            None => Ok(Exit::Success),
+        let exit = match self.wait {
+            Some(seconds) => wait_for_end(&stopped, Duration::from_secs(seconds))?,
+            None => Exit::Success,
+        };
+        if out.style() == Style::Json {
+            let asked: Vec<_> = meant.iter().map(object).collect();
+            out.json(&json!({"version": 1, "asked": asked}))?;
         }
+        Ok(exit)
     }
+}
+
+fn step(broker: &Running) -> (String, serde_json::Value) {
+    (format!("stop node {} (process {})", broker.node_id, broker.pid.as_raw_nonzero()), object(broker))
+}
+
+fn object(broker: &Running) -> serde_json::Value {
+    json!({"nodeId": broker.node_id, "pid": broker.pid.as_raw_nonzero().get(), "roles": broker.roles})
 }
 
 impl ServerStop {
@@ -243,6 +274,8 @@ mod tests {
             process_role: process_role.map(str::to_owned),
             node_id,
             wait: None,
+            dry_run: false,
+            output: OutputArgs::default(),
             _ignored: IgnoredWords::default(),
         };
         assert!(stop(None, None).means(&broker));

@@ -58,6 +58,32 @@ fn every_tool_has_examples_and_they_parse() {
 }
 
 #[test]
+fn no_heading_stands_twice() {
+    for tool in visible() {
+        for (path, mut command) in commands(tool) {
+            let help = command.render_help().to_string();
+            let mut headings: Vec<_> =
+                help.lines().filter(|line| line.ends_with(':') && !line.starts_with(' ')).collect();
+            headings.sort_unstable();
+            let count = headings.len();
+            headings.dedup();
+            assert_eq!(count, headings.len(), "{path:?}: {help}");
+        }
+    }
+}
+
+#[test]
+fn a_part_of_a_name_or_a_slip_is_enough_to_be_told_it() {
+    let meant = |name: &str| meant_tools(name).join(" ");
+    assert_eq!(meant("topic"), "topics");
+    assert_eq!(meant("kafka-topic.sh"), "topics");
+    assert_eq!(meant("consumer"), "console-consumer console-share-consumer consumer-groups");
+    assert_eq!(meant("dotcor"), "doctor");
+    assert_eq!(meant("shell"), "metadata-shell");
+    assert_eq!(meant("xyzzy"), "");
+}
+
+#[test]
 fn brief_help_is_brief() {
     for tool in visible() {
         let mut command = tool.command_with(Detail::Brief);

@@ -10,8 +10,8 @@ use super::Run;
 use super::help::Example;
 use super::support::events::{Event, Events};
 use super::support::{
-    Argparse, Exit, OldServerOptions, Output, Signals, Uncaught, UsageError, argparse, block_on_two_threads,
-    chain_text, explained_config, java, warn,
+    AlwaysJsonArgs, Argparse, Exit, OldServerOptions, Output, Signals, Uncaught, UsageError, argparse,
+    block_on_two_threads, chain_text, explained_config, java, warn,
 };
 use crate::client::admin::GroupOffset;
 use crate::client::consumer::{ConsumeError, RebalanceListener};
@@ -58,6 +58,8 @@ pub(super) struct VerifiableConsumer {
     /// Class that assigns, with the protocol classic [default: RangeAssignor]
     #[arg(long, value_name = "CLASS")]
     assignment_strategy: Option<String>,
+    #[command(flatten)]
+    _output: AlwaysJsonArgs,
 
     /// Brokers to connect to [default: localhost:9092]
     #[arg(long, value_name = "HOST:PORT,...", help_heading = "Connection")]

@@ -14,8 +14,8 @@ use super::help::Example;
 use super::support::events::Event;
 use super::support::figures::{now_ms, number, per_second};
 use super::support::{
-    Argparse, Exit, OldServerOptions, Output, Signal, Signals, Throttle, Uncaught, UsageError, argparse,
-    block_on_two_threads, explained_config, produce_exception, warn,
+    AlwaysJsonArgs, Argparse, Exit, OldServerOptions, Output, Signal, Signals, Throttle, Uncaught, UsageError,
+    argparse, block_on_two_threads, explained_config, produce_exception, warn,
 };
 use crate::client::producer::{Delivery, ProduceError};
 use crate::client::{Producer, ProducerOptions, ProducerRecord};
@@ -47,6 +47,8 @@ pub(super) struct VerifiableProducer {
     /// Keys from 0 up to this number, over and over [default: no keys]
     #[arg(long, value_name = "COUNT")]
     repeating_keys: Option<i32>,
+    #[command(flatten)]
+    _output: AlwaysJsonArgs,
 
     /// Brokers to connect to [default: localhost:9092]
     #[arg(long, value_name = "HOST:PORT,...", help_heading = "Connection")]

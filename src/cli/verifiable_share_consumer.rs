@@ -11,8 +11,8 @@ use super::Run;
 use super::help::Example;
 use super::support::events::{Event, Events};
 use super::support::{
-    Argparse, Exit, OldServerOptions, Output, Signals, Uncaught, UsageError, argparse, block_on_two_threads,
-    chain_text, warn,
+    AlwaysJsonArgs, Argparse, Exit, OldServerOptions, Output, Signals, Uncaught, UsageError, argparse,
+    block_on_two_threads, chain_text, warn,
 };
 use super::verifiable_consumer::{of, print, record_data, uncaught_config};
 use crate::client::admin::{AlterConfig, ConfigChange, ConfigResource, ResourceType};
@@ -45,6 +45,8 @@ pub(super) struct VerifiableShareConsumer {
     /// Have the group begin here where it has read nothing yet: earliest or latest
     #[arg(long, value_name = "STRATEGY")]
     offset_reset_strategy: Option<String>,
+    #[command(flatten)]
+    _output: AlwaysJsonArgs,
 
     /// Brokers to connect to [default: localhost:9092]
     #[arg(long, value_name = "HOST:PORT,...", help_heading = "Connection")]

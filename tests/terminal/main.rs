@@ -8,6 +8,7 @@
 #![allow(unreachable_pub, reason = "a module of test binaries has no outside")]
 
 mod pty;
+mod questions;
 mod shells;
 mod storage;
 #[path = "../support/mod.rs"]

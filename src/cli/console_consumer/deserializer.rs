@@ -2,6 +2,10 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
 /// How the bytes of a key, value or header become text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deserializer {
@@ -84,6 +88,25 @@ impl Deserializer {
         };
         to.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+}
+
+impl Deserializer {
+    /// The same for JSON: numbers and truth values as such, text as text, other bytes as `{"base64": ...}`.
+    pub(super) fn json(self, bytes: Option<&[u8]>) -> Result<Value, DeserializeError> {
+        let Some(bytes) = bytes else { return Ok(Value::Null) };
+        let mut text = Vec::new();
+        self.print(bytes, &mut text)?;
+        match self {
+            Self::Short | Self::Integer | Self::Long | Self::Float | Self::Double | Self::Boolean => {
+                // JSON has no word for NaN and the infinities.
+                Ok(serde_json::from_slice(&text).unwrap_or_else(|_| String::from_utf8_lossy(&text).into()))
+            }
+            Self::Raw | Self::Uuid | Self::Bytes | Self::Void => Ok(match String::from_utf8(text) {
+                Ok(text) => text.into(),
+                Err(error) => json!({"base64": STANDARD.encode(error.as_bytes())}),
+            }),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::formatter::Formatter;
-use crate::cli::support::{Output, UsageError, properties_of};
+use crate::cli::support::{Output, RecordOutputArgs, UsageError, properties_of};
 
 /// The formatter when none is named.
 const DEFAULT_FORMATTER: &str = "org.apache.kafka.tools.consumer.DefaultMessageFormatter";
@@ -26,6 +26,8 @@ pub(in crate::cli) struct FormatArgs {
     /// Class that reads values
     #[arg(long, value_name = "CLASS", help_heading = "Format")]
     pub(in crate::cli) value_deserializer: Option<String>,
+    #[command(flatten)]
+    output: RecordOutputArgs,
     /// Old spelling of --formatter-property
     #[arg(long, value_name = "KEY=VALUE", hide = true)]
     pub(in crate::cli) property: Vec<String>,
@@ -43,7 +45,11 @@ impl FormatArgs {
             }
         }
         let class = self.formatter.as_deref().unwrap_or(DEFAULT_FORMATTER);
-        let Some(formatter) = Formatter::new(class, &found) else { return Err(UsageError::because(class)) };
+        let Some(mut formatter) = Formatter::new(class, &found) else { return Err(UsageError::because(class)) };
+        // The formatters of internal topics print JSON of their own.
+        if self.output.apply(out) && matches!(formatter, Formatter::Default(_)) {
+            formatter = Formatter::json(&found);
+        }
         if let Some(today) = Formatter::class_of_today(class) {
             out.note(format_args!(
                 "WARNING: {class} is deprecated and will be removed in the next major release. Please use {today} instead"

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 
 use super::deserializer::{DeserializeError, Deserializer};
 use super::internal_topics::{self, Kind, NotOfTopic};
@@ -11,6 +12,7 @@ use super::internal_topics::{self, Kind, NotOfTopic};
 /// A record, as far as it can be printed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown<'a> {
+    pub(super) topic: &'a str,
     pub(super) partition: i32,
     pub(super) offset: i64,
     /// `CreateTime` or `LogAppendTime` and the milliseconds; `None` for records without a time.
@@ -27,10 +29,22 @@ pub(super) struct Shown<'a> {
 pub(in crate::cli) enum Formatter {
     /// Columns and separators.
     Default(Columns),
+    /// A JSON object per line.
+    Json(Json),
     /// Nothing at all.
     NoOp,
     /// JSON of an internal topic's records.
     Internal(Kind),
+}
+
+/// What reads the parts of a record whose text goes into JSON.
+#[derive(Debug)]
+pub(in crate::cli) struct Json {
+    key: Deserializer,
+    value: Deserializer,
+    headers: Deserializer,
+    /// Classes that were asked for and don't exist here.
+    unknown_deserializers: Vec<String>,
 }
 
 /// What the default formatter prints.
@@ -112,6 +126,14 @@ impl Formatter {
         })
     }
 
+    /// The one of `--output json`; of the properties the deserializers count.
+    pub(super) fn json(properties: &BTreeMap<String, String>) -> Self {
+        let Columns { key_deserializer: key, value_deserializer: value, headers_deserializer: headers, .. } =
+            Columns::new(properties);
+        let unknown_deserializers = Columns::new(properties).unknown_deserializers;
+        Self::Json(Json { key, value, headers, unknown_deserializers })
+    }
+
     /// The class that has taken the place of one of version 3.
     pub(super) fn class_of_today(class: &str) -> Option<String> {
         let name = class.strip_prefix("kafka.")?.rsplit(['.', '$']).next()?;
@@ -122,13 +144,18 @@ impl Formatter {
     pub(super) fn unknown_deserializers(&self) -> &[String] {
         match self {
             Self::Default(columns) => &columns.unknown_deserializers,
+            Self::Json(json) => &json.unknown_deserializers,
             Self::NoOp | Self::Internal(_) => &[],
         }
     }
 
     /// Whether the headers of a record matter.
     pub(in crate::cli) fn prints_headers(&self) -> bool {
-        matches!(self, Self::Default(columns) if columns.headers)
+        match self {
+            Self::Default(columns) => columns.headers,
+            Self::Json(_) => true,
+            Self::NoOp | Self::Internal(_) => false,
+        }
     }
 
     /// Appends the record to `to`; nothing of it in case of an error.
@@ -137,6 +164,7 @@ impl Formatter {
         let result = match self {
             Self::NoOp => Ok(()),
             Self::Default(columns) => columns.print(record, to).map_err(FormatError::from),
+            Self::Json(json) => json.print(record, to).map_err(FormatError::from),
             Self::Internal(kind) => match internal_topics::json(*kind, record.key, record.value) {
                 Ok(Some(json)) => {
                     // Kafka writes no line end here, which glues all records together.
@@ -152,6 +180,33 @@ impl Formatter {
             to.truncate(start);
         }
         result
+    }
+}
+
+impl Json {
+    fn print(&self, record: &Shown<'_>, to: &mut Vec<u8>) -> Result<(), DeserializeError> {
+        let headers: Result<Vec<Value>, DeserializeError> = record
+            .headers
+            .iter()
+            .map(|(key, value)| Ok(json!({"key": String::from_utf8_lossy(key), "value": self.headers.json(*value)?})))
+            .collect();
+        let mut object = json!({
+            "version": 1,
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "timestamp": record.timestamp.map(|(_, time)| time),
+            "timestampType": record.timestamp.map(|(kind, _)| kind),
+            "headers": headers?,
+            "key": self.key.json(record.key.map(|key| &key[..]))?,
+            "value": self.value.json(record.value.map(|value| &value[..]))?,
+        });
+        if let (Some(count), Some(fields)) = (record.delivery, object.as_object_mut()) {
+            fields.insert("deliveryCount".to_owned(), count.into());
+        }
+        // Writing to a Vec does not fail.
+        let _ = writeln!(to, "{object}");
+        Ok(())
     }
 }
 
@@ -301,7 +356,10 @@ mod tests {
             let (key, value) = (key.as_ref(), value.as_ref());
             let timestamp = Some(("CreateTime", 17));
             formatter
-                .print(&Shown { partition: 0, offset, timestamp, headers, key, value, delivery: None }, &mut text)
+                .print(
+                    &Shown { topic: "t", partition: 0, offset, timestamp, headers, key, value, delivery: None },
+                    &mut text,
+                )
                 .unwrap();
         }
         String::from_utf8(text).unwrap()
@@ -365,6 +423,7 @@ mod tests {
         let mut text = b"before".to_vec();
         let value = Bytes::from_static(b"xyz");
         let record = Shown {
+            topic: "t",
             partition: 0,
             offset: 0,
             timestamp: None,
@@ -379,6 +438,29 @@ mod tests {
         // A null is printed, not deserialized.
         formatter.print(&Shown { value: None, ..record }, &mut text).unwrap();
         assert_eq!(text, b"beforeOffset:0\tnull\n");
+    }
+
+    #[test]
+    fn json_tells_text_numbers_nulls_and_bytes_apart() {
+        let properties = [("key.deserializer".to_owned(), "IntegerDeserializer".to_owned())].into();
+        let formatter = Formatter::json(&properties);
+        let bytes = |bytes: &'static [u8]| Bytes::from_static(bytes);
+        let printed = |key: Option<&Bytes>, value: Option<&Bytes>| {
+            let headers: [(&[u8], Option<&[u8]>); 2] = [(b"h", Some(b"v")), (b"n", None)];
+            let timestamp = Some(("CreateTime", 17));
+            let shown =
+                Shown { topic: "t", partition: 2, offset: 7, timestamp, headers: &headers, key, value, delivery: None };
+            let mut text = Vec::new();
+            formatter.print(&shown, &mut text).map(|()| serde_json::from_slice::<Value>(&text).unwrap())
+        };
+        let expected = json!({
+            "version": 1, "topic": "t", "partition": 2, "offset": 7, "timestamp": 17, "timestampType": "CreateTime",
+            "headers": [{"key": "h", "value": "v"}, {"key": "n", "value": null}], "key": 258, "value": "a\nb",
+        });
+        assert_eq!(printed(Some(&bytes(&[0, 0, 1, 2])), Some(&bytes(b"a\nb"))).unwrap(), expected);
+        let binary = printed(None, Some(&bytes(&[0xff, 0]))).unwrap();
+        assert_eq!((&binary["key"], &binary["value"]), (&Value::Null, &json!({"base64": "/wA="})));
+        printed(Some(&bytes(b"no number")), None).unwrap_err();
     }
 
     #[test]

@@ -19,7 +19,8 @@ use std::time::Duration;
 use super::Run;
 use super::help::Example;
 use super::support::{
-    Exit, IgnoredWords, OldServerOptions, Output, UsageError, block_on_two_threads, java, pick_topic, report_failure,
+    Exit, IgnoredWords, OldServerOptions, Output, UsageError, block_on_two_threads, java, pick_topic,
+    remark_if_unknown, report_failure,
 };
 use crate::client::ClientOptions;
 use crate::config::ConfigError;
@@ -129,8 +130,11 @@ impl Run for ConsoleConsumer {
             systest_events: self.enable_systest_events,
         };
         block_on_two_threads(async {
-            if let Source::Ask = plan.source {
-                plan.source = Source::Topic(pick_topic(ClientOptions::from(&plan.config.common), out).await?);
+            let client = || ClientOptions::from(&plan.config.common);
+            match &plan.source {
+                Source::Ask => plan.source = Source::Topic(pick_topic(client(), out).await?),
+                Source::Topic(topic) => remark_if_unknown(topic, client(), out).await?,
+                Source::Partition { .. } | Source::Pattern(_) => {}
             }
             Reading::new(plan, limits, out).run(out).await
         })

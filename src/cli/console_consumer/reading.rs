@@ -12,8 +12,8 @@ use super::formatter::{FormatError, Formatter, Shown};
 use super::going_on;
 use super::settings::{Plan, Source, Start};
 use crate::cli::support::{
-    Exit, Hinted, Output, Progress, Signals, StdoutClosed, authentication_exception, chain_text, hint_for,
-    hint_for_code, java, stdout_closed,
+    Exit, Hinted, Output, Progress, SILENCE, Signals, StdoutClosed, authentication_exception, chain_text, hint_for,
+    hint_for_code, java, remark_if_unreachable, stdout_closed,
 };
 use crate::client::AutoCreate;
 use crate::client::consumer::{ConsumeError, Consumer, ConsumerOptions, ConsumerRecord};
@@ -128,6 +128,7 @@ impl Reading {
         let closed = stdout_closed();
         tokio::pin!(closed);
         let mut last_record = Instant::now();
+        let mut silent_at = Some(last_record + SILENCE);
         loop {
             if self.limits.messages.is_some_and(|most| self.processed >= most) {
                 return End::Count;
@@ -140,6 +141,12 @@ impl Reading {
                 () = &mut closed => return End::Closed,
                 () = sleep_until(idle_at) => return End::Idle,
                 () = sleep_until(self.discovery.as_ref().map(Discovery::due)) => None,
+                () = sleep_until(silent_at) => {
+                    silent_at = None;
+                    // Only a remark: if it can't be printed, what follows can't either.
+                    let _ = remark_if_unreachable(self.consumer.cluster(), out).await;
+                    continue;
+                }
                 polled = self.consumer.poll(POLL) => Some(polled),
             };
             let Some(polled) = polled else {
@@ -158,6 +165,7 @@ impl Reading {
                 Err(error) => return End::Failed(error.into()),
             };
             last_record = Instant::now();
+            silent_at = None;
             if let Some(end) = self.print(&records, out) {
                 return end;
             }
@@ -321,6 +329,7 @@ pub(in crate::cli) fn print_record(
         TimestampType::LogAppendTime => "LogAppendTime",
     });
     let shown = Shown {
+        topic: &record.partition.topic,
         partition: record.partition.partition.get(),
         offset: record.offset.get(),
         timestamp: kind.map(|kind| (kind, record.timestamp)),

@@ -15,11 +15,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::Run;
 use super::help::Example;
 use super::support::{
-    Exit, Hinted, IgnoredWords, Mistake, OldServerOptions, Output, Progress, Signal, Signals, UsageError, block_on,
-    chain_text, hint_for, hint_for_code, java, pick_topic, produce_exception, report_failure,
+    Exit, Hinted, IgnoredWords, Mistake, OldServerOptions, Output, OutputArgs, Progress, Signal, Signals, Style,
+    UsageError, block_on, chain_text, hint_for, hint_for_code, java, pick_topic, produce_exception, remark_if_unknown,
+    report_failure,
 };
 use crate::client::producer::{Delivery, ProduceError};
 use crate::client::{Producer, ProducerRecord};
@@ -48,6 +51,8 @@ pub(super) struct ConsoleProducer {
     /// File with properties of the line reader
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, hide_short_help = true)]
     reader_config: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
     /// Class of the line reader; there is only Kafka's own
     #[arg(long, value_name = "CLASS", hide = true)]
     line_reader: Option<String>,
@@ -132,6 +137,7 @@ impl Run for ConsoleProducer {
     ];
 
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
+        self.output.apply(out);
         self.check(out)?;
         let target = self.old.target(self.bootstrap_server.as_deref(), out)?;
         settings::check_servers(&target.servers)?;
@@ -141,7 +147,10 @@ impl Run for ConsoleProducer {
         let flush_when_idle = self.timeout.is_none();
         block_on(async {
             let topic = match self.topic {
-                Some(topic) => topic,
+                Some(topic) => {
+                    remark_if_unknown(&topic, options.client.clone(), out).await?;
+                    topic
+                }
                 None => pick_topic(options.client.clone(), out).await?,
             };
             let progress = Progress::new(!out.stdin_is_terminal(), out);
@@ -228,6 +237,9 @@ impl Sending {
         drop(self.producer.close(Duration::ZERO).await);
         ended?;
         let lost = self.failures.lost();
+        if out.style() == Style::Json {
+            out.json(&json!({"version": 1, "topic": self.topic, "records": self.records, "notDelivered": lost}))?;
+        }
         if lost > 0 {
             out.error(&format!("{lost} of {} records were not delivered", self.records))?;
         }
@@ -243,7 +255,7 @@ impl Sending {
     ) -> anyhow::Result<Option<Signal>> {
         let mut flushed = true;
         loop {
-            if out.is_prompt() {
+            if out.is_prompt() && out.style() != Style::Json {
                 out.stdout().write_all(b">")?;
                 out.flush()?;
             }

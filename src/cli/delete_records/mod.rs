@@ -66,6 +66,10 @@ impl Run for DeleteRecords {
                 if out.can_ask() && !self.yes {
                     let deletions = expected(&plan, &admin).await?;
                     print_table(&deletions, Tense::Future, out)?;
+                    if deletions.iter().all(|deletion| deletion.start.is_err()) {
+                        out.note("there is nothing to delete")?;
+                        return Ok(Exit::Failure);
+                    }
                     confirm_unless(self.yes, "Delete these records?", out)?;
                 }
                 if out.style() == Style::Kafka {

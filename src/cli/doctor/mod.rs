@@ -42,6 +42,11 @@ struct Looked {
     groups: usize,
 }
 
+/// `1 broker`, `2 brokers`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 impl Run for Doctor {
     const NEEDS_NO_WORDS: bool = true;
     const EXAMPLES: &'static [Example] = &[
@@ -130,8 +135,11 @@ impl Doctor {
         if looked.brokers > 0 {
             let id = looked.cluster_id.as_deref().unwrap_or("without an id");
             out.line(format_args!(
-                "cluster {id}: {} brokers, {} topics with {} partitions, {} groups",
-                looked.brokers, looked.topics, looked.partitions, looked.groups
+                "cluster {id}: {}, {} with {}, {}",
+                counted(looked.brokers, "broker"),
+                counted(looked.topics, "topic"),
+                counted(looked.partitions, "partition"),
+                counted(looked.groups, "group")
             ))?;
         }
         for finding in findings {
@@ -143,8 +151,7 @@ impl Doctor {
             out.line("nothing is wrong")?;
         } else {
             let counts = [(problems, "problem"), (warnings, "warning"), (notes, "note")];
-            let counts = counts.map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }));
-            out.line(counts.join(", "))?;
+            out.line(counts.map(|(count, what)| counted(count, what)).join(", "))?;
         }
         Ok(())
     }

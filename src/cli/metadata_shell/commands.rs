@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
+use serde_json::{Value, json};
+
 use super::glob::{self, Found};
 use super::tree::Node;
 
@@ -110,6 +112,53 @@ impl Shell {
         }
     }
 
+    /// Runs a command, and tells what it found as JSON.
+    pub(super) fn run_for_json(&self, words: &[String]) -> Result<Value, String> {
+        let known = || COMMANDS.iter().filter(|command| !command.prompt_only);
+        let name = words.first().map_or("", String::as_str);
+        let Some(command) = known().find(|command| command.name == name) else {
+            let names: Vec<_> = known().map(|command| format!("'{}'", command.name)).collect();
+            return Err(format!("invalid choice: '{name}' (choose from {})", names.join(", ")));
+        };
+        let arguments = words.get(1..).unwrap_or_default();
+        check_count(command, arguments)?;
+        let (mut nodes, mut absent) = (Vec::new(), Vec::new());
+        for path in effective(arguments) {
+            let found = self.find(&path);
+            if found.is_empty() {
+                absent.push(path);
+            }
+            nodes.extend(found.iter().map(|found| object(command.name, found)));
+        }
+        Ok(json!({"version": 1, "command": command.name, "nodes": nodes, "absent": absent}))
+    }
+
+    /// What the last word of a line may become: where it begins, and the words. Directories end with a slash.
+    pub(super) fn completions(&self, line: &str) -> (usize, Vec<String>) {
+        let begin = line.rfind([' ', '\t']).map_or(0, |space| space + 1);
+        let (before, word) = (line.get(..begin).unwrap_or_default(), line.get(begin..).unwrap_or_default());
+        let of_commands = || COMMANDS.iter().map(|command| command.name.to_owned());
+        let mut words: Vec<String> = match before.split_whitespace().next() {
+            None | Some("man") => of_commands().collect(),
+            Some("cat" | "cd" | "find" | "ls" | "tree") => {
+                let (directory, _) = word.rfind('/').map_or(("", word), |slash| word.split_at(slash + 1));
+                let found = self.find(if directory.is_empty() { "." } else { directory });
+                let children = found.iter().filter_map(|found| match &*found.node {
+                    Node::Directory(children) => Some(children),
+                    Node::File(_) => None,
+                });
+                let path = |(name, node): (&String, &Rc<Node>)| {
+                    let end = if matches!(**node, Node::Directory(_)) { "/" } else { "" };
+                    format!("{directory}{name}{end}")
+                };
+                children.flat_map(|children| children.iter().map(path)).collect()
+            }
+            Some(_) => Vec::new(),
+        };
+        words.retain(|known| known.starts_with(word));
+        (begin, words)
+    }
+
     fn find(&self, path: &str) -> Vec<Found> {
         glob::find(&self.root, &self.directory, path)
     }
@@ -191,6 +240,30 @@ impl Shell {
             let _ = writeln!(text, "{:5}  {line}", self.forgotten + index);
         }
         text
+    }
+}
+
+/// A node as a command shows it.
+fn object(command: &str, found: &Found) -> Value {
+    let path = found.absolute();
+    match (command, &*found.node) {
+        ("find", node) => {
+            let mut text = String::new();
+            list_below(node, &path, &mut text);
+            json!({"path": path, "below": text.lines().skip(1).collect::<Vec<_>>()})
+        }
+        ("ls", Node::Directory(children)) => json!({"path": path, "children": children.keys().collect::<Vec<_>>()}),
+        ("ls", Node::File(_)) => json!({"path": path, "children": null}),
+        ("cat", Node::Directory(_)) => json!({"path": path, "content": null}),
+        (_, node) => json!({"path": path, "content": content(node)}),
+    }
+}
+
+/// All that is in a node; text that is JSON itself as such.
+fn content(node: &Node) -> Value {
+    match node {
+        Node::File(text) => serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into()),
+        Node::Directory(children) => children.iter().map(|(name, child)| (name.clone(), content(child))).collect(),
     }
 }
 
@@ -323,6 +396,38 @@ mod tests {
     fn shell(file: &str) -> Shell {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/metadata").join(file);
         Shell::new(tree::root(&load::load(&path).unwrap()))
+    }
+
+    #[test]
+    fn commands_and_paths_are_completed() {
+        let mut shell = shell("kafka-4.3.1-snapshot.checkpoint");
+        let words = |shell: &Shell, line: &str| shell.completions(line).1.join(" ");
+        assert_eq!(words(&shell, "c"), "cat cd");
+        assert_eq!(words(&shell, "man h"), "help history");
+        assert_eq!(shell.completions("ls im"), (3, vec!["image/".to_owned()]));
+        assert_eq!(words(&shell, "cat /image/provenance /image/prov"), "/image/provenance");
+        assert_eq!(words(&shell, "tree image/topics/byN"), "image/topics/byName/");
+        assert_eq!(words(&shell, "ls nowhere/"), "");
+        assert_eq!(words(&shell, "history i"), "");
+        shell.at_prompt = true;
+        shell.run(&["cd".to_owned(), "image".to_owned()], None);
+        assert_eq!(words(&shell, "ls fea"), "features/");
+        assert_eq!(words(&shell, "ls ../l"), "../local/");
+    }
+
+    #[test]
+    fn json_tells_what_is_absent() {
+        let shell = shell("kafka-4.3.1-snapshot.checkpoint");
+        let found = |line: &str| shell.run_for_json(&words(line));
+        let cat = found("cat image/scram nope image/configs/BROKER/min.insync.replicas").unwrap();
+        let file = "/image/configs/BROKER/min.insync.replicas";
+        let nodes = json!([{"path": "/image/scram", "content": null}, {"path": file, "content": 1}]);
+        assert_eq!(cat, json!({"version": 1, "command": "cat", "nodes": nodes, "absent": ["nope"]}));
+        assert_eq!(found("ls image/configs").unwrap()["nodes"][0]["children"][0], "BROKER");
+        assert_eq!(found("tree image/configs").unwrap()["nodes"][0]["content"]["BROKER"]["min.insync.replicas"], 1);
+        assert_eq!(found("find image/scram").unwrap()["nodes"][0]["below"][0], "/image/scram/SCRAM-SHA-256");
+        assert!(found("pwd").unwrap_err().starts_with("invalid choice: 'pwd'"));
+        assert_eq!(found("cat").unwrap_err(), "too few arguments");
     }
 
     /// What Kafka's own shell printed of this snapshot.

@@ -2,11 +2,12 @@
 //! `kafka-metadata-shell.sh`.
 //!
 //! `load.rs` reads a snapshot or a metadata log, `tree.rs` makes the tree that Kafka's tool shows, `glob.rs` finds nodes in
-//! it, `commands.rs` has the commands.
+//! it, `commands.rs` has the commands, `prompt.rs` reads lines at a terminal.
 
 mod commands;
 mod glob;
 mod load;
+mod prompt;
 mod tree;
 
 use std::io::{self, BufRead as _};
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 
 use super::Run;
 use super::help::Example;
-use super::support::{Argparse, Exit, Output, UsageError, argparse, report_failure};
+use super::support::{Argparse, Exit, Output, OutputArgs, Style, UsageError, argparse, report_failure};
 use commands::Shell;
 
 /// Walk through the metadata of a cluster, as a snapshot or a metadata log has them
@@ -26,6 +27,8 @@ pub(super) struct MetadataShell {
     /// Snapshot or segment of the metadata log, or the directory that it is in
     #[arg(long, short = 's', value_name = "FILE", value_hint = clap::ValueHint::AnyPath)]
     snapshot: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
     /// Command to run instead of asking for commands
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     command: Vec<String>,
@@ -44,6 +47,11 @@ impl Run for MetadataShell {
     ];
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
+        self.output.apply(out);
+        let is_json = out.style() == Style::Json;
+        if is_json && self.command.is_empty() {
+            return Err(UsageError::because("--output json needs a command"));
+        }
         let file = self.snapshot.ok_or_else(|| argparse::required("snapshot/-s"))?;
         if self.command.is_empty() {
             out.line("Loading...")?;
@@ -51,6 +59,11 @@ impl Run for MetadataShell {
         }
         let loaded = load::load(&file)?;
         let mut shell = Shell::new(tree::root(&loaded));
+        if is_json {
+            let document = shell.run_for_json(&self.command).map_err(UsageError::because)?;
+            out.json(&document)?;
+            return Ok(Exit::Success);
+        }
         if !self.command.is_empty() {
             let text = shell.run(&self.command, None);
             io::Write::write_all(out.stdout(), text.as_bytes())?;
@@ -58,16 +71,17 @@ impl Run for MetadataShell {
         }
         out.line("Starting...")?;
         out.line("[ Kafka Metadata Shell ]")?;
+        if out.is_prompt() {
+            out.flush()?;
+            return prompt::run(shell, out);
+        }
         let stdin = io::stdin().lock();
         let mut lines = stdin.lines();
         while !shell.is_over() {
-            if out.is_prompt() {
-                io::Write::write_all(out.stdout(), b">> ")?;
-            }
-            out.flush()?;
             let Some(line) = lines.next() else { break };
-            let text = shell.line(&line?, columns(out));
+            let text = shell.line(&line?, None);
             io::Write::write_all(out.stdout(), text.as_bytes())?;
+            out.flush()?;
         }
         Ok(Exit::Success)
     }
@@ -79,12 +93,4 @@ impl Run for MetadataShell {
     fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
         report_failure(error, out)
     }
-}
-
-/// How many columns the terminal has.
-fn columns(out: &Output) -> Option<usize> {
-    if !out.stdout_is_terminal() {
-        return None;
-    }
-    comfy_table::Table::new().width().map(usize::from)
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
+use serde_json::json;
 
-use crate::cli::support::Output;
+use crate::cli::support::{Output, Style};
 use crate::metadata::MetadataVersion;
 pub(in crate::cli) use crate::metadata::features::METADATA_VERSION;
 use crate::metadata::features::{ELR_VERSION, FEATURES, KRAFT_VERSION, find, missing_for, needs};
@@ -161,6 +162,12 @@ pub(in crate::cli) fn print_mapping(release: Option<&str>, out: &mut Output) -> 
         Some(release) => level_named(release, true)?,
         None => MetadataVersion::LATEST.level(),
     };
+    if out.style() == Style::Json {
+        let all = std::iter::once((METADATA_VERSION, level)).chain(mapping(level));
+        let features: Vec<_> = all.map(|(name, level)| json!({"name": name, "level": level})).collect();
+        let release = version_name(level);
+        return Ok(out.json(&json!({"version": 1, "releaseVersion": release, "features": features}))?);
+    }
     out.line(format_args!("{METADATA_VERSION}={level} ({})", version_name(level).unwrap_or(UNKNOWN)))?;
     for (feature, level) in mapping(level) {
         out.line(format_args!("{feature}={level}"))?;
@@ -173,14 +180,30 @@ pub(in crate::cli) fn mapping(metadata_level: i16) -> impl Iterator<Item = (&'st
     MAPPING_ORDER.into_iter().map(move |feature| (feature, default_level(feature, metadata_level)))
 }
 
+/// `name=level` of a feature and a level that there are.
+fn known_level(text: &str) -> anyhow::Result<(&str, i16)> {
+    let (name, level) = parse(text)?;
+    let Some(feature) = find(name) else { bail!("Unknown feature: {name}") };
+    if !(feature.min..=feature.max).contains(&level) {
+        bail!("Feature level {level} is not supported for feature {name}");
+    }
+    Ok((name, level))
+}
+
 /// `feature-dependencies`: what feature levels need.
 pub(in crate::cli) fn print_dependencies(wanted: &[String], out: &mut Output) -> anyhow::Result<()> {
+    if out.style() == Style::Json {
+        let object = |text: &String| {
+            let (name, level) = known_level(text)?;
+            let requires: Vec<_> =
+                needs(name, level).map(|(name, level)| json!({"name": name, "level": level})).collect();
+            Ok(json!({"name": name, "level": level, "requires": requires}))
+        };
+        let features = wanted.iter().map(object).collect::<anyhow::Result<Vec<_>>>()?;
+        return Ok(out.json(&json!({"version": 1, "features": features}))?);
+    }
     for text in wanted {
-        let (name, level) = parse(text)?;
-        let Some(feature) = find(name) else { bail!("Unknown feature: {name}") };
-        if !(feature.min..=feature.max).contains(&level) {
-            bail!("Feature level {level} is not supported for feature {name}");
-        }
+        let (name, level) = known_level(text)?;
         let shown = if name == METADATA_VERSION {
             format!("{name}={level} ({})", version_name(level).unwrap_or(UNKNOWN))
         } else {

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use serde_json::json;
 
 use super::features::{Levels, version_name};
 use super::node::{InitialController, Node};
 use super::{Format, required, scram};
-use crate::cli::support::{Exit, Hinted, Output, UsageError};
+use crate::cli::support::{Exit, Hinted, Output, Style, UsageError, print_plan};
 use crate::log::Fs;
 use crate::log::checkpoint::replace_file;
 use crate::log::directory::{self, DirectoryContent};
@@ -33,23 +34,41 @@ pub(super) fn run(args: Format, out: &mut Output) -> anyhow::Result<Exit> {
     let levels = Levels::chosen(args.release_version.as_deref(), &args.feature, quorum.is_dynamic())?;
     let users = if args.add_scram.is_empty() { Vec::new() } else { users(&args.add_scram, &levels)? };
     let unformatted = unformatted(&node, cluster_id, args.ignore_formatted, out)?;
-    if unformatted.is_empty() {
-        out.line("All of the log directories are already formatted.")?;
+    // The metadata directory comes last, as in Kafka's output.
+    let (metadata, mut directories): (Vec<_>, Vec<_>) =
+        unformatted.into_iter().partition(|dir| *dir == node.metadata_directory);
+    directories.extend(metadata);
+    let version = version_name(levels.metadata).unwrap_or_default();
+    let kind_of = |dir: &PathBuf| {
+        if *dir == node.metadata_directory { quorum.directory_kind(node.id) } else { "data directory" }
+    };
+    if args.dry_run {
+        let step = |dir: &PathBuf| {
+            let text = format!("format {} {} with metadata.version {version}", kind_of(dir), dir.display());
+            (
+                text,
+                json!({"format": dir.display().to_string(), "metadataVersion": version, "clusterId": cluster_id, "nodeId": node.id.get()}),
+            )
+        };
+        print_plan(&directories.iter().map(step).collect::<Vec<_>>(), out)?;
         return Ok(Exit::Success);
     }
-
-    if !out.is_for_people() {
+    if out.style() == Style::Json {
+        // What is printed on the way is for people.
+    } else if directories.is_empty() {
+        out.line("All of the log directories are already formatted.")?;
+        return Ok(Exit::Success);
+    } else if !out.is_for_people() {
         out.line(format_args!("Bootstrap metadata: {}", bootstrap_text(&levels, &users)))?;
     }
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let bootstrap = bootstrap_checkpoint(&levels.features(), users, now_ms)?;
-    // The metadata directory comes last, as in Kafka's output.
-    let (metadata, data): (Vec<_>, Vec<_>) = unformatted.iter().partition(|dir| **dir == node.metadata_directory);
-    for dir in data.into_iter().chain(metadata) {
+    for dir in &directories {
         let is_metadata = *dir == node.metadata_directory;
-        let kind = if is_metadata { quorum.directory_kind(node.id) } else { "data directory" };
-        let version = version_name(levels.metadata).unwrap_or_default();
-        out.line(format_args!("Formatting {kind} {} with metadata.version {version}.", dir.display()))?;
+        if out.style() != Style::Json {
+            let kind = kind_of(dir);
+            out.line(format_args!("Formatting {kind} {} with metadata.version {version}.", dir.display()))?;
+        }
         let write = |file: &str, bytes: &[u8]| -> anyhow::Result<()> {
             let path = dir.join(file);
             if let Some(parent) = path.parent() {
@@ -69,6 +88,11 @@ pub(super) fn run(args: Format, out: &mut Output) -> anyhow::Result<Exit> {
         // Order: meta.properties last; with it the directory counts as formatted.
         meta_properties::write(&Fs::default(), dir, &properties, now_ms)
             .with_context(|| format!("could not write {} in {}", meta_properties::FILE_NAME, dir.display()))?;
+    }
+    if out.style() == Style::Json {
+        let ids = json!({"clusterId": cluster_id, "nodeId": node.id.get(), "metadataVersion": version});
+        let formatted: Vec<_> = directories.iter().map(|dir| dir.display().to_string()).collect();
+        out.json(&json!({"version": 1, "formatted": formatted, "as": ids}))?;
     }
     Ok(Exit::Success)
 }
@@ -182,7 +206,13 @@ fn unformatted(
                 ));
             }
             Err(directory::DirectoryError::Io { .. }) => {
-                out.line(format_args!("I/O error trying to read log directory {}. Ignoring...", dir.display()))?;
+                // On stdout, as Kafka's tool does it; among JSON it would be no data.
+                let text = format!("I/O error trying to read log directory {}. Ignoring...", dir.display());
+                if out.style() == Style::Json {
+                    out.note(text)?
+                } else {
+                    out.line(text)?
+                }
                 unreadable += 1;
             }
             Err(error) => return Err(error.into()),

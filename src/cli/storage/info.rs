@@ -1,9 +1,12 @@
 //! `storage info`: the directories of a node, and what is wrong with them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::node::Node;
-use crate::cli::support::{Exit, Output};
+use crate::cli::support::{Exit, Output, Style};
 use crate::log::directory::{self, DirectoryContent, DirectoryError};
 use crate::log::meta_properties::{MetaProperties, MetaVersion};
 
@@ -40,6 +43,12 @@ pub(super) fn run(config: &Path, out: &mut Output) -> anyhow::Result<Exit> {
             }
         }
     }
+    if out.style() == Style::Json {
+        let metadata = metadata.as_ref().map(|found| metadata_values(found).into_iter().collect::<BTreeMap<_, _>>());
+        let document = json!({"version": 1, "directories": found, "metadata": metadata, "problems": problems});
+        out.json(&document)?;
+        return Ok(if problems.is_empty() { Exit::Success } else { Exit::Failure });
+    }
     list("Found log directory:", "Found log directories:", &found, out)?;
     if let Some(properties) = &metadata {
         out.line(format_args!("Found metadata: {}\n", metadata_text(properties)))?;
@@ -62,6 +71,13 @@ fn list(one: &str, several: &str, lines: &[String], out: &mut Output) -> std::io
 
 /// The properties by name, as Java prints a map.
 fn metadata_text(properties: &MetaProperties) -> String {
+    let shown: Vec<String> =
+        metadata_values(properties).into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{{{}}}", shown.join(", "))
+}
+
+/// The properties that are there, by name.
+fn metadata_values(properties: &MetaProperties) -> Vec<(&'static str, String)> {
     let (version, node_key) = match properties.version {
         MetaVersion::Zookeeper => (0, "broker.id"),
         MetaVersion::Kraft => (1, "node.id"),
@@ -73,7 +89,5 @@ fn metadata_text(properties: &MetaProperties) -> String {
         ("version", Some(version.to_string())),
     ];
     values.sort();
-    let shown: Vec<String> =
-        values.into_iter().filter_map(|(key, value)| value.map(|value| format!("{key}={value}"))).collect();
-    format!("{{{}}}", shown.join(", "))
+    values.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }

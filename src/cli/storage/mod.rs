@@ -12,9 +12,11 @@ mod scram;
 use std::io;
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::Run;
 use super::help::Example;
-use super::support::{Exit, Mistake, Output, UsageError, chain_text, report_failure};
+use super::support::{Exit, Mistake, Output, OutputArgs, Style, UsageError, chain_text, report_failure};
 use crate::types::Uuid;
 
 pub(super) use features::version_name;
@@ -42,7 +44,7 @@ enum Command {
     /// Show which features a feature level needs
     FeatureDependencies(FeatureDependencies),
     /// Print a random id
-    RandomUuid,
+    RandomUuid(RandomUuid),
 }
 
 #[derive(Debug, clap::Args)]
@@ -50,6 +52,14 @@ struct Info {
     /// The node's server.properties
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct RandomUuid {
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -81,6 +91,11 @@ struct Format {
     /// The controllers that the cluster starts with
     #[arg(long, short = 'I', value_name = "ID@HOST:PORT:DIRECTORY,...")]
     initial_controllers: Option<String>,
+    /// Only show what would be formatted
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -88,6 +103,8 @@ struct VersionMapping {
     /// Metadata version, as 4.3-IV0 or 3.9 [default: the newest]
     #[arg(long, short, value_name = "VERSION")]
     release_version: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -95,6 +112,8 @@ struct FeatureDependencies {
     /// Feature and level
     #[arg(long, short, value_name = "NAME=LEVEL")]
     feature: Vec<String>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 impl Run for Storage {
@@ -110,24 +129,35 @@ impl Run for Storage {
         match self.command {
             None => Err(UsageError::because("too few arguments")),
             Some(Command::Info(args)) => {
+                args.output.apply(out);
                 let config = args.config.ok_or_else(|| required("config", 'c'))?;
                 info::run(&config, out)
             }
             Some(Command::Check(args)) => check::run(&args, out),
-            Some(Command::Format(args)) => format::run(args, out),
+            Some(Command::Format(args)) => {
+                args.output.apply(out);
+                format::run(args, out)
+            }
             Some(Command::VersionMapping(args)) => {
+                args.output.apply(out);
                 features::print_mapping(args.release_version.as_deref(), out)?;
                 Ok(Exit::Success)
             }
             Some(Command::FeatureDependencies(args)) => {
+                args.output.apply(out);
                 if args.feature.is_empty() {
                     return Err(required("feature", 'f'));
                 }
                 features::print_dependencies(&args.feature, out)?;
                 Ok(Exit::Success)
             }
-            Some(Command::RandomUuid) => {
-                out.line(Uuid::random())?;
+            Some(Command::RandomUuid(RandomUuid { output })) => {
+                output.apply(out);
+                let id = Uuid::random();
+                match out.style() {
+                    Style::Json => out.json(&json!({"version": 1, "id": id.to_string()}))?,
+                    _ => out.line(id)?,
+                }
                 Ok(Exit::Success)
             }
         }
@@ -143,8 +173,12 @@ impl Run for Storage {
             ),
             _ => mistake.to_string(),
         };
-        out.note(format_args!("kafka-storage: error: {text}"))?;
-        out.hint(&format!("`{called_as} --help` lists the commands, `{called_as} format --help` the options of one"))?;
+        if out.is_for_people() {
+            out.error(&text)?;
+        } else {
+            out.note(format_args!("kafka-storage: error: {text}"))?;
+        }
+        out.hint(&format!("`{called_as} --help` lists the commands, `{called_as} COMMAND --help` the options of one"))?;
         Ok(Exit::Failure)
     }
 

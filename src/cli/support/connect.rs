@@ -159,18 +159,9 @@ impl Target {
                 }
             }
         };
-        let servers = match (servers, &profile) {
-            (Some(servers), _) => servers.to_owned(),
-            (None, Some(profile)) => {
-                let found = profile.properties(Client::Admin)?;
-                let missing = || {
-                    let hint = format!("write the line `bootstrap.servers=HOST:PORT` into {}", profile.path.display());
-                    Hinted::error(format!("the profile {} names no broker", profile.name), hint)
-                };
-                found.get("bootstrap.servers").ok_or_else(missing)?.to_owned()
-            }
-            (None, None) => DEFAULT_SERVER.to_owned(),
-        };
+        // Also where another address counts: a file that names no broker is no profile, whatever else is in it.
+        let of_profile = profile.as_ref().map(Profile::servers).transpose()?;
+        let servers = servers.map(str::to_owned).or(of_profile).unwrap_or_else(|| DEFAULT_SERVER.to_owned());
         Ok(Self { servers, profile })
     }
 

@@ -5,12 +5,16 @@ use std::error::Error as _;
 use super::Hinted;
 use crate::client::{AuthenticationFailure, ClientError, SecurityError};
 use crate::net::tls::{StoreError, TlsError};
-use crate::protocol::ErrorCode;
+use crate::protocol::{ApiKey, ErrorCode};
 
 /// What to do about an error of the client, if there is something.
 pub(crate) fn hint_for(error: &ClientError) -> Option<String> {
     let hint = match error {
-        ClientError::Connect { .. } | ClientError::NoBroker { .. } => {
+        ClientError::NoBroker { source, .. } => return hint_for(source),
+        ClientError::Connect { source, .. } if is_unknown_host(source) => {
+            "this machine knows no address of that name; check --bootstrap-server"
+        }
+        ClientError::Connect { .. } => {
             "is a broker running there? `kafka-rs server-start` starts one; --bootstrap-server names another"
         }
         ClientError::NotKafka { .. } => "is this a broker's port? --bootstrap-server names another",
@@ -24,6 +28,10 @@ pub(crate) fn hint_for(error: &ClientError) -> Option<String> {
         ClientError::Astray { .. } => {
             "advertised.listeners of that broker must name an address that this machine reaches"
         }
+        ClientError::UnsupportedVersion { api: ApiKey::SaslHandshake, .. } => {
+            "the listener has no SASL: set security.protocol=PLAINTEXT (or SSL), or use one that has it"
+        }
+        ClientError::UnsupportedVersion { .. } => "`kafka-rs broker-api-versions` shows what the broker serves",
         ClientError::Tls { source, .. } => return tls_hint(source).map(str::to_owned),
         ClientError::Authentication { source, .. } => return Some(authentication_hint(source).to_owned()),
         ClientError::Security { source } => return security_hint(source).map(str::to_owned),
@@ -32,6 +40,11 @@ pub(crate) fn hint_for(error: &ClientError) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// Whether no address was found for a name: the system's error has no kind of its own for that.
+fn is_unknown_host(error: &std::io::Error) -> bool {
+    error.to_string().starts_with("failed to lookup address information")
 }
 
 /// What to do about an error that a broker answered with, if there is something.

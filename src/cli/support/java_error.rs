@@ -43,7 +43,9 @@ impl JavaError {
     pub(crate) fn call(call: &str, error: &ClientError) -> Self {
         match error {
             ClientError::Api(error) => Self::api(error),
-            ClientError::UnsupportedVersion { .. } => Self::new(java::client_exception_class(error), error.to_string()),
+            ClientError::UnsupportedVersion { .. } => {
+                Self::new(java::client_exception_class(error), error.to_string()).with_hint(hint_for(error))
+            }
             _ if authentication_exception(error).is_some() => {
                 let (class, message) = authentication_exception(error).unwrap_or_default();
                 let plain = Some(with_source(error));

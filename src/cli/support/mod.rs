@@ -33,6 +33,7 @@ mod profile;
 mod progress;
 mod prompt;
 mod range_reader;
+mod reach;
 pub(crate) mod reset;
 mod runtime;
 mod salt;
@@ -58,19 +59,22 @@ pub(crate) use internal_topics::is_internal_topic;
 pub(crate) use java_error::JavaError;
 pub(crate) use metrics::Metrics;
 pub(crate) use moment::{MOMENTS, moment_text, parse_moment};
-pub(crate) use nearest::did_you_mean;
+pub(crate) use nearest::{did_you_mean, nearest};
 pub(crate) use offset_deletion::OffsetDeletion;
 pub(crate) use options::{
     IgnoredWords, needs_value, takes_value, with_kafkas_option_rules, with_two_dashes, with_words_from_files,
 };
-pub(crate) use output::{Output, OutputArgs, OwnOutputArgs, StdoutClosed, Style, Tint};
+pub(crate) use output::{
+    AlwaysJsonArgs, Output, OutputArgs, OwnOutputArgs, RecordOutputArgs, StdoutClosed, Style, Tint,
+};
 pub(crate) use pipe::stdout_closed;
 pub(crate) use plan::print_plan;
 pub(crate) use produce_exception::produce_exception;
 pub(crate) use profile::{Profiles, write_private};
 pub(crate) use progress::{Progress, with_thousands};
-pub(crate) use prompt::{Interrupted, confirm_unless, pick, pick_group, pick_topic};
+pub(crate) use prompt::{Declined, Interrupted, confirm_unless, pick, pick_group, pick_topic, remark_if_unknown};
 pub(crate) use range_reader::{Bounds, RangeReader, Stretch, bounds, size_of_record};
+pub(crate) use reach::{SILENCE, remark_if_unreachable};
 pub(crate) use runtime::{block_on, block_on_two_threads, block_on_within};
 pub(crate) use salt::random_salt;
 pub(crate) use signals::{Signal, Signals, at_first_signal};

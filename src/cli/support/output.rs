@@ -59,6 +59,47 @@ impl OutputArgs {
     }
 }
 
+/// What records look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum RecordStyle {
+    /// As the formatter prints them
+    Kafka,
+    /// A JSON object for each, on a line of its own
+    Json,
+    /// The same
+    Ndjson,
+}
+
+/// `--output`, for the tools that print records, of which there may be no end.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct RecordOutputArgs {
+    /// What a record looks like: kafka (as the formatter prints it), json or ndjson (an object per line)
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true, help_heading = "Format")]
+    output: Option<RecordStyle>,
+}
+
+impl RecordOutputArgs {
+    /// Whether programs read it. What is said besides is then worded for scripts too.
+    pub(crate) fn apply(self, out: &mut Output) -> bool {
+        let is_json = matches!(self.output, Some(RecordStyle::Json | RecordStyle::Ndjson));
+        match self.output {
+            Some(RecordStyle::Kafka) => out.style = Style::Kafka,
+            _ if is_json => out.style = Style::Json,
+            _ => {}
+        }
+        is_json
+    }
+}
+
+/// `--output`, for the tools of Kafka's that print JSON in any case.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct AlwaysJsonArgs {
+    /// What the output looks like: json, an object per line, whatever is chosen
+    #[arg(long = "output", value_name = "FORMAT", value_parser = ["json", "ndjson"])]
+    #[arg(hide_short_help = true, hide_possible_values = true)]
+    _output: Option<String>,
+}
+
 /// What the tools that Kafka has not got print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum OwnStyle {
@@ -314,15 +355,23 @@ impl Output {
         self.line(format_args!("[{}] INFO {text} ({logger})", log_time()))
     }
 
-    /// Prints a table with a header; a table without rows prints nothing.
+    /// Prints a table with a header; a table without rows prints nothing, nor does a column without any text.
     pub(crate) fn table(&mut self, header: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
+        let has_text = |column: usize| rows.iter().any(|row| row.get(column).is_some_and(|cell| !cell.is_empty()));
+        let used: Vec<bool> = (0..header.len()).map(has_text).collect();
+        let is_used = |column: usize| used.get(column).copied().unwrap_or(true);
+        fn kept<T>(cells: impl IntoIterator<Item = T>, is_used: impl Fn(usize) -> bool) -> Vec<T> {
+            cells.into_iter().enumerate().filter(|(column, _)| is_used(*column)).map(|(_, cell)| cell).collect()
+        }
+        let header = kept(header.iter().copied(), is_used);
+        let rows: Vec<_> = rows.into_iter().map(|row| kept(row, is_used)).collect();
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
         let bold = self.colour && self.stdout_is_terminal;
-        table.set_header(header.iter().map(|title| {
+        table.set_header(header.into_iter().map(|title| {
             let cell = Cell::new(title);
             if bold { cell.add_attribute(Attribute::Bold) } else { cell }
         }));

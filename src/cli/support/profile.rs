@@ -123,6 +123,23 @@ impl Profiles {
 }
 
 impl Profile {
+    /// Its `bootstrap.servers`.
+    ///
+    /// # Errors
+    /// It has none: the file is something else, or was spoilt.
+    pub(crate) fn servers(&self) -> anyhow::Result<String> {
+        let found = self.properties(Client::Admin)?;
+        let missing = || {
+            let hint = format!(
+                "write the line `bootstrap.servers=HOST:PORT` into {}, or `kafka-rs profile remove {}`",
+                self.path.display(),
+                self.name
+            );
+            Hinted::error(format!("the profile {} names no broker", self.name), hint)
+        };
+        Ok(found.get("bootstrap.servers").ok_or_else(missing)?.to_owned())
+    }
+
     /// Its settings, for this client.
     pub(crate) fn properties(&self, client: Client) -> anyhow::Result<ClientProperties> {
         let mut properties = ClientProperties::new(client);

@@ -9,13 +9,18 @@ use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use dialoguer::{Confirm, FuzzySelect};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use super::{Hinted, Output, explained};
+use super::{Hinted, Output, explained, nearest};
 use crate::client::{Admin, ClientOptions};
 
 /// What somebody who gives up a question has decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("nothing was chosen")]
 pub(crate) struct NothingChosen;
+
+/// The answer to a question before what can't be undone was no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nothing was changed")]
+pub(crate) struct Declined;
 
 /// Ctrl-C at a question: the tool ends without a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -119,9 +124,9 @@ fn confirm(question: &str, out: &mut Output) -> anyhow::Result<bool> {
 /// Asks before what can't be undone, unless `yes` answered ahead or nobody is there to answer.
 ///
 /// # Errors
-/// [`NothingChosen`] if the answer is no.
+/// [`Declined`] if the answer is no.
 pub(crate) fn confirm_unless(yes: bool, question: &str, out: &mut Output) -> anyhow::Result<()> {
-    if yes || !out.can_ask() || confirm(question, out)? { Ok(()) } else { Err(NothingChosen.into()) }
+    if yes || !out.can_ask() || confirm(question, out)? { Ok(()) } else { Err(Declined.into()) }
 }
 
 /// Lets the person pick one of these groups.
@@ -133,6 +138,23 @@ pub(crate) fn pick_group(groups: Vec<String>, out: &mut Output) -> anyhow::Resul
         ));
     }
     pick("Group", groups, out)
+}
+
+/// Says at a terminal that a topic is not there, and which may have been meant: who reads or writes it may create it.
+pub(crate) async fn remark_if_unknown(topic: &str, options: ClientOptions, out: &mut Output) -> anyhow::Result<()> {
+    if !out.is_for_people() {
+        return Ok(());
+    }
+    let topics = Admin::new(options).list_topics().await.map_err(explained)?;
+    let mut names = topics.iter().map(|known| known.name.as_str());
+    if names.clone().any(|name| name == topic) {
+        return Ok(());
+    }
+    match nearest(topic, names.by_ref()) {
+        Some(near) => out.note(format_args!("there is no topic {topic} yet; did you mean {near}?"))?,
+        None => out.note(format_args!("there is no topic {topic} yet"))?,
+    }
+    Ok(())
 }
 
 /// Lets the person pick one of the cluster's topics.

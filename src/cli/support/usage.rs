@@ -109,7 +109,9 @@ impl UsageError {
             ErrorKind::ArgumentConflict => {
                 (Mistake::Repeated, format!("Found multiple arguments for option {option}, but you asked for only one"))
             }
-            ErrorKind::MissingRequiredArgument => (Mistake::Other, format!("Missing required argument \"[{option}]\"")),
+            ErrorKind::MissingRequiredArgument => {
+                (Mistake::Other, format!("Missing required argument \"[{}]\"", option.trim_matches(['<', '>'])))
+            }
             ErrorKind::InvalidSubcommand => {
                 let word = text(ContextKind::InvalidSubcommand).unwrap_or_default();
                 (Mistake::Other, format!("invalid choice: '{word}'"))

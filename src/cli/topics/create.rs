@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Topics;
-use crate::cli::support::{JavaError, Output, Style, print_plan};
+use crate::cli::support::{JavaError, Output, Style, did_you_mean, print_plan};
 use crate::client::Admin;
 use crate::client::admin::{CreatedTopic, NewTopic, NewTopicLayout};
 use crate::config::{Scope, table};
@@ -94,7 +94,8 @@ fn configs(pairs: &[String]) -> anyhow::Result<Vec<(String, String)>> {
         let (key, value) = (key.trim(), value.trim());
         let Some(def) = table(Scope::Topic).get(key) else {
             let class = "org.apache.kafka.common.errors.InvalidConfigurationException";
-            return Err(JavaError::new(class, format!("Unknown topic config name: {key}")).into());
+            let near = did_you_mean(key, table(Scope::Topic).iter().map(|def| def.name));
+            return Err(JavaError::new(class, format!("Unknown topic config name: {key}")).with_hint(near).into());
         };
         def.parse(value).map_err(|error| JavaError::config(&error))?;
         configs.retain(|(known, _)| known != key);

@@ -60,13 +60,15 @@ pub(super) async fn find(args: &Topics, admin: &Admin) -> anyhow::Result<Vec<Top
 pub(super) async fn find_or_pick(args: &Topics, admin: &Admin, out: &mut Output) -> anyhow::Result<Vec<String>> {
     let filter = args.topic.as_deref().map(TopicFilter::new).transpose()?;
     let topics = admin.list_topics().await.map_err(|error| JavaError::call("listTopics", &error))?;
-    let names: Vec<String> = topics.into_iter().map(|topic| topic.name).collect();
     let Some(filter) = filter else {
+        // Who means one of Kafka's own topics can name it.
+        let names: Vec<_> = topics.into_iter().filter(|topic| !topic.is_internal).map(|topic| topic.name).collect();
         if names.is_empty() {
             return Err(JavaError::illegal_argument("there are no topics").into());
         }
         return Ok(vec![pick("Topic", names, out)?]);
     };
+    let names = topics.into_iter().map(|topic| topic.name).collect();
     let (meant, spared) = filter.exact_or_matching(names);
     if !spared.is_empty() {
         let spared = spared.join(", ");

@@ -14,7 +14,9 @@ use std::io;
 
 use super::Run;
 use super::help::Example;
-use super::support::{ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, UsageError, block_on};
+use super::support::{
+    ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, UsageError, WatchArgs, block_on,
+};
 use crate::client::Admin;
 
 /// Create, list, describe, change or delete topics
@@ -97,6 +99,8 @@ pub(super) struct Topics {
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
     connect: ConnectArgs,
@@ -125,17 +129,30 @@ impl Run for Topics {
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
         self.output.apply(out);
         let action = self.check(out)?;
+        if self.watch.is_given() && !matches!(action, Action::List | Action::Describe) {
+            return Err(UsageError::because("Option watch is only allowed if list or describe is used"));
+        }
         let admin = Admin::new(self.connect.admin_options(out)?);
         block_on(async {
             match action {
-                Action::Create => create::run(&self, &admin, out).await,
-                Action::List => list::run(&self, &admin, out).await,
-                Action::Describe => describe::run(&self, &admin, out).await,
-                Action::Alter => alter::run(&self, &admin, out).await,
-                Action::Delete => delete::run(&self, &admin, out).await,
+                Action::Create => create::run(&self, &admin, out).await?,
+                Action::List | Action::Describe => {
+                    return self
+                        .watch
+                        .run(out, async |out| {
+                            match action {
+                                Action::List => list::run(&self, &admin, out).await?,
+                                _ => describe::run(&self, &admin, out).await?,
+                            }
+                            Ok(Exit::Success)
+                        })
+                        .await;
+                }
+                Action::Alter => alter::run(&self, &admin, out).await?,
+                Action::Delete => delete::run(&self, &admin, out).await?,
             }
-        })?;
-        Ok(Exit::Success)
+            Ok(Exit::Success)
+        })
     }
 
     /// Kafka's tool finds some mistakes only when it is at work, and tells them so.

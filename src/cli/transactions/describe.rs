@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use super::{TransactionsError, print_rows};
-use crate::cli::support::{Exit, Output, java};
-use crate::client::admin::{ProducerState, TransactionFilter};
+use crate::cli::support::{Exit, Output, Style, java, moment_text};
+use crate::client::admin::{ProducerState, TransactionDescription, TransactionFilter};
 use crate::client::{Admin, ApiError, AutoCreate, ClientError, TopicScope};
 use crate::protocol::ErrorCode;
 use crate::types::{NodeId, TopicPartition};
@@ -51,6 +51,7 @@ pub(super) async fn list(filter: &TransactionFilter, admin: &Admin, out: &mut Ou
         &["TransactionalId", "Coordinator", "ProducerId", "TransactionState"],
         &["Transactional id", "Coordinator", "Producer", "State"],
         rows.collect(),
+        "no transactions",
         json,
         out,
     )?;
@@ -114,18 +115,28 @@ pub(super) async fn transaction(id: &str, admin: &Admin, out: &mut Output) -> an
         "TransactionDurationMs",
         "TopicPartitions",
     ];
-    let plain = [
-        "Coordinator",
-        "Transactional id",
-        "Producer",
-        "Epoch",
-        "State",
-        "Timeout ms",
-        "Began",
-        "Runs ms",
-        "Partitions",
+    if out.style() == Style::Table {
+        return Ok(out.table(&["Transactional id", id], plain(&described))?);
+    }
+    Ok(print_rows(&kafkas, &[], vec![row], "", json, out)?)
+}
+
+/// A line for each thing that is known: side by side they are too wide for a terminal.
+fn plain(described: &TransactionDescription) -> Vec<Vec<String>> {
+    let start = described.start_time_ms;
+    let lines = [
+        ("State", Some(described.state.clone())),
+        ("Producer", Some(described.producer_id.to_string())),
+        ("Producer epoch", Some(described.producer_epoch.to_string())),
+        ("Coordinator", Some(described.coordinator.to_string())),
+        ("Timeout", Some(format!("{} ms", described.timeout_ms))),
+        ("Began", start.map(moment_text)),
+        ("Began before", start.map(|start| format!("{} ms", now_ms().saturating_sub(start)))),
+        ("Partitions", Some(described.partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))),
     ];
-    Ok(print_rows(&kafkas, &plain, vec![row], json, out)?)
+    let line =
+        |(name, value): (&str, Option<String>)| Some(vec![name.to_owned(), value.filter(|text| !text.is_empty())?]);
+    lines.into_iter().filter_map(line).collect()
 }
 
 pub(super) fn partitions_json(partitions: &[TopicPartition]) -> serde_json::Value {
@@ -183,7 +194,7 @@ pub(super) async fn producers(
         "CurrentTransactionStartOffset",
     ];
     let plain = ["Producer", "Epoch", "Coordinator epoch", "Last sequence", "Last record", "Transaction begins at"];
-    Ok(print_rows(&kafkas, &plain, states.iter().map(row).collect(), json, out)?)
+    Ok(print_rows(&kafkas, &plain, states.iter().map(row).collect(), "no producers", json, out)?)
 }
 
 /// Kafka's name of the call: without a broker it begins with a look for the leader.

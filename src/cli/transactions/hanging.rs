@@ -211,7 +211,7 @@ fn print(hanging: &[Open], now: i64, out: &mut Output) -> anyhow::Result<()> {
         "Duration(min)",
     ];
     let plain = ["Topic", "Partition", "Producer", "Epoch", "Coordinator epoch", "Begins at", "Last record", "Minutes"];
-    Ok(print_rows(&kafkas, &plain, hanging.iter().map(row).collect(), json, out)?)
+    Ok(print_rows(&kafkas, &plain, hanging.iter().map(row).collect(), "no hanging transactions", json, out)?)
 }
 
 #[cfg(test)]

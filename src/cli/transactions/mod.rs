@@ -10,8 +10,8 @@ use std::io;
 
 use super::Run;
 use super::support::{
-    CommandWords, ConnectArgs, Exit, Output, OutputArgs, Style, UsageError, WatchArgs, block_on, hint_for, java,
-    number, report_failure, required, tab_table,
+    CommandWords, ConnectArgs, Exit, Hinted, Output, OutputArgs, Style, UsageError, WatchArgs, block_on, hint_for,
+    java, number, pick, report_failure, required, tab_table,
 };
 use crate::client::{Admin, ClientError};
 use crate::protocol::ErrorCode;
@@ -186,11 +186,17 @@ impl std::error::Error for TransactionsError {}
 impl Run for Transactions {
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
         self.output.apply(out);
-        let command = self.command.ok_or_else(CommandWords::none)?;
-        let job = command.checked()?;
+        let mut command = self.command.ok_or_else(CommandWords::none)?;
+        let picks = command.missing_id().is_some() && out.can_ask();
+        if !picks {
+            command.clone().checked()?;
+        }
         let admin = Admin::new(self.connect.admin_options(out)?);
         block_on(async {
-            match job {
+            if let Some(id) = command.missing_id().filter(|_| picks) {
+                *id = Some(pick_id(&admin, out).await?);
+            }
+            match command.checked()? {
                 Job::List { filter, watch } => {
                     return watch.run(out, async |out| describe::list(&filter, &admin, out).await).await;
                 }
@@ -234,7 +240,32 @@ enum Job {
     ForceTerminate(String, How),
 }
 
+/// Lets the person pick one of the transactional ids that coordinators know.
+async fn pick_id(admin: &Admin, out: &mut Output) -> anyhow::Result<String> {
+    let filter = crate::client::admin::TransactionFilter::default();
+    let listed = admin
+        .list_transactions(&filter)
+        .await
+        .map_err(|(_, error)| TransactionsError::call("Failed to list transactions", "listTransactions", &error))?;
+    let mut ids: Vec<_> = listed.into_values().flatten().map(|listing| listing.transactional_id).collect();
+    if ids.is_empty() {
+        return Err(Hinted::error("there are no transactional ids", "producers with transactions make them"));
+    }
+    ids.sort();
+    pick("Transactional id", ids, out)
+}
+
 impl Command {
+    /// Where the transactional id goes that is needed and was not given.
+    fn missing_id(&mut self) -> Option<&mut Option<String>> {
+        match self {
+            Self::Describe { transactional_id } | Self::ForceTerminate { transactional_id, .. } => {
+                transactional_id.is_none().then_some(transactional_id)
+            }
+            _ => None,
+        }
+    }
+
     fn checked(self) -> anyhow::Result<Job> {
         Ok(match self {
             Self::List { duration_filter, transactional_id_pattern, watch } => Job::List {
@@ -275,17 +306,18 @@ impl Place {
     }
 }
 
-/// Prints rows under a header: as Kafka's tool, as a table with people's words, or as JSON.
+/// Prints rows under a header: as Kafka's tool, as a table with people's words (`empty` if there are no rows), or as JSON.
 fn print_rows(
     kafkas: &[&str],
     plain: &[&str],
     rows: Vec<Vec<String>>,
+    empty: &str,
     json: impl FnOnce() -> serde_json::Value,
     out: &mut Output,
 ) -> io::Result<()> {
     match out.style() {
         Style::Kafka => tab_table(kafkas, &rows).into_iter().try_for_each(|line| out.line(line)),
-        Style::Table if rows.is_empty() => out.note("none"),
+        Style::Table if rows.is_empty() => out.note(empty),
         Style::Table => out.table(plain, rows),
         Style::Json => out.json(&json()),
     }
