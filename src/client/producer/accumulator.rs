@@ -18,7 +18,7 @@ use crate::client::Metadata;
 use crate::record::{BatchOptions, Codec, NewRecord, RecordError};
 use crate::types::{NodeId, PartitionId, Uuid};
 
-/// Room that a new batch gets before its records are there; it grows up to `batch.size`.
+/// Room that the first batch of a partition gets before its records are there; it grows up to `batch.size`.
 const FIRST_CAPACITY: usize = 1 << 10;
 
 /// Compression is guessed a little worse than seen, so that batches come out below `batch.size`.
@@ -57,6 +57,8 @@ pub(super) struct PartitionQueue {
     in_flight: Vec<u64>,
     /// Records so far.
     appended: u64,
+    /// Size of the newest batch: the next one will be about as large.
+    newest_size: usize,
     /// Whether it is in `active`.
     listed: bool,
     identity: Option<Identity>,
@@ -72,6 +74,7 @@ impl PartitionQueue {
             batches: VecDeque::new(),
             in_flight: Vec::new(),
             appended: 0,
+            newest_size: FIRST_CAPACITY,
             listed: false,
             identity: None,
             next_sequence: 0,
@@ -150,7 +153,7 @@ pub(super) struct TopicQueues {
     memory: Memory,
     /// Compressed size over size, as lately seen.
     ratio: f32,
-    /// When a record was last sent to it.
+    /// When a batch for it was last begun.
     last_used: Instant,
 }
 
@@ -342,17 +345,16 @@ impl Accumulator {
         })
     }
 
-    /// Appends a record to the open batch of its partition, or to a new one.
+    /// Appends a record to the open batch of its partition, or to a new one; only that needs to know the time.
     pub(super) fn append(
         &mut self,
         queue_id: QueueId,
         record: &NewRecord<'_>,
         options: &ProducerOptions,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
     ) -> Result<Appended, RecordError> {
         let Self { topics, buffered, next_batch, unfinished, active, .. } = self;
         let Some(topic) = topics.get_mut(queue_id.topic) else { return Ok(Appended::NoSpace) };
-        topic.last_used = now;
         let limit = batch_limit(options, topic.ratio);
         let Some(queue) = topic.partitions.get_mut(queue_id.partition) else { return Ok(Appended::NoSpace) };
 
@@ -371,8 +373,10 @@ impl Accumulator {
                 // The first of a queue: its linger begins.
                 tell_sender = true;
             }
+            let now = now();
+            topic.last_used = now;
             let delivery = BatchDelivery::new(queue.id);
-            let capacity = limit.min(FIRST_CAPACITY).max(upper);
+            let capacity = limit.min(queue.newest_size).max(upper);
             let mut batch = Batch::new(*next_batch, queue.appended, now, batch_options(options), capacity, delivery);
             // A record that its batch does not take leaves no trace.
             batch.append(record)?;
@@ -394,6 +398,7 @@ impl Accumulator {
             active.push_back(queue_id);
         }
         let Some(batch) = queue.batches.back_mut() else { return Ok(Appended::NoSpace) };
+        queue.newest_size = batch.size;
         if batch.size >= limit {
             batch.full = true;
             tell_sender = true;

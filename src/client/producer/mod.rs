@@ -232,7 +232,7 @@ impl Producer {
         if let Some(transactions) = &mut queues.transactions {
             transactions.add_partition(queue)?;
         }
-        match queues.append(queue, new, options, Instant::now())? {
+        match queues.append(queue, new, options, Instant::now)? {
             Appended::Done { delivery, tell_sender, batch_full } => {
                 drop(queues);
                 if tell_sender {
