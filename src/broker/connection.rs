@@ -62,6 +62,8 @@ async fn answer_all(stream: TcpStream, peer: Peer, broker: &Arc<Broker>, mut sto
         let handling = router::dispatch(&ctx, &start, &frame.bytes);
         let outcome = if waits(&start) {
             tokio::select! {
+                // Order: what can be answered at once does not ask whether the client is still there.
+                biased;
                 outcome = handling => outcome,
                 // Nobody is left to answer. Dropping the handler loses only its answer: see `waits`.
                 () = frames.ended() => return,

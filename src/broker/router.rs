@@ -25,6 +25,14 @@ macro_rules! routes {
         /// The served APIs with their versions, in the order of the keys.
         pub(super) const SERVED: &[(ApiKey, VersionRange)] = &[$((ApiKey::$api, VersionRange::new($min, $max)),)*];
 
+        /// The versions in which an API is served.
+        fn versions_of(api: ApiKey) -> Option<VersionRange> {
+            match api {
+                $(ApiKey::$api => Some(VersionRange::new($min, $max)),)*
+                _ => None,
+            }
+        }
+
         async fn call(ctx: &RequestContext, start: &RequestStart, frame: &Bytes) -> Outcome {
             match start.api {
                 // Boxed, so that a connection's task is not as large as the largest handler.
@@ -101,8 +109,7 @@ routes! {
 
 /// Answers one request.
 pub(super) async fn dispatch(ctx: &RequestContext, start: &RequestStart, frame: &Bytes) -> Outcome {
-    let served = SERVED.iter().find(|(api, _)| *api == start.api).map(|(_, versions)| *versions);
-    match served {
+    match versions_of(start.api) {
         Some(versions) if versions.contains(start.version) && ctx.is_served_here(start.api) => {
             call(ctx, start, frame).await
         }
