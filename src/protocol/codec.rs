@@ -481,11 +481,20 @@ pub struct Writer {
     flexible: bool,
 }
 
+/// Room for what most frames have beside their records.
+const FRAME_CAPACITY: usize = 256;
+
 impl Writer {
     /// An empty writer.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty writer for a frame, which is sent and gone: it takes the room for most of them at once.
+    #[must_use]
+    pub fn for_frame() -> Self {
+        Self { current: BytesMut::with_capacity(FRAME_CAPACITY), ..Self::default() }
     }
 
     /// Bytes written so far.

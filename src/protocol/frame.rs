@@ -78,7 +78,7 @@ pub fn request_frame<R: Request>(
         client_id: client_id.map(str::to_owned),
         ..Default::default()
     };
-    let mut w = Writer::new();
+    let mut w = Writer::for_frame();
     header.encode(&mut w, R::API.request_header_version(version))?;
     request.encode(&mut w, version)?;
     w.into_frame()
@@ -95,7 +95,7 @@ pub fn response_frame<M: Message>(
     correlation_id: i32,
 ) -> Result<Vec<Bytes>, EncodeError> {
     let header = ResponseHeader { correlation_id, ..Default::default() };
-    let mut w = Writer::new();
+    let mut w = Writer::for_frame();
     header.encode(&mut w, api.response_header_version(version))?;
     response.encode(&mut w, version)?;
     w.into_frame()

@@ -23,6 +23,13 @@ pub fn read_varint(bytes: &mut &[u8]) -> Result<i32, RecordDefect> {
         *bytes = rest;
         return Ok(unzigzag32(u32::from(first)));
     }
+    // Lengths from 64 bytes on take two.
+    if let Some((&[first, second], rest)) = bytes.split_first_chunk()
+        && second < 0x80
+    {
+        *bytes = rest;
+        return Ok(unzigzag32(u32::from(first & 0x7f) | u32::from(second) << 7));
+    }
     let raw = read_unsigned(bytes, MAX_VARINT_LEN)?;
     u32::try_from(raw).map(unzigzag32).map_err(|_| RecordDefect::Varint)
 }
