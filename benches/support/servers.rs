@@ -1,5 +1,6 @@
 //! Either server on the same `server.properties` and directory, and what it took.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -170,7 +171,12 @@ impl Server {
         }
     }
 
-    pub fn stop(mut self) {
+    /// The most memory counts from now on.
+    pub fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    }
+
+    pub fn stop(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.child.wait().unwrap();
@@ -184,9 +190,14 @@ impl Server {
 }
 
 /// Our binary, or the one that `KAFKA_RS_BENCH_BINARY` names.
-pub fn ours() -> Command {
+pub fn binary() -> OsString {
     let other = std::env::var_os("KAFKA_RS_BENCH_BINARY");
-    Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_kafka-rs").into()))
+    other.unwrap_or_else(|| env!("CARGO_BIN_EXE_kafka-rs").into())
+}
+
+/// A command of our binary.
+pub fn ours() -> Command {
+    Command::new(binary())
 }
 
 /// A connection to the server that runs.
