@@ -16,8 +16,6 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use kafka_rs::protocol::messages::IncrementalAlterConfigsRequest;
-use kafka_rs::protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_rs::record::{BatchBuilder, BatchOptions, NewRecord};
 use support::servers::{Server, Taken, Who, bytes_of, load_average, properties, wait_for_leader};
 use support::wire::{Wire, batch_of};
@@ -248,7 +246,7 @@ fn compaction(data: &Path) {
         let log = dir.join("compacted-0");
         let size = bytes_of(&log, "log");
         let before = server.taken();
-        set(&mut wire, "compacted", "min.compaction.lag.ms", "0");
+        wire.set_config("compacted", "min.compaction.lag.ms", "0");
         let end = loop {
             let now = server.taken();
             if cleaned(&dir) > 0 {
@@ -309,16 +307,4 @@ fn cleaned(dir: &Path) -> i64 {
     let text = std::fs::read_to_string(dir.join("cleaner-offset-checkpoint")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("compacted 0 "));
     line.and_then(|offset| offset.parse().ok()).unwrap_or_default()
-}
-
-fn set(wire: &mut Wire, topic: &str, name: &str, value: &str) {
-    let config = AlterableConfig { name: name.into(), value: Some(value.into()), ..Default::default() };
-    let resource = AlterConfigsResource {
-        resource_type: 2,
-        resource_name: topic.into(),
-        configs: vec![config],
-        ..Default::default()
-    };
-    let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
-    assert_eq!(wire.call(&request, 1).unwrap().responses[0].error_code, 0);
 }

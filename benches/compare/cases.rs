@@ -33,8 +33,21 @@ pub enum Work {
     Console { lines: u64 },
     /// The server after what was asked of it before.
     After,
-    /// Connections that each send the largest request there may be. The last one: a server may not live through it.
-    Overload { connections: usize },
+    /// Connections that ask for more than there is. At the end: a server may not live through it.
+    Overload { too_much: TooMuch, connections: usize },
+    /// What a record costs where so much is stored already.
+    Stored { megabytes: u64 },
+}
+
+/// Of what there is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooMuch {
+    /// Each connection sends the largest request there may be.
+    LargestRequests,
+    /// Each produces a megabyte after the other, and the disk has to have it before it is answered.
+    SlowDisk,
+    /// Each asks for the largest answer there may be, and takes it a little at a time.
+    SlowConsumers,
 }
 
 /// How fast records come.
@@ -178,6 +191,24 @@ pub const CASES: &[Case] = &[
     case("connections", "5,000 connections that ask for nothing", Work::Connections { count: 5_000 }),
     case("calls", "tools that give one answer", Work::Calls),
     case("console", "3,000,000 lines through the console tools", Work::Console { lines: 3_000_000 }),
+    case("stored-1m", "appending and reading where 1 MB is stored", Work::Stored { megabytes: 1 }),
+    case("stored-1g", "the same, 1 GB", Work::Stored { megabytes: 1_000 }),
+    case("stored-10g", "the same, 10 GB", Work::Stored { megabytes: 10_000 }),
+    case("stored-100g", "the same, 100 GB", Work::Stored { megabytes: 100_000 }),
     case("after", "memory after all of this", Work::After),
-    case("overload", "1,000 connections that each send 100 MiB", Work::Overload { connections: 1_000 }),
+    case(
+        "slow-disk",
+        "1,000 producers of 1 MB each, faster than the disk, which must have it",
+        Work::Overload { too_much: TooMuch::SlowDisk, connections: 1_000 },
+    ),
+    case(
+        "slow-consumers",
+        "1,000 consumers that ask for 50 MiB each and hardly read",
+        Work::Overload { too_much: TooMuch::SlowConsumers, connections: 1_000 },
+    ),
+    case(
+        "overload",
+        "1,000 connections that each send 100 MiB",
+        Work::Overload { too_much: TooMuch::LargestRequests, connections: 1_000 },
+    ),
 ];

@@ -1,4 +1,4 @@
-//! How the cost of a record grows: broker CPU by partitions and by producers, as SVG.
+//! How the cost of a record grows: broker CPU by partitions, by producers and by what is stored, as SVG.
 
 use std::fmt::Write as _;
 
@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 pub struct Graph {
     pub file: &'static str,
     title: &'static str,
+    /// What is drawn of the cases, of which the unit is s/GiB.
+    pub figure: &'static str,
     /// Cases, and the number in which they differ.
     pub points: &'static [(&'static str, f64)],
 }
@@ -14,14 +16,31 @@ pub const GRAPHS: &[Graph] = &[
     Graph {
         file: "partitions.svg",
         title: "broker CPU, s/GiB, by partitions",
+        figure: "broker CPU",
         points: &[("produce-1k", 1.0), ("produce-10p", 10.0), ("produce-100p", 100.0), ("produce-1000p", 1000.0)],
     },
     Graph {
         file: "producers.svg",
         title: "broker CPU, s/GiB, by producers",
+        figure: "broker CPU",
         points: &[("produce-1k", 1.0), ("ten-producers", 10.0), ("hundred-producers", 100.0)],
     },
+    Graph {
+        file: "stored-append.svg",
+        title: "broker CPU of appending, s/GiB, by MB stored",
+        figure: "broker CPU, appending",
+        points: STORED,
+    },
+    Graph {
+        file: "stored-read.svg",
+        title: "broker CPU of reading anywhere, s/GiB, by MB stored",
+        figure: "broker CPU, reading anywhere",
+        points: STORED,
+    },
 ];
+
+const STORED: &[(&str, f64)] =
+    &[("stored-1m", 1.0), ("stored-1g", 1_000.0), ("stored-10g", 10_000.0), ("stored-100g", 100_000.0)];
 
 /// A server's name, its colour, and what was measured of it.
 pub type Line = (&'static str, &'static str, Vec<(f64, f64)>);

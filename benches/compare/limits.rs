@@ -3,9 +3,13 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
+
+use rustix::fs::{Advice, fadvise, sendfile};
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 
 use super::report::Figures;
 
@@ -13,8 +17,8 @@ const PIECE: usize = 64 << 10;
 const GIB: f64 = (1 << 30) as f64;
 /// Bytes that are moved to measure how fast that is.
 const MOVED: usize = 1 << 30;
-/// Of each, so that a median can be taken.
-const ROUNDS: usize = 5;
+/// Of each, so that a median can be taken; fewer in a first look.
+const ROUNDS: f64 = 5.0;
 
 /// What moving bytes took.
 struct Took {
@@ -23,8 +27,8 @@ struct Took {
 }
 
 /// Measures, and notes what it found.
-pub fn measure(dir: &Path, figures: &mut Figures) {
-    for _ in 0..ROUNDS {
+pub fn measure(dir: &Path, scale: f64, figures: &mut Figures) {
+    for _ in 0..(ROUNDS * scale).ceil() as usize {
         note(figures, "memory copy", &copy());
         note(figures, "CRC-32C", &crc());
         let file = dir.join("appended");
@@ -33,6 +37,13 @@ pub fn measure(dir: &Path, figures: &mut Figures) {
         let (sent, received) = loopback();
         note(figures, "loopback, sending", &sent);
         note(figures, "loopback, receiving", &received);
+        for (way, serve) in SERVING {
+            note(figures, &format!("from the page cache to loopback, {way}"), &serve_file(&file, *serve));
+            forget(&file);
+            note(figures, &format!("from the disk to loopback, {way}"), &serve_file(&file, *serve));
+        }
+        forget(&file);
+        note(figures, "read from the disk", &read(&file));
         fs::remove_file(&file).unwrap();
     }
     for (percentile, ms) in flushes(&dir.join("flushed")) {
@@ -92,6 +103,14 @@ fn read(path: &Path) -> Took {
 }
 
 fn loopback() -> (Took, Took) {
+    let (mut stream, receiver) = receiver();
+    let piece = vec![7_u8; PIECE];
+    let sent = timed(|| (0..MOVED / PIECE).for_each(|_| stream.write_all(&piece).unwrap()));
+    (sent, receiver.join().unwrap())
+}
+
+/// A connection whose other end takes what is moved.
+fn receiver() -> (TcpStream, JoinHandle<Took>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let receiver = thread::spawn(move || {
@@ -99,10 +118,58 @@ fn loopback() -> (Took, Took) {
         let mut piece = vec![0_u8; PIECE];
         timed(|| (0..MOVED / PIECE).for_each(|_| stream.read_exact(&mut piece).unwrap()))
     });
-    let mut stream = TcpStream::connect(address).unwrap();
-    let piece = vec![7_u8; PIECE];
-    let sent = timed(|| (0..MOVED / PIECE).for_each(|_| stream.write_all(&piece).unwrap()));
-    (sent, receiver.join().unwrap())
+    (TcpStream::connect(address).unwrap(), receiver)
+}
+
+/// How a piece of a file, from a position on, comes into a socket.
+type Serve = fn(&File, u64, &mut TcpStream);
+
+/// The ways that there are, of which the broker goes the first.
+const SERVING: &[(&str, Serve)] =
+    &[("pread and send", pread_and_send), ("sendfile", by_sendfile), ("splice", by_splice)];
+/// What a consumer asks of a partition by default.
+const ANSWER: usize = 1 << 20;
+
+fn serve_file(path: &Path, serve: Serve) -> Took {
+    let (mut stream, receiver) = receiver();
+    let file = File::open(path).unwrap();
+    let took = timed(|| (0..MOVED / ANSWER).for_each(|number| serve(&file, (number * ANSWER) as u64, &mut stream)));
+    receiver.join().unwrap();
+    took
+}
+
+fn pread_and_send(file: &File, position: u64, stream: &mut TcpStream) {
+    let mut answer = vec![0; ANSWER];
+    file.read_exact_at(&mut answer, position).unwrap();
+    stream.write_all(&answer).unwrap();
+}
+
+fn by_sendfile(file: &File, mut position: u64, stream: &mut TcpStream) {
+    let end = position + ANSWER as u64;
+    while position < end {
+        let left = (end - position) as usize;
+        assert!(sendfile(&*stream, file, Some(&mut position), left).unwrap() > 0);
+    }
+}
+
+fn by_splice(file: &File, mut position: u64, stream: &mut TcpStream) {
+    let (out, into) = pipe_with(PipeFlags::empty()).unwrap();
+    let end = position + ANSWER as u64;
+    while position < end {
+        let left = (end - position) as usize;
+        let mut piped = splice(file, Some(&mut position), &into, None, left, SpliceFlags::MOVE).unwrap();
+        assert!(piped > 0);
+        while piped > 0 {
+            piped -= splice(&out, None, &*stream, None, piped, SpliceFlags::MOVE | SpliceFlags::MORE).unwrap();
+        }
+    }
+}
+
+/// Has the system forget the contents of a file, once they are on the disk.
+pub fn forget(path: &Path) {
+    let file = File::open(path).unwrap();
+    file.sync_all().unwrap();
+    fadvise(&file, 0, None, Advice::DontNeed).unwrap();
 }
 
 /// Milliseconds until a kilobyte that was appended is on the disk.

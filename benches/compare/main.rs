@@ -21,7 +21,9 @@ mod connections;
 mod graph;
 mod limits;
 mod open_loop;
+mod overload;
 mod report;
+mod stored;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;
@@ -70,7 +72,7 @@ fn main() {
     let data = tempfile::tempdir_in(&base).unwrap();
     let mut figures = Figures::new(repetitions, scale);
     println!("limits of the machine, load average {}", load_average());
-    limits::measure(data.path(), &mut figures);
+    limits::measure(data.path(), scale, &mut figures);
     for repetition in 0..repetitions {
         let mut servers = Who::all();
         if repetition % 2 == 1 {

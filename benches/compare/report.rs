@@ -78,7 +78,9 @@ impl Figures {
     fn lines(&self, graph: &Graph) -> Vec<Line> {
         let values = |of: fn(&Row) -> &Vec<f64>| -> Vec<(f64, f64)> {
             let find = |case: &str| {
-                let same = |row: &&Row| row.case == case && row.client == "ours" && row.unit == "s/GiB";
+                let same = |row: &&Row| {
+                    (row.case, row.client, &row.figure[..], row.unit) == (case, "ours", graph.figure, "s/GiB")
+                };
                 self.rows.iter().find(same).and_then(|row| median(of(row)))
             };
             graph.points.iter().filter_map(|(case, number)| Some((*number, find(case)?))).collect()

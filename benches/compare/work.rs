@@ -1,6 +1,6 @@
 //! Does the cases on one server, from its start to its stop.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::cases::{Case, Load, Rate, Reading, Reference, Work};
 use super::clients::{Client, Done, Said, run, without_input};
 use super::report::{Figures, From};
 use super::support::servers::{Server, Taken, Who, address, connect, properties, wait_for_leader};
-use super::{connections, open_loop, tools};
+use super::{connections, limits, open_loop, overload, stored, tools};
 
 /// What Kafka's own script gives its broker.
 const HEAP: &[&str] = &["-Xms1G", "-Xmx1G"];
@@ -31,8 +31,11 @@ const KIB: f64 = 1024.0;
 pub struct Bench<'a> {
     who: &'a Who,
     pub server: Server,
+    settings: PathBuf,
+    /// How often it was started again.
+    starts: usize,
     pub scratch: PathBuf,
-    data: PathBuf,
+    pub data: PathBuf,
     /// Part of the work that is done.
     pub scale: f64,
     /// Records a second of one of our producers.
@@ -51,7 +54,8 @@ impl<'a> Bench<'a> {
         server.answers();
         let started = server.taken().wall;
         figures.note_load();
-        let mut bench = Self { who, server, scratch: dir.to_owned(), data, scale, peak: None, figures };
+        let mut bench =
+            Self { who, server, settings, starts: 0, scratch: dir.to_owned(), data, scale, peak: None, figures };
         let mut is_warm = false;
         for case in cases {
             if !is_warm && !matches!(case.work, Work::Start | Work::Idle | Work::Overload { .. }) {
@@ -69,7 +73,10 @@ impl<'a> Bench<'a> {
                 Work::Reference(reference) => bench.reference(case, reference),
                 Work::EndToEnd { records } => bench.end_to_end(case, records),
                 Work::Connections { count } => connections::idle(&mut bench, case, count),
-                Work::Overload { connections } => connections::overload(&mut bench, case, connections),
+                Work::Overload { too_much, connections } => {
+                    overload::overload(&mut bench, case, too_much, connections);
+                }
+                Work::Stored { megabytes } => stored::measure(&mut bench, case, megabytes),
                 Work::Calls => tools::calls(&mut bench, case),
                 Work::Console { lines } => tools::console(&mut bench, case, lines),
             }
@@ -87,12 +94,22 @@ impl<'a> Bench<'a> {
         for client in Client::all() {
             for (size, settings) in [(100, &[][..]), (1024, &["batch.size=65536"][..])] {
                 let load = Load { record_size: size, settings, ..self.scaled(load) };
-                let topic = format!("warm-up-{}-{size}", client.name());
+                let topic = format!("warm-up-{}-{size}-{}", client.name(), self.starts);
                 self.create(&topic, 1);
                 client.produce(&topic, &load, None, &self.scratch);
                 client.consume(&topic, load.records, ALONE, &self.scratch);
             }
         }
+    }
+
+    /// Has the server stop cleanly, and starts it again after `meanwhile`.
+    pub fn restart(&mut self, meanwhile: impl FnOnce()) {
+        self.server.stop();
+        meanwhile();
+        self.server = Server::spawn_with(self.who, &self.settings, HEAP);
+        self.server.answers();
+        self.starts += 1;
+        self.warm_up();
     }
 
     /// Makes a topic that is led.
@@ -279,9 +296,8 @@ fn forget(dir: &Path) {
         let path = entry.path();
         if path.is_dir() {
             forget(&path);
-        } else if let Ok(file) = File::open(&path) {
-            file.sync_all().unwrap();
-            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        } else {
+            limits::forget(&path);
         }
     }
 }

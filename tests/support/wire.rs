@@ -11,10 +11,12 @@ use bytes::Bytes;
 use kafka_rs::protocol::frame::{read_response, request_frame};
 use kafka_rs::protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_rs::protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_rs::protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_rs::protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_rs::protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_rs::protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, MetadataRequest, ProduceRequest,
+    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, MetadataRequest,
+    ProduceRequest,
 };
 use kafka_rs::protocol::{ErrorCode, Request};
 use kafka_rs::record::{BatchBuilder, BatchOptions, NewRecord, batches};
@@ -105,6 +107,19 @@ impl Wire {
         let answer = self.call(&request, 7).unwrap();
         let answer = &answer.topics[0];
         assert_eq!(ErrorCode::from_code(answer.error_code), ErrorCode::None, "{:?}", answer.error_message);
+    }
+
+    /// Changes a setting of a topic.
+    pub fn set_config(&mut self, topic: &str, name: &str, value: &str) {
+        let config = AlterableConfig { name: name.into(), value: Some(value.into()), ..Default::default() };
+        let resource = AlterConfigsResource {
+            resource_type: 2,
+            resource_name: topic.into(),
+            configs: vec![config],
+            ..Default::default()
+        };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+        assert_eq!(self.call(&request, 1).unwrap().responses[0].error_code, 0);
     }
 
     /// Produces a payload to a partition and gives that partition's answer.
