@@ -91,13 +91,18 @@ impl Log {
         // Order: before an append counts on it.
         sync(&new, to).map_err(|error| self.fail(error))?;
         let mut other = copy.writer()?;
-        {
+        let start = {
             let mut view = self.view_mut();
             let copied = copy.view();
             view.segments.clone_from(&copied.segments);
             view.flushed_end = copied.flushed_end;
             view.recovery_point = copied.recovery_point;
-        }
+            // A copy of before a kill may remember a log start that the log itself has forgotten: what is below is in neither now.
+            let first = view.segments.first().map_or(view.log_start_offset, |first| Offset(first.base_offset()));
+            view.log_start_offset = view.log_start_offset.max(first);
+            view.high_watermark = view.high_watermark.max(first);
+            view.log_start_offset
+        };
         self.set_place(new);
         self.positions.clear();
         self.open_segments.clear();
@@ -105,7 +110,10 @@ impl Log {
         writer.unsynced_snapshots = std::mem::take(&mut other.unsynced_snapshots);
         writer.unflushed_records = 0;
         self.unflushed_since_ms.store(ALL_FLUSHED, Ordering::Relaxed);
-        self.epochs().unsaved = true;
+        let mut epochs = self.epochs();
+        epochs.cache.truncate_from_start(start);
+        epochs.unsaved = true;
+        drop(epochs);
         other.closed = true;
         Ok(())
     }

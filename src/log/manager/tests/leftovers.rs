@@ -186,3 +186,31 @@ fn a_copy_has_nothing_that_its_log_has_lost() {
     let values: Vec<_> = served(&manager.get(&name).unwrap()).into_values().collect();
     assert_eq!((manager.directory_of(&name), values), (Some(disks.ids[1]), vec![b"kept".to_vec(), b"other".to_vec()]));
 }
+
+/// Goal: a copy that was begun at a log start which the log has forgotten in a kill makes it remember when it takes its place; else nobody
+/// would find what it has, not even the next move.
+#[test]
+fn a_copy_remembers_where_the_log_begins() {
+    let disks = TwoDisks::new();
+    let name = TopicPartition::new("t", 0);
+    let (manager, _) = disks.open();
+    let log = manager.get_or_create(&name, ID, Some(disks.ids[0]), Arc::new(LogConfig::default()), 1).unwrap();
+    append(&log, b"deleted");
+    append(&log, b"kept");
+    log.advance_high_watermark(Offset::new(2));
+    log.raise_log_start_offset(Offset::new(1)).unwrap();
+    manager.begin_move(&name, &disks.paths[1], 1).unwrap();
+    while manager.moves()[0].copy_some(1).unwrap() > 0 {}
+    drop((log, manager));
+
+    let (manager, _) = disks.open();
+    let log = manager.get(&name).unwrap();
+    assert_eq!(log.log_start_offset(), Offset::new(0), "nobody had noted it");
+    for to in [1, 0] {
+        manager.begin_move(&name, &disks.paths[to], 1).unwrap();
+        let moved = manager.moves().remove(0);
+        assert_eq!(manager.finish_move(&moved, 1).unwrap(), Some(()));
+        assert_eq!(log.log_start_offset(), Offset::new(1));
+        assert_eq!(served(&log).into_keys().collect::<Vec<_>>(), [1]);
+    }
+}
