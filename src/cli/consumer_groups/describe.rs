@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ConsumerGroups;
 use super::print::{self, Described, Row};
-use super::{ConsumerGroups, execution};
+use crate::cli::support::groups::execution;
 use crate::cli::support::reset::partitions::{describe_topics, log_offsets};
 use crate::cli::support::{Exit, JavaError, Output};
 use crate::client::Admin;

@@ -14,7 +14,7 @@ mod validate_regex;
 
 use std::io;
 
-use super::support::groups::kafkas_failure;
+use super::support::groups::{each_once, kafkas_failure, unexpected};
 use super::support::reset::{ScenarioArgs, times};
 use super::support::{
     ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, UsageError, WatchArgs, block_on,
@@ -172,11 +172,6 @@ fn report(error: &JavaError, out: &mut Output) -> io::Result<Exit> {
     Ok(kafkas_failure(out))
 }
 
-/// An error as the exception in which Kafka's tool gets it.
-fn execution(error: JavaError) -> JavaError {
-    error.wrapped_in("java.util.concurrent.ExecutionException")
-}
-
 impl ConsumerGroups {
     /// Where a group is needed and none is named, and somebody is there to ask, has them pick one.
     async fn pick(&mut self, action: &Action, admin: &Admin, out: &mut Output) -> anyhow::Result<()> {
@@ -192,21 +187,13 @@ impl ConsumerGroups {
         if self.all_groups {
             return Ok(list(admin, &[], &[]).await?.into_iter().map(|group| group.group_id).collect());
         }
-        let mut groups: Vec<String> = Vec::new();
-        for group in &self.group {
-            if !groups.contains(group) {
-                groups.push(group.clone());
-            }
-        }
-        Ok(groups)
+        Ok(each_once(&self.group))
     }
 }
 
 /// The groups of consumers, in the order of their names. `states` and `types` limit them.
 async fn list(admin: &Admin, states: &[String], types: &[String]) -> Result<Vec<GroupListing>, JavaError> {
-    let failed = |error: ClientError| {
-        execution(JavaError::no_brokers("ListGroups", &error)).wrapped_in("java.lang.RuntimeException")
-    };
+    let failed = |error: ClientError| unexpected(JavaError::no_brokers("ListGroups", &error));
     let mut groups = admin.list_groups(states, types).await.map_err(failed)?;
     groups.retain(|group| {
         // Brokers before 3.8 don't tell types, those before 2.6 no states.
@@ -227,6 +214,7 @@ async fn near(group: &str, admin: &Admin) -> Option<String> {
 mod tests {
     use super::*;
     use crate::cli::support::Style;
+    use crate::cli::support::groups::execution;
 
     #[test]
     fn failures_are_told_as_by_kafkas_tool() {

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::describe::{committed, describe};
-use super::{ConsumerGroups, execution, kafkas_failure};
+use super::{ConsumerGroups, kafkas_failure};
+use crate::cli::support::groups::execution;
 use crate::cli::support::reset::partitions::{check_exist, meant};
 use crate::cli::support::reset::plan_file::{self, Planned};
 use crate::cli::support::reset::{self, GroupReset, Scenario, ScenarioArgs, within_log};

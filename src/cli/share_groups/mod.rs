@@ -9,17 +9,15 @@ mod reset;
 
 use std::io;
 
-use serde_json::json;
-
-use super::support::groups::{Deletion, kafkas_failure, states};
+use super::support::groups::{Deletion, each_once, groups_of, kafkas_failure, print_groups, states};
 use super::support::reset::times;
 use super::support::{
-    Column, ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, Style, UsageError, WatchArgs,
-    block_on, did_you_mean, in_columns, java, pick_group,
+    ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, UsageError, WatchArgs, block_on,
+    did_you_mean, pick_group,
 };
 use super::{Example, Run};
+use crate::client::Admin;
 use crate::client::admin::{GroupListing, GroupType};
-use crate::client::{Admin, ClientError};
 
 /// The states of share groups, in the order in which Kafka's tool tells them.
 const STATES: [&str; 3] = ["Dead", "Stable", "Empty"];
@@ -177,13 +175,7 @@ impl ShareGroups {
         if self.all_groups {
             return Ok(list(admin, &[]).await?.into_iter().map(|group| group.group_id).collect());
         }
-        let mut groups: Vec<String> = Vec::new();
-        for group in &self.group {
-            if !groups.contains(group) {
-                groups.push(group.clone());
-            }
-        }
-        Ok(groups)
+        Ok(each_once(&self.group))
     }
 
     /// The one group of actions that take one.
@@ -198,51 +190,15 @@ impl ShareGroups {
     }
 
     async fn print_list(&self, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
-        let mut groups = list(admin, &states(self.state.as_deref().unwrap_or_default(), &STATES)?).await?;
-        match out.style() {
-            Style::Kafka => {
-                java::in_hash_map_order(&mut groups, |group| &group.group_id);
-                let header = std::iter::once(vec!["GROUP".to_owned(), "STATE".to_owned()]);
-                let row = |group: &GroupListing| vec![group.group_id.clone(), group.state.clone()];
-                let lines = match self.state {
-                    Some(_) => in_columns(
-                        &[Column::AtLeast(15), Column::Open],
-                        &header.chain(groups.iter().map(row)).collect::<Vec<_>>(),
-                    ),
-                    None => groups.into_iter().map(|group| group.group_id).collect(),
-                };
-                lines.into_iter().try_for_each(|line| out.line(line))?;
-            }
-            Style::Table => {
-                let row = |group: &GroupListing| {
-                    vec![group.group_id.clone(), group.state.clone(), group.coordinator.to_string()]
-                };
-                if groups.is_empty() {
-                    out.note("no such groups")?;
-                }
-                out.table(&["Group", "State", "Coordinator"], groups.iter().map(row).collect())?;
-            }
-            Style::Json => {
-                let object = |group: &GroupListing| json!({"group": group.group_id, "state": group.state, "coordinator": group.coordinator.get()});
-                let groups: Vec<_> = groups.iter().map(object).collect();
-                out.json(&json!({"version": 1, "groups": groups}))?;
-            }
-        }
+        let groups = list(admin, &states(self.state.as_deref().unwrap_or_default(), &STATES)?).await?;
+        print_groups(groups, self.state.is_some(), out)?;
         Ok(Exit::Success)
     }
 }
 
 /// The share groups in these states (none: in any), in the order of their names.
 async fn list(admin: &Admin, states: &[String]) -> Result<Vec<GroupListing>, JavaError> {
-    let failed = |error: ClientError| {
-        JavaError::no_brokers("ListGroups", &error)
-            .wrapped_in("java.util.concurrent.ExecutionException")
-            .wrapped_in("java.lang.RuntimeException")
-    };
-    let types = [GroupType::Share.name().to_owned()];
-    let mut groups = admin.list_groups(states, &types).await.map_err(failed)?;
-    groups.retain(|group| GroupType::parse(&group.group_type) == Some(GroupType::Share));
-    Ok(groups)
+    groups_of(GroupType::Share, states, admin).await
 }
 
 /// A hint at a group of nearly this name.

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use super::StreamsGroups;
 use super::describe::{committed, describe, input_topics};
-use super::unexpected;
-use crate::cli::support::groups::{Deletion, deletion_question};
+use crate::cli::support::groups::{Deletion, deletion_question, unexpected};
 use crate::cli::support::is_internal_topic;
 use crate::cli::support::{Exit, JavaError, OffsetDeletion, Output, Style, confirm_unless, java};
 use crate::client::Admin;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::StreamsGroups;
 use super::print::{self, Described, Row};
-use super::{StreamsGroups, execution, unexpected};
+use crate::cli::support::groups::{execution, unexpected};
 use crate::cli::support::{Exit, JavaError, Output, Style, java};
 use crate::client::Admin;
 use crate::client::admin::{GroupOffset, OffsetSpec, StreamsGroupDescription};

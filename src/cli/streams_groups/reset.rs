@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use super::StreamsGroups;
 use super::delete::{delete_topics, internal_topics};
 use super::describe::{committed, describe, input_topics};
-use super::{StreamsGroups, execution, unexpected};
+use crate::cli::support::groups::{execution, unexpected};
 use crate::cli::support::reset::partitions::{check_exist, meant};
 use crate::cli::support::reset::plan_file::{self, Planned};
 use crate::cli::support::reset::{self, GroupReset, Scenario, ScenarioArgs, within_log};

@@ -1,11 +1,13 @@
 //! What the tools for groups of all types share: states, assignments, deleting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use serde_json::json;
 
-use super::{Exit, JavaError, Output, Style, Tint, UsageError, java};
-use crate::client::{Admin, Node};
+use super::{Column, Exit, JavaError, Output, Style, Tint, UsageError, in_columns, java};
+use crate::client::admin::{GroupListing, GroupType};
+use crate::client::{Admin, ClientError, Node};
 use crate::types::TopicPartition;
 
 /// How a failure ends: with 0 where Kafka's output is expected, since Kafka's tools do so.
@@ -23,6 +25,65 @@ pub(crate) fn states(text: &str, valid: &[&str]) -> anyhow::Result<Vec<String>> 
     states.ok_or_else(|| {
         UsageError::because(format!("Invalid state list '{text}'. Valid states are: {}", valid.join(", ")))
     })
+}
+
+/// An error as the exception in which Kafka's tools get it.
+pub(crate) fn execution(error: JavaError) -> JavaError {
+    error.wrapped_in("java.util.concurrent.ExecutionException")
+}
+
+/// The same where Kafka's tools do not expect it.
+pub(crate) fn unexpected(error: JavaError) -> JavaError {
+    execution(error).wrapped_in("java.lang.RuntimeException")
+}
+
+/// The ids of groups, each once, in their order.
+pub(crate) fn each_once(ids: &[String]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    ids.iter().filter(|id| seen.insert(id.as_str())).cloned().collect()
+}
+
+/// The groups of a newer type in these states (none: in any), in the order of their names.
+pub(crate) async fn groups_of(
+    group_type: GroupType,
+    states: &[String],
+    admin: &Admin,
+) -> Result<Vec<GroupListing>, JavaError> {
+    let failed = |error: ClientError| unexpected(JavaError::no_brokers("ListGroups", &error));
+    let mut groups = admin.list_groups(states, &[group_type.name().to_owned()]).await.map_err(failed)?;
+    groups.retain(|group| GroupType::parse(&group.group_type) == Some(group_type));
+    Ok(groups)
+}
+
+/// Prints a list of groups; where a script reads it, with states only if these were asked for.
+pub(crate) fn print_groups(mut groups: Vec<GroupListing>, with_states: bool, out: &mut Output) -> io::Result<()> {
+    match out.style() {
+        Style::Kafka => {
+            java::in_hash_map_order(&mut groups, |group| &group.group_id);
+            let header = std::iter::once(vec!["GROUP".to_owned(), "STATE".to_owned()]);
+            let row = |group: &GroupListing| vec![group.group_id.clone(), group.state.clone()];
+            let lines = if with_states {
+                let rows: Vec<_> = header.chain(groups.iter().map(row)).collect();
+                in_columns(&[Column::AtLeast(15), Column::Open], &rows)
+            } else {
+                groups.into_iter().map(|group| group.group_id).collect()
+            };
+            lines.into_iter().try_for_each(|line| out.line(line))
+        }
+        Style::Table => {
+            let row =
+                |group: &GroupListing| vec![group.group_id.clone(), group.state.clone(), group.coordinator.to_string()];
+            if groups.is_empty() {
+                out.note("no such groups")?;
+            }
+            out.table(&["Group", "State", "Coordinator"], groups.iter().map(row).collect())
+        }
+        Style::Json => {
+            let object = |group: &GroupListing| json!({"group": group.group_id, "state": group.state, "coordinator": group.coordinator.get()});
+            let groups: Vec<_> = groups.iter().map(object).collect();
+            out.json(&json!({"version": 1, "groups": groups}))
+        }
+    }
 }
 
 /// `host:port  (id)`.
