@@ -116,6 +116,16 @@ fn read_all(wire: &mut Wire, member: &str, topic_id: Uuid) -> i64 {
 }
 
 fn alter(wire: &mut Wire, topic: &str, partition_index: i32, start_offset: i64) -> (ErrorCode, Option<ErrorCode>) {
+    alter_of(wire, GROUP, topic, partition_index, start_offset)
+}
+
+fn alter_of(
+    wire: &mut Wire,
+    group: &str,
+    topic: &str,
+    partition_index: i32,
+    start_offset: i64,
+) -> (ErrorCode, Option<ErrorCode>) {
     use alter_share_group_offsets_request::{
         AlterShareGroupOffsetsRequestPartition, AlterShareGroupOffsetsRequestTopic,
     };
@@ -125,7 +135,7 @@ fn alter(wire: &mut Wire, topic: &str, partition_index: i32, start_offset: i64) 
         partitions: vec![partition],
         ..Default::default()
     };
-    let request = AlterShareGroupOffsetsRequest { group_id: GROUP.into(), topics: vec![topic], ..Default::default() };
+    let request = AlterShareGroupOffsetsRequest { group_id: group.into(), topics: vec![topic], ..Default::default() };
     let answer = wire.call(&request, 0).unwrap();
     let partition = answer.responses.first().map(|topic| ErrorCode::from_code(topic.partitions[0].error_code));
     (ErrorCode::from_code(answer.error_code), partition)
@@ -257,4 +267,24 @@ fn a_group_can_be_set_before_anybody_comes() {
     assert_eq!(offsets(&mut wire, None), Ok(vec![(7, 3)]));
     let topic_id = given(&beat(&mut wire, "a", 0, Some(&["t"])))[0].0;
     assert_eq!(read_all(&mut wire, "a", topic_id), 3);
+}
+
+/// Goal: of many who need the coordinator of the states at once, one has its topic made, and nobody is sent away meanwhile.
+#[test]
+fn the_first_groups_wait_for_the_coordinator_of_their_states() {
+    let data = tempfile::tempdir().unwrap();
+    let (broker, mut wire) = start(data.path());
+    wire.create_topic("t", 1, &[]);
+    let together = std::sync::Barrier::new(16);
+    std::thread::scope(|scope| {
+        for n in 0..16 {
+            let (broker, together) = (&broker, &together);
+            scope.spawn(move || {
+                let mut wire = Wire::connect(broker.address());
+                together.wait();
+                let altered = alter_of(&mut wire, &format!("g{n}"), "t", 0, 0);
+                assert_eq!(altered, (ErrorCode::None, Some(ErrorCode::None)), "g{n}");
+            });
+        }
+    });
 }

@@ -1,6 +1,7 @@
 //! The way to the states: asks the coordinator that keeps a share-partition.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::shard::{Effects, Initialize, Read, Refused, ShareStateShard, Summary, Write};
 use super::{ShareCoordinator, SharePartitionKey};
@@ -8,6 +9,9 @@ use crate::broker::coordinator::Now;
 use crate::broker::metadata_cache::MetadataCache;
 use crate::protocol::ErrorCode;
 use crate::types::PartitionId;
+
+/// Between one attempt and the next where the coordinator is not here or still loads.
+const PAUSES: [Duration; 6] = [10, 20, 40, 80, 160, 320].map(Duration::from_millis);
 
 /// Reads and writes states of share-partitions, wherever they are kept: on this broker, so far.
 #[derive(Debug, Clone)]
@@ -57,7 +61,7 @@ impl Persister {
         write: Write,
         now: Now,
     ) -> Result<(), Refused> {
-        self.run(key, now, |shard| shard.write(key, write, now).map(|effects| ((), effects))).await
+        self.run(key, now, |shard| shard.write(key, write.clone(), now).map(|effects| ((), effects))).await
     }
 
     /// Ends a state.
@@ -76,21 +80,31 @@ impl Persister {
         self.run(key, now, |shard| shard.summary(key).map(|summary| (summary, Effects::default()))).await
     }
 
+    /// Has the coordinator do something. One that is about to begin here is waited for a moment, as Kafka's persister does: the topic that
+    /// it keeps its states in is made by whoever needs it first.
     async fn run<R>(
         &self,
         key: &SharePartitionKey,
         now: Now,
-        command: impl FnOnce(&mut ShareStateShard) -> Result<(R, Effects), Refused>,
+        mut command: impl FnMut(&mut ShareStateShard) -> Result<(R, Effects), Refused>,
     ) -> Result<R, Refused> {
         if key.partition >= 0 && !self.is_known(key) {
             return Err(ErrorCode::UnknownTopicOrPartition.into());
         }
         let partition = self.coordinator.partition_of(&key.to_string());
-        let done = self.coordinator.run_at(partition, now, |shard| match command(shard) {
-            Ok((result, effects)) => (Ok(result), effects),
-            Err(refused) => (Err(refused), Effects::default()),
-        });
-        done.await?
+        let mut pauses = PAUSES.iter();
+        loop {
+            let done = self.coordinator.run_at(partition, now, |shard| match command(shard) {
+                Ok((result, effects)) => (Ok(result), effects),
+                Err(refused) => (Err(refused), Effects::default()),
+            });
+            match (done.await, pauses.next()) {
+                (Err(ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress), Some(pause)) => {
+                    tokio::time::sleep(*pause).await;
+                }
+                (done, _) => return done?,
+            }
+        }
     }
 
     /// Whether the partition is one that the cluster has.
