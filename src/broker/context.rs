@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::Semaphore;
+
 use super::controller::Controller;
 use super::coordinator::Now;
 use super::fetch_session::FetchSessions;
@@ -20,6 +22,9 @@ use crate::config::ServerConfig;
 use crate::net::{MemoryBudget, MemoryGrant};
 use crate::protocol::ApiKey;
 use crate::protocol::frame::RequestStart;
+
+/// As many requests append many bytes at the same time, each on a thread of its own.
+pub(super) const LARGE_APPENDS: usize = 8;
 
 /// An answer of this size takes its memory without asking.
 const SMALL_RESPONSE_BYTES: usize = 64 << 10;
@@ -38,6 +43,9 @@ pub(super) struct Broker {
     pub(super) request_memory: MemoryBudget,
     /// What answers with records may take of memory, all connections together.
     pub(super) response_memory: MemoryBudget,
+    /// Turns to append many bytes at once. A disk that is slow to take them would else keep every thread waiting, and small requests
+    /// with them.
+    pub(super) large_appends: Semaphore,
     /// What is known of the cluster.
     pub(super) metadata: Arc<MetadataCache>,
     /// The one writer of what is known of the cluster.

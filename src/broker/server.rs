@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use super::cleaner::LogCleaner;
-use super::context::{Broker, now};
+use super::context::{Broker, LARGE_APPENDS, now};
 use super::controller::{Controller, ControllerError, ControllerOptions, OwnDirectories};
 use super::coordinators::{self, Coordinators};
 use super::directories::{self, Directories};
@@ -198,6 +198,7 @@ impl Server {
             cluster_id,
             request_memory: MemoryBudget::new(config.queued_max_request_bytes.unwrap_or(DEFAULT_REQUEST_MEMORY_BYTES)),
             response_memory: MemoryBudget::new(RESPONSE_MEMORY_BYTES),
+            large_appends: Semaphore::new(LARGE_APPENDS),
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             markers: coordinators.markers,
             producer_ids: coordinators.producer_ids,

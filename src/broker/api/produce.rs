@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::SemaphorePermit;
+use tokio::task::block_in_place;
 use tracing::debug;
 
 use super::produce_transactions::verify_all;
@@ -34,6 +37,9 @@ const FIRST_VERSION_WITH_ZSTD: i16 = 7;
 const ADMIN_CLIENT: &str = "__admin_client";
 /// How many times `max.message.bytes` the records of a compressed batch may take: what grows more is no data but a bomb.
 const MAX_EXPANSION: usize = 100;
+
+/// Requests with so many bytes of records wait for a turn, and for the disk on a thread of their own.
+const LARGE_BYTES: usize = 256 << 10;
 
 /// How many replicas must have a batch before it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,9 +82,11 @@ pub(in crate::broker) async fn handle(ctx: &RequestContext, request: ProduceRequ
         targets.iter_mut().for_each(|target| target.partition = Err(error.into()));
     }
     let mut waiting: Vec<(usize, usize, Appended)> = Vec::new();
+    let turn = turn_of(ctx, &targets).await;
     for target in targets {
         let (t, p, index) = (target.topic, target.place, target.index);
-        let answer = match append(ctx, target, acks.unwrap_or(Acks::Leader)) {
+        let append = || append(ctx, target, acks.unwrap_or(Acks::Leader));
+        let answer = match if turn.is_some() { beside_others(append) } else { append() } {
             Ok(appended) => {
                 let response = PartitionProduceResponse {
                     index,
@@ -96,6 +104,7 @@ pub(in crate::broker) async fn handle(ctx: &RequestContext, request: ProduceRequ
             topic.partition_responses.push(answer);
         }
     }
+    drop(turn);
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or_default());
     for (t, p, appended) in waiting {
         let result = match acks {
@@ -117,6 +126,22 @@ pub(in crate::broker) async fn handle(ctx: &RequestContext, request: ProduceRequ
         return if failed { ProduceAnswer::Close } else { ProduceAnswer::Silent };
     }
     ProduceAnswer::Response(response)
+}
+
+/// Waits for its turn to append, if there is much to append. Whoever has little goes by.
+async fn turn_of<'c>(ctx: &'c RequestContext, targets: &[Target]) -> Option<SemaphorePermit<'c>> {
+    let bytes: usize = targets.iter().filter_map(|target| target.records.as_ref()).map(Bytes::len).sum();
+    if bytes < LARGE_BYTES {
+        return None;
+    }
+    // Invariant: the turns are never closed.
+    ctx.broker.large_appends.acquire().await.ok()
+}
+
+/// Does what may wait for a disk while the runtime's other tasks go on.
+fn beside_others<T>(work: impl FnOnce() -> T) -> T {
+    let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+    if matches!(flavor, Ok(RuntimeFlavor::MultiThread)) { block_in_place(work) } else { work() }
 }
 
 /// What goes to one partition.
