@@ -10,8 +10,8 @@ use crate::broker::metadata_cache::MetadataCache;
 use crate::protocol::ErrorCode;
 use crate::types::PartitionId;
 
-/// Between one attempt and the next where the coordinator is not here or still loads.
-const PAUSES: [Duration; 6] = [10, 20, 40, 80, 160, 320].map(Duration::from_millis);
+/// Milliseconds between one attempt and the next where the coordinator is not here or still loads.
+const PAUSES_MS: [u64; 6] = [10, 20, 40, 80, 160, 320];
 
 /// Reads and writes states of share-partitions, wherever they are kept: on this broker, so far.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl Persister {
             return Err(ErrorCode::UnknownTopicOrPartition.into());
         }
         let partition = self.coordinator.partition_of(&key.to_string());
-        let mut pauses = PAUSES.iter();
+        let mut pauses = PAUSES_MS.iter();
         loop {
             let done = self.coordinator.run_at(partition, now, |shard| match command(shard) {
                 Ok((result, effects)) => (Ok(result), effects),
@@ -100,7 +100,7 @@ impl Persister {
             });
             match (done.await, pauses.next()) {
                 (Err(ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress), Some(pause)) => {
-                    tokio::time::sleep(*pause).await;
+                    tokio::time::sleep(Duration::from_millis(*pause)).await;
                 }
                 (done, _) => return done?,
             }
