@@ -71,6 +71,7 @@ pub const CASES: &[Case] = &[
     case("produce-100b", "Produce requests of 16 KiB, 100 B records", "request", 1_000, Work::Produce(DEFAULT)),
     case("produce-one", "Produce requests with one record of 100 B", "request", 2_000, Work::Produce(SINGLE)),
     case("fetch-1k", "Fetch requests answered with 64 KiB", "request", 1_000, Work::Fetch(LARGE)),
+    case("fetch-100b", "Fetch requests answered with 16 KiB, 100 B records", "request", 1_000, Work::Fetch(DEFAULT)),
     case("fetch-one", "Fetch requests answered with one record of 100 B", "request", 2_000, Work::Fetch(SINGLE)),
     case("producer-1k", "our producer, 1 KB records, batches of 64 KiB", "record", 63_000, Work::Producer(LARGE)),
     case("producer-100b", "our producer, 100 B records, batches of 16 KiB", "record", 150_000, Work::Producer(DEFAULT)),

@@ -1,7 +1,7 @@
 //! The schema-driven codec of Kafka's messages: wire protocol and internal records alike.
 //!
 //! The structs are generated at build time from the tables in `messages/`, Kafka's own schemas in a compact form. Knows
-//! no broker and no client: the same code serves both ends and the fuzzer. Start reading at `codec.rs`, then `frame.rs`.
+//! no broker and no client: the same code serves both ends and the fuzzer. Start reading at `codec/`, then `frame.rs`.
 
 pub mod codec;
 pub mod error_code;
