@@ -286,6 +286,10 @@ impl Cluster {
         while !deadline.is_over() {
             match self.refresh_once(scope, create, deadline).await {
                 Ok(metadata) => return Ok(metadata),
+                // Given up while the only brokers rest: what they said before is why.
+                Err(ClientError::DeadlineExceeded { after, source: None }) => {
+                    return Err(ClientError::DeadlineExceeded { after, source: last });
+                }
                 // The time for finding a first broker is over already.
                 Err(error) if !error.is_retriable() || self.metadata().fetched_at.is_none() && error.was_not_sent() => {
                     return Err(error);

@@ -46,9 +46,15 @@ pub struct ClientOptions {
     /// How long to look for a first broker when none takes a connection. Not a key of Kafka's, whose tools wait for
     /// `default.api.timeout.ms`, a minute: a mistyped address should be told within seconds.
     pub bootstrap_patience: Duration,
+    /// Told of a broker that has said nothing for [`SILENCE`] since a connection to it was begun. Not a key of Kafka's: people
+    /// want to know what they are waiting for.
+    pub on_silence: Option<fn(&Address)>,
     /// Largest response that is accepted. Not a key of Kafka's: it keeps a peer that is no broker from being believed.
     pub max_response_bytes: usize,
 }
+
+/// How long a broker may take to be ready for requests before somebody is told.
+pub const SILENCE: Duration = Duration::from_secs(5);
 
 /// Far above any answer but a large fetch, and below what the first bytes of a TLS alert or of HTTP read as.
 const MAX_RESPONSE_BYTES: usize = 256 << 20;
@@ -74,6 +80,7 @@ impl Default for ClientOptions {
             connections_max_idle: Some(Duration::from_secs(300)),
             metadata_max_age: Duration::from_secs(300),
             bootstrap_patience: Duration::from_secs(3),
+            on_silence: None,
             max_response_bytes: MAX_RESPONSE_BYTES,
         }
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::large::LargeBuffers;
+
 /// Unit in which memory is granted, in bytes. A semaphore's count is 32 bits wide in one request; this keeps it small.
 const UNIT_BYTES: usize = 1024;
 
@@ -12,6 +14,8 @@ const UNIT_BYTES: usize = 1024;
 pub struct MemoryBudget {
     units: Arc<Semaphore>,
     total_units: usize,
+    /// What large frames are received in.
+    pub(super) large: LargeBuffers,
 }
 
 /// Memory that a frame holds; given back when dropped.
@@ -25,7 +29,7 @@ impl MemoryBudget {
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         let total_units = (bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
-        Self { units: Arc::new(Semaphore::new(total_units)), total_units }
+        Self { units: Arc::new(Semaphore::new(total_units)), total_units, large: LargeBuffers::default() }
     }
 
     /// Waits until the allowance has `bytes` more for `grant`. Never asks for more than there is in all, so that a

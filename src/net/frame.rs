@@ -3,11 +3,12 @@
 use std::io::{self, IoSlice};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::budget::{MemoryBudget, MemoryGrant};
+use super::large::{LARGE_BYTES, LargeBuffer};
 
 /// Room that a connection may use without asking the budget: enough for nearly every request but large produces. A batch of 64 KiB
 /// fits with what is around it, so that it is read into one buffer.
@@ -52,6 +53,8 @@ pub struct Frame {
 pub struct FrameReader<R> {
     stream: R,
     buffer: BytesMut,
+    /// The frame that is being received, where it is large and its memory is budgeted.
+    large: Option<LargeBuffer>,
     limit: usize,
     budget: Option<MemoryBudget>,
 }
@@ -59,7 +62,7 @@ pub struct FrameReader<R> {
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads frames of at most `limit` bytes; memory beyond a small buffer comes out of `budget`.
     pub fn new(stream: R, limit: usize, budget: Option<MemoryBudget>) -> Self {
-        Self { stream, buffer: BytesMut::new(), limit, budget }
+        Self { stream, buffer: BytesMut::new(), large: None, limit, budget }
     }
 
     /// Reads the next frame; `None` if the stream ended between frames.
@@ -70,6 +73,29 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// # Errors
     /// The stream failed, ended inside a frame, or announced a size that is not taken.
     pub async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+        let whole = match &self.large {
+            Some(large) => large.size(),
+            None => match self.announced().await? {
+                Some(size) => size + 4,
+                None => return Ok(None),
+            },
+        };
+        self.move_into_large(whole)?;
+        let grant = self.receive(whole).await?;
+        if let Some(large) = self.large.take() {
+            return Ok(Some(Frame { bytes: Bytes::from_owner(large).slice(4..), grant }));
+        }
+        self.buffer.advance(4);
+        let bytes = self.buffer.split_to(whole - 4).freeze();
+        if self.buffer.is_empty() {
+            // An idle connection holds no buffer.
+            self.buffer = BytesMut::new();
+        }
+        Ok(Some(Frame { bytes, grant }))
+    }
+
+    /// The size of the next frame.
+    async fn announced(&mut self) -> Result<Option<usize>, FrameError> {
         while self.buffer.len() < 4 {
             if self.fill(FREE_BYTES.min(4096)).await? == 0 {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Cut) };
@@ -78,16 +104,36 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let mut head = [0; 4];
         head.copy_from_slice(self.buffer.get(..4).unwrap_or(&[0; 4]));
         let announced = i32::from_be_bytes(head);
-        let size = usize::try_from(announced)
-            .ok()
-            .filter(|size| *size <= self.limit)
-            .ok_or(FrameError::Size { size: announced, limit: self.limit })?;
-        let whole = size + 4;
+        let size = usize::try_from(announced).ok().filter(|size| *size <= self.limit);
+        size.map(Some).ok_or(FrameError::Size { size: announced, limit: self.limit })
+    }
+
+    /// Lets a frame go on in a buffer of its own if it is large.
+    fn move_into_large(&mut self, whole: usize) -> io::Result<()> {
+        let Some(budget) = self.budget.as_ref().filter(|_| whole >= LARGE_BYTES && self.buffer.len() < whole) else {
+            return Ok(());
+        };
+        if self.large.is_none() {
+            let mut large = budget.large.take(whole)?;
+            large.room(self.buffer.len()).copy_from_slice(&self.buffer);
+            large.advance(self.buffer.len());
+            self.buffer = BytesMut::new();
+            self.large = Some(large);
+        }
+        Ok(())
+    }
+
+    /// Reads until so many bytes are there.
+    async fn receive(&mut self, whole: usize) -> Result<MemoryGrant, FrameError> {
         let mut grant = MemoryGrant::default();
         let mut allowed = FREE_BYTES;
-        while self.buffer.len() < whole {
-            // The buffer doubles as bytes arrive: what a peer only announces costs nothing.
-            let room = whole.min(allowed.max(2 * self.buffer.len()));
+        loop {
+            let there = self.large.as_ref().map_or(self.buffer.len(), LargeBuffer::len);
+            if there >= whole {
+                return Ok(grant);
+            }
+            // What may be read doubles as bytes arrive: what a peer only announces costs nothing.
+            let room = whole.min(allowed.max(2 * there));
             if room > allowed {
                 if let Some(budget) = &self.budget {
                     budget.extend(&mut grant, room - allowed).await;
@@ -95,22 +141,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 allowed = room;
             }
             let read = if self.budget.as_ref().is_some_and(|budget| allowed > FREE_BYTES && budget.is_scarce()) {
-                let fill = self.fill(room - self.buffer.len());
+                let fill = self.fill(room - there);
                 tokio::time::timeout(STALLED_WHEN_SCARCE, fill).await.map_err(|_| FrameError::Stalled)??
             } else {
-                self.fill(room - self.buffer.len()).await?
+                self.fill(room - there).await?
             };
             if read == 0 {
                 return Err(FrameError::Cut);
             }
         }
-        self.buffer.advance(4);
-        let bytes = self.buffer.split_to(size).freeze();
-        if self.buffer.is_empty() {
-            // An idle connection holds no buffer.
-            self.buffer = BytesMut::new();
-        }
-        Ok(Some(Frame { bytes, grant }))
     }
 
     /// Waits until the stream has ended, reading ahead a little meanwhile; returns only then. For use beside a handler that
@@ -125,9 +164,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         std::future::pending::<()>().await;
     }
 
+    /// Reads no more than `room` bytes: what is read is accounted for.
     async fn fill(&mut self, room: usize) -> io::Result<usize> {
+        if let Some(large) = &mut self.large {
+            let read = self.stream.read(large.room(room)).await?;
+            large.advance(read);
+            return Ok(read);
+        }
         self.buffer.reserve(room);
-        self.stream.read_buf(&mut self.buffer).await
+        self.stream.read_buf(&mut (&mut self.buffer).limit(room)).await
     }
 }
 
@@ -243,7 +288,32 @@ mod tests {
             let mut reader = FrameReader::new(far, 104_857_600, Some(MemoryBudget::new(1 << 20)));
             let next = tokio::time::timeout(Duration::from_millis(20), reader.next()).await;
             assert!(next.is_err(), "there is no whole frame yet");
-            assert!(reader.buffer.capacity() <= 4 * FREE_BYTES, "{}", reader.buffer.capacity());
+            // What is mapped and never written to is no memory.
+            assert_eq!(reader.large.as_ref().unwrap().len(), 1004);
+            assert_eq!(reader.buffer.capacity(), 0);
+        });
+    }
+
+    #[test]
+    fn a_large_frame_has_one_buffer_that_fills_as_the_budget_allows() {
+        runtime().block_on(async {
+            let size = 1_000_000;
+            let (mut near, far) = duplex(2 * size);
+            near.write_all(&u32::try_from(size).unwrap().to_be_bytes()).await.unwrap();
+            near.write_all(&vec![7; size]).await.unwrap();
+            let (budget, mut all) = (MemoryBudget::new(1 << 20), MemoryGrant::default());
+            budget.extend(&mut all, 1 << 20).await;
+            let mut reader = FrameReader::new(far, 1 << 20, Some(budget));
+            let next = tokio::time::timeout(Duration::from_millis(20), reader.next()).await;
+            assert!(next.is_err(), "the budget is spent");
+            let large = reader.large.as_ref().unwrap();
+            assert!(large.len() <= FREE_BYTES, "{} bytes were read", large.len());
+            let place = large.as_ref().as_ptr().addr();
+            drop(all);
+            let frame = reader.next().await.unwrap().unwrap();
+            assert_eq!(frame.bytes.len(), size);
+            assert_eq!(frame.bytes.as_ptr().addr(), place + 4, "the frame moved to another buffer");
+            assert_eq!(frame.bytes, vec![7; size]);
         });
     }
 }

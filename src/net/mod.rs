@@ -5,6 +5,7 @@
 
 mod budget;
 mod frame;
+mod large;
 pub mod sasl;
 mod scram;
 pub mod tls;

@@ -59,7 +59,13 @@ impl Inner {
 
     async fn choose_mechanism(&self, credentials: &Credentials, deadline: Deadline) -> Result<(), ClientError> {
         let request = SaslHandshakeRequest { mechanism: credentials.mechanism().to_owned() };
-        let response = self.ask(&request, deadline).await?;
+        let response = match self.ask(&request, deadline).await {
+            // Brokers that have no listener with SASL may not know the request.
+            Err(ClientError::UnsupportedVersion { offered: None, .. }) => {
+                return Err(self.refused(credentials, AuthenticationFailure::NotAsked));
+            }
+            response => response?,
+        };
         match ErrorCode::from_code(response.error_code) {
             ErrorCode::None => Ok(()),
             ErrorCode::UnsupportedSaslMechanism => {

@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 
 pub use versions::ApiVersions;
 
+use super::options::SILENCE;
 use super::retry::Deadline;
 use super::{Address, ApiError, ClientError, ClientOptions, Security};
 use crate::net::tls::TlsError;
@@ -103,6 +104,21 @@ impl Connection {
         address: &Address,
         options: &ClientOptions,
     ) -> Result<Self, ClientError> {
+        let silence = async {
+            tokio::time::sleep(SILENCE).await;
+            if let Some(tell) = options.on_silence {
+                tell(address);
+            }
+            std::future::pending().await
+        };
+        // Either future is only this call's: nothing is lost with it.
+        tokio::select! {
+            opened = Self::set_up(limit, address, options) => opened,
+            never = silence => never,
+        }
+    }
+
+    async fn set_up(limit: Duration, address: &Address, options: &ClientOptions) -> Result<Self, ClientError> {
         let deadline = Deadline::after(limit);
         let connect_error =
             |source: std::io::Error| ClientError::Connect { address: address.clone(), source: Arc::new(source) };

@@ -130,6 +130,10 @@ impl Shared {
             // An alert of TLS, of any version.
             [0x15, 3, ..] => ClientError::SpeaksTls { address: self.address.clone() },
             [b'H', b'T', b'T', b'P'] => self.not_kafka("it speaks HTTP"),
+            // A greeting, as of SSH or mail.
+            start if start.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') => {
+                self.not_kafka(format!("it begins with {:?}", String::from_utf8_lossy(&start)))
+            }
             _ => self.not_kafka(format!("a response of {size} bytes")),
         }
     }

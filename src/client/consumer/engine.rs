@@ -329,9 +329,12 @@ impl Engine {
             Some(_) => None,
             None => Some(now + self.shared.options.client.retry_backoff),
         };
-        for (key, (generation, _)) in &asked {
-            if let Some(state) = lock(&self.shared.partitions).get_mut(key).filter(|s| s.generation == *generation) {
-                state.busy = false;
+        {
+            let mut partitions = lock(&self.shared.partitions);
+            for (key, (generation, _)) in &asked {
+                if let Some(state) = partitions.get_mut(key).filter(|s| s.generation == *generation) {
+                    state.busy = false;
+                }
             }
         }
         if let Some(response) = accepted {

@@ -28,6 +28,8 @@ pub(super) struct Session {
     epoch: i32,
     /// What the broker remembers.
     known: HashMap<Arc<TopicPartition>, Wanted>,
+    /// The names of its topics: responses speak of ids. In the first partition of each.
+    names: HashMap<Uuid, Arc<TopicPartition>>,
     /// Whether topics are spoken of by id (version 13 and newer): one session can't do both.
     by_id: bool,
 }
@@ -81,6 +83,10 @@ impl Session {
             }
             request.forgotten_topics_data = forgotten.into_values().collect();
         }
+        self.names.clear();
+        for w in wanted {
+            self.names.entry(w.topic_id).or_insert_with(|| Arc::clone(&w.partition));
+        }
         self.known = now;
     }
 
@@ -116,11 +122,8 @@ impl Session {
 
     /// The partition that a response speaks of.
     pub(super) fn find(&self, topic: &str, topic_id: Uuid, partition: i32) -> Option<&Wanted> {
-        if self.by_id {
-            let same = |w: &&Wanted| w.topic_id == topic_id && w.partition.partition.get() == partition;
-            return self.known.values().find(same);
-        }
-        self.known.get(&TopicPartition::new(topic, partition))
+        let name = if self.by_id { &self.names.get(&topic_id)?.topic } else { topic };
+        self.known.get(&TopicPartition::new(name, partition))
     }
 }
 
@@ -166,6 +169,7 @@ mod tests {
         assert!(session.accept(ErrorCode::None, 77));
         assert_eq!(build(&mut session, &[wanted(0, 9), wanted(1, 5)], true), (77, 3, vec![(1, 5)], vec![]));
         assert_eq!(session.find("", Uuid([7; 16]), 1), Some(&wanted(1, 5)));
+        assert_eq!(session.find("", Uuid([7; 16]), 2), None);
         assert_eq!(session.find("", Uuid([8; 16]), 1), None);
     }
 

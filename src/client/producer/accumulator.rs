@@ -9,139 +9,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::batch::{Batch, Identity, Sequence};
+use super::batch::Batch;
 use super::delivery::{BatchDelivery, Delivery, ProduceError};
-use super::options::{Partitioning, ProducerOptions};
+use super::options::ProducerOptions;
 use super::partitioner::{Memory, PartitionChoice};
+use super::queue::{IdentityState, PartitionQueue, QueueId};
+use super::stalls::Stalls;
 use super::transaction::Transactions;
 use crate::client::Metadata;
 use crate::record::{BatchOptions, Codec, NewRecord, RecordError};
 use crate::types::{NodeId, PartitionId, Uuid};
 
-/// Room that the first batch of a partition gets before its records are there; it grows up to `batch.size`.
-const FIRST_CAPACITY: usize = 1 << 10;
-
 /// Compression is guessed a little worse than seen, so that batches come out below `batch.size`.
 const RATIO_MARGIN: f32 = 1.05;
-
-/// Place of a partition's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct QueueId {
-    pub(super) topic: usize,
-    pub(super) partition: usize,
-}
-
-impl QueueId {
-    /// The partition's number.
-    pub(super) fn partition_id(self) -> PartitionId {
-        PartitionId(i32::try_from(self.partition).unwrap_or(i32::MAX))
-    }
-}
-
-/// The producer id that batches are sent with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum IdentityState {
-    /// Batches carry none.
-    Off,
-    /// A broker has to give one.
-    Wanted,
-    /// This one.
-    Known(Identity),
-}
-
-#[derive(Debug)]
-pub(super) struct PartitionQueue {
-    id: PartitionId,
-    batches: VecDeque<Batch>,
-    /// `order` of the batches that are in flight.
-    in_flight: Vec<u64>,
-    /// Records so far.
-    appended: u64,
-    /// Size of the newest batch: the next one will be about as large.
-    newest_size: usize,
-    /// Whether it is in `active`.
-    listed: bool,
-    identity: Option<Identity>,
-    next_sequence: i32,
-    /// A batch with a sequence number may be lost: those after it would not fit, so the numbers start anew.
-    needs_new_epoch: bool,
-}
-
-impl PartitionQueue {
-    fn new(id: PartitionId) -> Self {
-        Self {
-            id,
-            batches: VecDeque::new(),
-            in_flight: Vec::new(),
-            appended: 0,
-            newest_size: FIRST_CAPACITY,
-            listed: false,
-            identity: None,
-            next_sequence: 0,
-            needs_new_epoch: false,
-        }
-    }
-
-    /// Whether a batch before `order` is not done with yet.
-    pub(super) fn has_earlier_than(&self, order: u64) -> bool {
-        self.in_flight.iter().any(|other| *other < order) || self.batches.front().is_some_and(|b| b.order < order)
-    }
-
-    pub(super) fn landed(&mut self, order: u64) {
-        self.in_flight.retain(|other| *other != order);
-    }
-
-    pub(super) fn start_new_epoch(&mut self) {
-        self.needs_new_epoch = true;
-    }
-
-    /// Gives the front batch its sequence number. `false`: not now.
-    fn number_front(&mut self, state: &mut IdentityState, transactional: bool) -> bool {
-        let IdentityState::Known(current) = state else { return *state == IdentityState::Off };
-        if self.needs_new_epoch {
-            if !self.in_flight.is_empty() {
-                return false;
-            }
-            if self.identity == Some(*current) && transactional {
-                return false; // The end of the transaction brings another one.
-            }
-            if self.identity == Some(*current) {
-                // The epoch of a producer without transactions is its own to raise (KIP-360).
-                let Some(epoch) = current.epoch.checked_add(1) else {
-                    *state = IdentityState::Wanted;
-                    return false;
-                };
-                current.epoch = epoch;
-            }
-            self.needs_new_epoch = false;
-            self.restart(*current);
-        } else if self.identity != Some(*current)
-            && self.in_flight.is_empty()
-            && self.batches.iter().all(|batch| batch.sequence.is_none())
-        {
-            self.restart(*current);
-        }
-        let (Some(identity), Some(front)) = (self.identity, self.batches.front_mut()) else { return false };
-        if front.sequence.is_none() {
-            front.sequence = Some(Sequence { identity, first: self.next_sequence });
-            self.next_sequence = Sequence::number_after(self.next_sequence, front.records);
-        }
-        true
-    }
-
-    fn restart(&mut self, identity: Identity) {
-        self.identity = Some(identity);
-        self.next_sequence = 0;
-        for batch in &mut self.batches {
-            batch.sequence = None;
-        }
-    }
-
-    fn insert_in_order(&mut self, batch: Batch) {
-        let at = self.batches.partition_point(|other| other.order < batch.order);
-        self.batches.insert(at, batch);
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct TopicQueues {
@@ -174,6 +54,27 @@ impl TopicQueues {
         let led = self.partitions.iter().zip(&self.leaders).filter(|(_, leader)| leader.is_some());
         self.available = led.map(|(queue, _)| queue.id).collect();
     }
+
+    /// Before a record without a key: lets it go to another partition than the one before if it is time. Says whether that
+    /// completed a batch.
+    fn end_turn(&mut self, record: &NewRecord<'_>, size: usize, options: &ProducerOptions) -> bool {
+        let limit = batch_limit(options, self.ratio);
+        let at = self.memory.sticky().and_then(|partition| usize::try_from(partition.get()).ok());
+        let Some(queue) = at.and_then(|at| self.partitions.get_mut(at)) else { return false };
+        let begins_batch = || queue.room_for(record, limit).is_none();
+        let ended = self.memory.end_turn(size, limit, begins_batch);
+        ended && queue.room_for(record, limit).is_none() && queue.complete_open()
+    }
+}
+
+/// Where a record goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chosen {
+    pub(super) queue: QueueId,
+    /// It has no key and names no partition.
+    is_sticky: bool,
+    /// Another partition's batch is complete, because this record does not go there any more.
+    completed_batch: bool,
 }
 
 /// What became of an attempt to append.
@@ -239,6 +140,8 @@ pub(super) struct Accumulator {
     /// Batches below this id leave at once: somebody flushes.
     flush_below: u64,
     pub(super) failures: Failures,
+    /// Kept only where the partitioner looks at it.
+    pub(super) stalls: Stalls,
     /// What a producer with a `transactional.id` may do.
     pub(super) transactions: Option<Transactions>,
     /// No more records; what is there leaves at once.
@@ -259,6 +162,7 @@ impl Accumulator {
             unfinished: BTreeMap::new(),
             flush_below: 0,
             failures: Failures::default(),
+            stalls: Stalls::default(),
             transactions: None,
             closing: false,
             aborted: false,
@@ -310,6 +214,7 @@ impl Accumulator {
     }
 
     pub(super) fn update_metadata(&mut self, metadata: &Metadata) {
+        self.stalls.retain(|node| metadata.nodes.contains_key(&node));
         for topic in &mut self.topics {
             topic.update(metadata);
         }
@@ -319,60 +224,73 @@ impl Accumulator {
         self.topics.get_mut(id.topic)?.partitions.get_mut(id.partition)
     }
 
-    /// The partition of a record.
+    /// The partition of a record. `size`: the most bytes that it can take in a batch.
     pub(super) fn choose(
         &mut self,
         topic: usize,
         named: Option<PartitionId>,
         record: &NewRecord<'_>,
-        how: &Partitioning,
-    ) -> Result<usize, ProduceError> {
-        let Some(topic) = self.topics.get_mut(topic) else { return Err(ProduceError::Closed) };
-        let TopicQueues { name, available, partitions, memory, .. } = topic;
+        size: usize,
+        options: &ProducerOptions,
+    ) -> Result<Chosen, ProduceError> {
+        let Self { topics, stalls, .. } = self;
+        let Some(queues) = topics.get_mut(topic) else { return Err(ProduceError::Closed) };
+        let is_sticky = named.is_none() && options.partitioning.is_sticky(record.key);
+        let completed_batch = is_sticky && queues.end_turn(record, size, options);
+        let TopicQueues { name, available, leaders, partitions, memory, .. } = queues;
         let partition = named.unwrap_or_else(|| {
+            let timeout = options.partitioning.availability_timeout();
             let choice = PartitionChoice { topic: name, count: partitions.len(), available };
             let queued = |partition: PartitionId| {
-                let queue = usize::try_from(partition.get()).ok().and_then(|at| partitions.get(at));
-                queue.map_or(0, |queue| queue.batches.len())
+                let at = usize::try_from(partition.get()).ok()?;
+                let queue = partitions.get(at)?;
+                let leader = leaders.get(at).copied().flatten();
+                let is_stuck = leader.zip(timeout).is_some_and(|(leader, timeout)| stalls.is_longer(leader, timeout));
+                // Where nothing waits one record may find out how it is today.
+                (queue.is_empty() || !is_stuck).then_some(queue.batches.len())
             };
-            memory.choose(how, record.key, record.value, &choice, queued)
+            memory.choose(&options.partitioning, record.key, record.value, &choice, queued)
         });
         let known = usize::try_from(partition.get()).ok().filter(|at| *at < partitions.len());
-        known.ok_or_else(|| ProduceError::UnknownPartition {
-            topic: name.to_string(),
-            partition,
-            count: partitions.len(),
-        })
+        let Some(partition) = known else {
+            return Err(ProduceError::UnknownPartition { topic: name.to_string(), partition, count: partitions.len() });
+        };
+        Ok(Chosen { queue: QueueId { topic, partition }, is_sticky, completed_batch })
     }
 
     /// Appends a record to the open batch of its partition, or to a new one; only that needs to know the time.
     pub(super) fn append(
         &mut self,
-        queue_id: QueueId,
+        chosen: Chosen,
         record: &NewRecord<'_>,
         options: &ProducerOptions,
         now: impl FnOnce() -> Instant,
     ) -> Result<Appended, RecordError> {
         let Self { topics, buffered, next_batch, unfinished, active, .. } = self;
+        let Chosen { queue: queue_id, is_sticky, completed_batch } = chosen;
         let Some(topic) = topics.get_mut(queue_id.topic) else { return Ok(Appended::NoSpace) };
         let limit = batch_limit(options, topic.ratio);
         let Some(queue) = topic.partitions.get_mut(queue_id.partition) else { return Ok(Appended::NoSpace) };
 
-        let mut tell_sender = false;
-        let next = queue.batches.back().and_then(|batch| Some((batch.size, batch.size_of_next(record)?)));
-        let fits = next.is_some_and(|(size, next)| size + next <= limit);
-        if !fits {
+        let mut tell_sender = completed_batch;
+        let room = queue.room_for(record, limit);
+        let added;
+        if let Some(size) = room {
+            if *buffered + size > options.buffer_memory {
+                return Ok(Appended::NoSpace);
+            }
+            let Some(batch) = queue.batches.back_mut() else { return Ok(Appended::NoSpace) };
+            let before = batch.size;
+            batch.append(record)?;
+            added = batch.size - before;
+        } else {
             let upper = record.upper_bound_in_batch();
             if *buffered > 0 && *buffered + upper > options.buffer_memory {
                 return Ok(Appended::NoSpace);
             }
-            if let Some(last) = queue.batches.back_mut() {
-                last.full = true;
-                tell_sender = true;
-            } else {
-                // The first of a queue: its linger begins.
-                tell_sender = true;
-            }
+            // What was open is full, or this is the first batch of a queue and its linger begins.
+            queue.complete_open();
+            tell_sender = true;
             let now = now();
             topic.last_used = now;
             let delivery = BatchDelivery::new(queue.id);
@@ -380,18 +298,12 @@ impl Accumulator {
             let mut batch = Batch::new(*next_batch, queue.appended, now, batch_options(options), capacity, delivery);
             // A record that its batch does not take leaves no trace.
             batch.append(record)?;
-            *buffered += batch.size;
+            added = batch.size;
             *unfinished.entry(*next_batch).or_default() += 1;
             *next_batch += 1;
             queue.batches.push_back(batch);
-        } else if let Some(batch) = queue.batches.back_mut() {
-            let before = batch.size;
-            if *buffered + next.map_or(0, |(_, next)| next) > options.buffer_memory {
-                return Ok(Appended::NoSpace);
-            }
-            batch.append(record)?;
-            *buffered += batch.size - before;
         }
+        *buffered += added;
         queue.appended += 1;
         if !queue.listed {
             queue.listed = true;
@@ -408,9 +320,10 @@ impl Accumulator {
             index: batch.records.unsigned_abs() - 1,
             timestamp: record.timestamp,
         };
-        let batch_full = batch.full || !fits && queue.batches.len() > 1;
-        let (id, at_end) = (queue.id, batch_full);
-        topic.memory.count(id, record.upper_bound_in_batch(), options.batch_size, at_end);
+        let batch_full = completed_batch || batch.full || room.is_none() && queue.batches.len() > 1;
+        if is_sticky {
+            topic.memory.count(added);
+        }
         Ok(Appended::Done { delivery, tell_sender, batch_full })
     }
 
@@ -454,7 +367,15 @@ impl Accumulator {
             if self.transactions.as_ref().is_some_and(|transactions| !transactions.may_send(queue_id)) {
                 continue; // The coordinator has to be told first, which makes us look again.
             }
-            if !free(leader) || is_retry && !queue.in_flight.is_empty() || !queue.may_fly(options) {
+            let takes_more = free(leader);
+            if options.partitioning.availability_timeout().is_some() {
+                if takes_more {
+                    self.stalls.retry(leader, now);
+                } else {
+                    self.stalls.begin(leader, now);
+                }
+            }
+            if !takes_more || is_retry && !queue.in_flight.is_empty() || !queue.may_fly(options) {
                 continue; // Something has to land first, which makes us look again.
             }
             let size = sizes.entry(leader).or_default();
@@ -558,14 +479,6 @@ impl Accumulator {
     }
 }
 
-impl PartitionQueue {
-    /// Brokers remember five batches of a producer and partition; more in flight could not be told from duplicates.
-    fn may_fly(&self, options: &ProducerOptions) -> bool {
-        const REMEMBERED: usize = 5;
-        !options.idempotence || self.in_flight.len() < REMEMBERED
-    }
-}
-
 /// How batches are built.
 pub(super) fn batch_options(options: &ProducerOptions) -> BatchOptions {
     let transactional = options.transactional_id.is_some();
@@ -595,3 +508,6 @@ fn take_expired(
         harvest.expired.push(Ready { queue: queue_id, batch });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,10 @@ mod batch;
 mod delivery;
 mod options;
 mod partitioner;
+mod queue;
 mod request;
 mod sender;
+mod stalls;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -26,7 +28,7 @@ use super::retry::Deadline;
 use super::{ClientError, lock};
 use crate::record::{Header, NewRecord};
 use crate::types::PartitionId;
-use accumulator::{Accumulator, Appended, QueueId};
+use accumulator::{Accumulator, Appended};
 use transaction::{Transactional, Transactions};
 
 pub use delivery::{BatchReport, Delivery, DeliveryObserver, ProduceError, RecordMetadata};
@@ -135,10 +137,10 @@ impl Producer {
         let options = &*self.shared.options;
         let timestamp = record.timestamp.unwrap_or_else(now_ms);
         let new = NewRecord { timestamp, key: record.key, value: record.value, headers: record.headers };
-        check_size(&new, options)?;
+        let size = check_size(&new, options)?;
         let mut deadline = None;
         loop {
-            let missing = match self.try_append(&record, &new)? {
+            let missing = match self.try_append(&record, &new, size)? {
                 Attempt::Done { delivery, batch_full } => {
                     if batch_full {
                         // On a single thread the sender gets its turn only if we leave it one.
@@ -154,7 +156,7 @@ impl Producer {
                 Missing::Partition(partition, count) => {
                     self.learn_partition(record.topic, partition, count, deadline).await?;
                 }
-                Missing::Space => self.wait_for_space(&new, deadline).await?,
+                Missing::Space => self.wait_for_space(size, deadline).await?,
             }
         }
     }
@@ -211,7 +213,13 @@ impl Producer {
         }
     }
 
-    fn try_append(&self, record: &ProducerRecord<'_>, new: &NewRecord<'_>) -> Result<Attempt, ProduceError> {
+    /// `size`: the most bytes that the record can take in a batch.
+    fn try_append(
+        &self,
+        record: &ProducerRecord<'_>,
+        new: &NewRecord<'_>,
+        size: usize,
+    ) -> Result<Attempt, ProduceError> {
         let options = &*self.shared.options;
         let mut queues = lock(&self.shared.queues);
         if queues.closing || queues.aborted {
@@ -220,19 +228,18 @@ impl Producer {
         let Some(topic) = queues.topic_index(record.topic) else {
             return Ok(Attempt::Missing(Missing::Topic));
         };
-        let partition = match queues.choose(topic, record.partition, new, &options.partitioning) {
-            Ok(partition) => partition,
+        let chosen = match queues.choose(topic, record.partition, new, size, options) {
+            Ok(chosen) => chosen,
             // Partitions may have been added that we do not know of yet; only a choice of the partitioner's is final.
             Err(ProduceError::UnknownPartition { partition, count, .. }) if record.partition.is_some() => {
                 return Ok(Attempt::Missing(Missing::Partition(partition, count)));
             }
             Err(error) => return Err(error),
         };
-        let queue = QueueId { topic, partition };
         if let Some(transactions) = &mut queues.transactions {
-            transactions.add_partition(queue)?;
+            transactions.add_partition(chosen.queue)?;
         }
-        match queues.append(queue, new, options, Instant::now)? {
+        match queues.append(chosen, new, options, Instant::now)? {
             Appended::Done { delivery, tell_sender, batch_full } => {
                 drop(queues);
                 if tell_sender {
@@ -281,7 +288,7 @@ impl Producer {
         }
     }
 
-    async fn wait_for_space(&self, new: &NewRecord<'_>, deadline: Deadline) -> Result<(), ProduceError> {
+    async fn wait_for_space(&self, size: usize, deadline: Deadline) -> Result<(), ProduceError> {
         let shared = &*self.shared;
         let _waiting = Waiting::new(shared);
         loop {
@@ -293,7 +300,7 @@ impl Producer {
                 if queues.closing || queues.aborted {
                     return Err(ProduceError::Closed);
                 }
-                if queues.has_space(new.upper_bound_in_batch(), &shared.options) {
+                if queues.has_space(size, &shared.options) {
                     return Ok(());
                 }
             }
@@ -333,12 +340,13 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn check_size(new: &NewRecord<'_>, options: &ProducerOptions) -> Result<(), ProduceError> {
+/// The most bytes that the record can take in a batch.
+fn check_size(new: &NewRecord<'_>, options: &ProducerOptions) -> Result<usize, ProduceError> {
     let size = new.upper_bound_in_batch();
     let limits = [("max.request.size", options.max_request_size), ("buffer.memory", options.buffer_memory)];
     match limits.into_iter().find(|(_, limit)| size > *limit) {
         Some((limit_key, limit)) => Err(ProduceError::TooLarge { size, limit, limit_key }),
-        None => Ok(()),
+        None => Ok(size),
     }
 }
 

@@ -18,11 +18,30 @@ pub enum Partitioning {
         ignore_keys: bool,
         /// `partitioner.adaptive.partitioning.enable`: partitions with shorter queues are chosen more often.
         adaptive: bool,
+        /// `partitioner.availability.timeout.ms`: partitions are left out while their broker has kept batches waiting for
+        /// longer than this, unless it is zero. Counts only where `adaptive` is set.
+        availability_timeout: Duration,
     },
     /// One after the other, whatever the key.
     RoundRobin,
     /// The caller's own way.
     Custom(Arc<dyn Partitioner>),
+}
+
+impl Partitioning {
+    /// Whether a record that names no partition goes where the one before it went.
+    pub(super) fn is_sticky(&self, key: Option<&[u8]>) -> bool {
+        matches!(self, Self::Default { ignore_keys, .. } if *ignore_keys || key.is_none())
+    }
+
+    /// How long a broker may keep batches waiting before its partitions are left out, if that is ever too long.
+    pub(super) fn availability_timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Default { adaptive: true, availability_timeout, .. } => Some(*availability_timeout),
+            _ => None,
+        }
+        .filter(|timeout| !timeout.is_zero())
+    }
 }
 
 /// The settings of a producer. The defaults are Kafka's; each field says its key.
@@ -80,7 +99,11 @@ impl Default for ProducerOptions {
             delivery_timeout: Duration::from_secs(120),
             retries: i32::MAX.unsigned_abs(),
             compression: Compression::NONE,
-            partitioning: Partitioning::Default { ignore_keys: false, adaptive: true },
+            partitioning: Partitioning::Default {
+                ignore_keys: false,
+                adaptive: true,
+                availability_timeout: Duration::ZERO,
+            },
             transactional_id: None,
             transaction_timeout: Duration::from_secs(60),
             observer: None,
@@ -115,6 +138,7 @@ impl From<&ProducerConfig> for ProducerOptions {
                 PartitionerClass::Default => Partitioning::Default {
                     ignore_keys: config.partitioner_ignore_keys,
                     adaptive: config.partitioner_adaptive_partitioning_enable,
+                    availability_timeout: config.partitioner_availability_timeout_ms,
                 },
                 PartitionerClass::RoundRobin => Partitioning::RoundRobin,
             },

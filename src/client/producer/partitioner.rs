@@ -33,14 +33,15 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// The partition of a record. `queued`: batches that wait for each partition.
+    /// The partition of a record. `queued`: batches that wait for each partition; none where its broker has taken no batch
+    /// for too long.
     pub(super) fn choose(
         &mut self,
         how: &Partitioning,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         choice: &PartitionChoice<'_>,
-        queued: impl Fn(PartitionId) -> usize,
+        queued: impl Fn(PartitionId) -> Option<usize>,
     ) -> PartitionId {
         match (how, key) {
             (Partitioning::Custom(partitioner), _) => partitioner.partition(key, value, choice),
@@ -64,16 +65,30 @@ impl Memory {
         }
     }
 
-    /// Counts bytes that went to a partition without a key. After a batch's worth the next record may choose anew: at
-    /// a batch's end if possible, so that no batch leaves half full, but not later than after two (KIP-794).
-    pub(super) fn count(&mut self, partition: PartitionId, bytes: usize, batch_size: usize, at_batch_end: bool) {
-        if let Some((sticky, produced)) = &mut self.sticky
-            && *sticky == partition
-        {
-            *produced += bytes;
-            if *produced >= batch_size.saturating_mul(2) || *produced >= batch_size && at_batch_end {
-                self.sticky = None;
-            }
+    /// The partition that records without a key go to now.
+    pub(super) fn sticky(&self) -> Option<PartitionId> {
+        self.sticky.map(|(partition, _)| partition)
+    }
+
+    /// Before a record without a key: lets it choose anew if its partition has, or with it would have, a batch's worth. Says
+    /// whether it may.
+    ///
+    /// Only a record that would begin a batch may leave: an open batch that is left behind gets no more records and waits
+    /// for all of `linger.ms`. After two batches' worth any record may, since those with a key can keep a batch open (KIP-794).
+    pub(super) fn end_turn(&mut self, bytes: usize, batch_size: usize, begins_batch: impl FnOnce() -> bool) -> bool {
+        let Some((_, produced)) = self.sticky else { return false };
+        let ends =
+            produced >= batch_size.saturating_mul(2) || produced.saturating_add(bytes) >= batch_size && begins_batch();
+        if ends {
+            self.sticky = None;
+        }
+        ends
+    }
+
+    /// Counts the bytes of a record without a key.
+    pub(super) fn count(&mut self, bytes: usize) {
+        if let Some((_, produced)) = &mut self.sticky {
+            *produced = produced.saturating_add(bytes);
         }
     }
 }
@@ -91,9 +106,9 @@ fn nth(choice: &PartitionChoice<'_>, n: usize) -> PartitionId {
 }
 
 /// A random partition, the more likely the fewer batches wait for it.
-fn weighted(choice: &PartitionChoice<'_>, queued: impl Fn(PartitionId) -> usize) -> PartitionId {
-    let longest = choice.available.iter().map(|partition| queued(*partition)).max().unwrap_or(0);
-    let weight = |partition: PartitionId| longest + 1 - queued(partition).min(longest);
+fn weighted(choice: &PartitionChoice<'_>, queued: impl Fn(PartitionId) -> Option<usize>) -> PartitionId {
+    let longest = choice.available.iter().filter_map(|partition| queued(*partition)).max().unwrap_or(0);
+    let weight = |partition: PartitionId| queued(partition).map_or(0, |queued| longest + 1 - queued.min(longest));
     let total = choice.available.iter().map(|partition| weight(*partition)).sum::<usize>();
     if total == 0 {
         return nth(choice, fastrand::usize(..));
@@ -110,9 +125,12 @@ fn weighted(choice: &PartitionChoice<'_>, queued: impl Fn(PartitionId) -> usize)
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    const DEFAULT: Partitioning = Partitioning::Default { ignore_keys: false, adaptive: true };
+    const DEFAULT: Partitioning =
+        Partitioning::Default { ignore_keys: false, adaptive: true, availability_timeout: Duration::ZERO };
 
     fn ids(ids: &[i32]) -> Vec<PartitionId> {
         ids.iter().copied().map(PartitionId).collect()
@@ -125,7 +143,7 @@ mod tests {
         for key in 0..100u8 {
             let mut choose = |available: &[PartitionId]| {
                 let choice = PartitionChoice { topic: "t", count: 10, available };
-                memory.choose(&DEFAULT, Some(&[key]), None, &choice, |_| 0)
+                memory.choose(&DEFAULT, Some(&[key]), None, &choice, |_| Some(0))
             };
             assert_eq!(choose(&all), choose(&all[..1]));
         }
@@ -138,15 +156,28 @@ mod tests {
         let choice = PartitionChoice { topic: "t", count: 3, available: &available };
         let mut seen = std::collections::BTreeSet::new();
         for _ in 0..200 {
-            let first = memory.choose(&DEFAULT, None, None, &choice, |_| 0);
-            memory.count(first, 60, 100, false);
-            assert_eq!(memory.choose(&DEFAULT, None, None, &choice, |_| 0), first, "less than a batch");
-            memory.count(first, 60, 100, false);
-            assert_eq!(memory.choose(&DEFAULT, None, None, &choice, |_| 0), first, "not at a batch's end");
-            memory.count(first, 10, 100, true);
-            seen.insert(first);
+            seen.insert(memory.choose(&DEFAULT, None, None, &choice, |_| Some(0)));
+            memory.count(30);
+            assert!(!memory.end_turn(60, 100, || true), "less than a batch");
+            memory.count(60);
+            assert!(!memory.end_turn(60, 100, || false), "not at a batch's end");
+            assert!(memory.sticky().is_some());
+            assert!(memory.end_turn(60, 100, || true));
+            assert_eq!(memory.sticky(), None);
         }
         assert_eq!(seen.len(), 3);
+    }
+
+    #[test]
+    fn after_two_batches_a_turn_ends_anywhere() {
+        let available = ids(&[0]);
+        let choice = PartitionChoice { topic: "t", count: 1, available: &available };
+        let mut memory = Memory::default();
+        memory.choose(&DEFAULT, None, None, &choice, |_| Some(0));
+        memory.count(199);
+        assert!(!memory.end_turn(1, 100, || false));
+        memory.count(1);
+        assert!(memory.end_turn(1, 100, || false));
     }
 
     #[test]
@@ -155,13 +186,26 @@ mod tests {
         let choice = PartitionChoice { topic: "t", count: 3, available: &available };
         let mut counts = [0; 3];
         for _ in 0..1000 {
-            let queued = |partition: PartitionId| if partition.get() == 0 { 9 } else { 0 };
+            let queued = |partition: PartitionId| Some(if partition.get() == 0 { 9 } else { 0 });
             counts[Memory::default().choose(&DEFAULT, None, None, &choice, queued).get() as usize] += 1;
         }
         assert_eq!(counts[1], 0);
         assert!(counts[0] < 200 && counts[0] > 20, "one in eleven: {counts:?}");
         let none = PartitionChoice { available: &[], ..choice };
-        assert!(Memory::default().choose(&DEFAULT, None, None, &none, |_| 0).get() < 3);
+        assert!(Memory::default().choose(&DEFAULT, None, None, &none, |_| Some(0)).get() < 3);
+    }
+
+    #[test]
+    fn brokers_that_take_nothing_are_avoided_as_long_as_there_are_others() {
+        let available = ids(&[0, 1, 2]);
+        let choice = PartitionChoice { topic: "t", count: 3, available: &available };
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..200 {
+            let queued = |partition: PartitionId| (partition.get() != 1).then_some(5);
+            seen.insert(Memory::default().choose(&DEFAULT, None, None, &choice, queued).get());
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0, 2]);
+        assert!(Memory::default().choose(&DEFAULT, None, None, &choice, |_| None).get() < 3);
     }
 
     #[test]
@@ -169,7 +213,7 @@ mod tests {
         let mut memory = Memory::default();
         let available = ids(&[0, 1, 2]);
         let choice = PartitionChoice { topic: "t", count: 3, available: &available };
-        let mut next = || memory.choose(&Partitioning::RoundRobin, Some(b"k"), None, &choice, |_| 0).get();
+        let mut next = || memory.choose(&Partitioning::RoundRobin, Some(b"k"), None, &choice, |_| Some(0)).get();
         assert_eq!([next(), next(), next(), next()], [0, 1, 2, 0]);
     }
 }

@@ -95,8 +95,8 @@ pub(super) fn answers(response: ProduceResponse, parts: &[Part], cluster: &Clust
         .iter()
         .map(|part| {
             let index = part.partition.get();
-            let told =
-                by_name.remove(&(part.topic.to_string(), index)).or_else(|| by_id.remove(&(part.topic_id, index)));
+            let told = by_id.remove(&(part.topic_id, index));
+            let told = told.or_else(|| by_name.remove(&(part.topic.to_string(), index)));
             let Some(told) = told else {
                 // Left out of the answer: nothing is known of it.
                 let error = ApiError::from(ErrorCode::UnknownServerError);

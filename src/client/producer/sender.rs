@@ -11,9 +11,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::accumulator::{Harvest, IdentityState, QueueId, Ready, batch_options};
+use super::accumulator::{Harvest, Ready, batch_options};
 use super::batch::{Batch, Identity};
 use super::delivery::{BatchReport, Outcome, ProduceError};
+use super::queue::{IdentityState, QueueId};
 use super::request::{self, Part, Terms};
 use super::transaction::{self, Transactions, Version};
 use super::verdict::{Answer, ApiOrClient, Circumstances, Verdict, judge};
@@ -284,6 +285,13 @@ impl Sender {
         let Some(InFlight { node, parts, batches }) = self.in_flight.remove(&id) else { return };
         if let Some(state) = self.nodes.get_mut(&node) {
             state.in_flight = state.in_flight.saturating_sub(1);
+        }
+        if self.shared.options.partitioning.availability_timeout().is_some() {
+            let mut queues = lock(&self.shared.queues);
+            match &result {
+                Ok(_) => queues.stalls.end(node),
+                Err(_) => queues.stalls.begin(node, Instant::now()),
+            }
         }
         let answers: Vec<(Answer, bool)> = match result {
             Ok(Some(response)) => request::answers(response, &parts, &self.shared.cluster),

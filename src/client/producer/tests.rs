@@ -134,6 +134,16 @@ impl Logs {
 
 /// A broker with a topic `t` of `partitions`.
 async fn broker(partitions: i32, logs: Logs, versions: &'static [(ApiKey, i16)]) -> (FakeBroker, Arc<Mutex<Logs>>) {
+    broker_beside(None, partitions, logs, versions).await
+}
+
+/// The same where `second`, if there is one, leads every other partition.
+async fn broker_beside(
+    second: Option<Address>,
+    partitions: i32,
+    logs: Logs,
+    versions: &'static [(ApiKey, i16)],
+) -> (FakeBroker, Arc<Mutex<Logs>>) {
     let logs = Arc::new(Mutex::new(logs));
     let shared = Arc::clone(&logs);
     let address: Arc<Mutex<Option<Address>>> = Arc::default();
@@ -146,7 +156,7 @@ async fn broker(partitions: i32, logs: Logs, versions: &'static [(ApiKey, i16)])
             let own = lock(&own).clone().unwrap();
             let partition = |partition_index| MetadataResponsePartition {
                 partition_index,
-                leader_id: 1,
+                leader_id: if second.is_some() { 1 + partition_index % 2 } else { 1 },
                 leader_epoch: 1,
                 ..Default::default()
             };
@@ -156,15 +166,15 @@ async fn broker(partitions: i32, logs: Logs, versions: &'static [(ApiKey, i16)])
                 partitions: (0..partitions).map(partition).collect(),
                 ..Default::default()
             };
-            let node = MetadataResponseBroker {
-                node_id: 1,
-                host: own.host().to_owned(),
-                port: own.port().into(),
+            let node = |(node_id, address): (i32, &Address)| MetadataResponseBroker {
+                node_id,
+                host: address.host().to_owned(),
+                port: address.port().into(),
                 ..Default::default()
             };
             let asked_for_nothing = request.body::<MetadataRequest>().topics == Some(Vec::new());
             request.answer::<MetadataRequest>(&MetadataResponse {
-                brokers: vec![node],
+                brokers: (1..).zip(std::iter::once(&own).chain(&second)).map(node).collect(),
                 topics: if asked_for_nothing { Vec::new() } else { vec![topic] },
                 ..Default::default()
             })
@@ -324,6 +334,39 @@ async fn a_topic_that_is_not_used_is_looked_up_no_more_until_it_is() {
     tokio::time::timeout(Duration::from_secs(10), forgotten).await.unwrap();
     producer.send(record("b")).await.unwrap().outcome().await.unwrap();
     assert_eq!(logs.lock().unwrap().values[&0], ["a", "b"]);
+}
+
+/// Goal: records without a key go around a broker that does not answer, for as long as it does not.
+/// Method: two partitions, one of them led by a broker that is deaf; it must come to get none of very many records.
+#[tokio::test]
+async fn a_broker_that_does_not_answer_is_left_out() {
+    let deaf = FakeBroker::start(|request| match request.start.api {
+        ApiKey::ApiVersions => Reply::Default,
+        _ => Reply::Silence,
+    })
+    .await;
+    let (broker, _) = broker_beside(Some(deaf.address.clone()), 2, logs(&[]), &[]).await;
+    let producer = Producer::new(ProducerOptions {
+        partitioning: Partitioning::Default {
+            ignore_keys: false,
+            adaptive: true,
+            availability_timeout: Duration::from_millis(50),
+        },
+        batch_size: 1,
+        idempotence: false,
+        max_in_flight: 1,
+        ..options(&broker)
+    });
+    let mut in_a_row = 0;
+    let sending = async {
+        while in_a_row < 2000 {
+            let delivery = producer.send(record("v")).await.unwrap();
+            in_a_row = if delivery.partition() == PartitionId(1) { 0 } else { in_a_row + 1 };
+        }
+    };
+    tokio::time::timeout(LONG, sending).await.expect("the deaf broker gets records again and again");
+    // What waits for it is given up.
+    drop(producer.close(Duration::ZERO).await);
 }
 
 #[tokio::test]

@@ -65,6 +65,12 @@ pub enum TlsError {
     Other(String),
 }
 
+/// `localhost` of `DnsName("localhost")`, as rustls tells what a certificate names.
+fn plain_name(name: &str) -> String {
+    let plain = name.split_once("(\"").and_then(|(_, rest)| rest.strip_suffix("\")"));
+    plain.unwrap_or(name).to_owned()
+}
+
 fn names_text(names: &[String]) -> String {
     if names.is_empty() { "nobody that it names".to_owned() } else { names.join(", ") }
 }
@@ -117,7 +123,9 @@ impl From<CertificateError> for TlsError {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
             CertificateError::NotValidForName => Self::WrongName { names: Vec::new() },
-            CertificateError::NotValidForNameContext { presented, .. } => Self::WrongName { names: presented },
+            CertificateError::NotValidForNameContext { presented, .. } => {
+                Self::WrongName { names: presented.iter().map(|name| plain_name(name)).collect() }
+            }
             other => Self::Certificate(other.to_string()),
         }
     }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use tokio::sync::MutexGuard;
 
-use super::accumulator::QueueId;
 use super::batch::Identity;
+use super::queue::QueueId;
 use super::{ProduceError, Producer, Shared};
 use crate::client::admin::{CoordinatorKey, GroupOffset, millis};
 use crate::client::consumer::ConsumerGroupMetadata;

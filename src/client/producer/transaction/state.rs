@@ -8,9 +8,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::error::{TransactionError, TransactionState};
-use crate::client::producer::accumulator::QueueId;
 use crate::client::producer::batch::Identity;
 use crate::client::producer::delivery::ProduceError;
+use crate::client::producer::queue::QueueId;
 use crate::protocol::ErrorCode;
 
 /// Which protocol a transaction follows.
