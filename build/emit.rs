@@ -1,4 +1,4 @@
-//! Writes the Rust structs. What they share is in `src/protocol/codec.rs`; here is only what differs from field to field.
+//! Writes the Rust structs. What they share is in `src/protocol/codec/`; here is only what differs from field to field.
 
 use std::fmt::Write as _;
 

@@ -52,6 +52,17 @@ fn a_link_is_its_tool() {
             .stdout(starts_with("ZooKeeper is not needed"))
             .stderr(is_empty());
     }
+    Command::new(dir.path().join("zookeeper-shell.sh"))
+        .args(["localhost:2181", "ls", "/brokers/ids"])
+        .assert()
+        .code(1)
+        .stdout(is_empty())
+        .stderr(contains("no ZooKeeper to look into").and(contains("hint: `kafka-rs metadata-shell`")));
+    Command::new(dir.path().join("zookeeper-security-migration.sh"))
+        .args(["--zookeeper.acl=secure", "--zookeeper.connect", "localhost:2181"])
+        .assert()
+        .success()
+        .stdout(starts_with("ZooKeeper is not needed"));
     // The same names work behind the program's own.
     kafka_rs().args(["zookeeper-server-start.bat", "x"]).assert().success();
     // A second time replaces the links.

@@ -52,6 +52,49 @@ fn lines_come_out_as_they_went_in() {
 }
 
 #[test]
+fn what_is_typed_is_sent_as_numbers_bytes_and_json_and_comes_back_so() {
+    let broker = Broker::start();
+    create(&broker, "t", "1");
+    for (word, line) in [
+        ("short", "-7"),
+        ("integer", "258"),
+        ("long", "9223372036854775807"),
+        ("float", "0.1"),
+        ("double", "-2.5"),
+        ("boolean", "true"),
+        ("hex", "00ff61"),
+        ("base64", "/wA="),
+        ("json", "{\"a\":[1,null]}"),
+        ("uuid", "123e4567-e89b-12d3-a456-426614174000"),
+    ] {
+        produce(&broker, "t", &format!("{line}\n"), &["--value-serializer", word]).success().stderr(is_empty());
+        let offsets = tool("get-offsets", &broker, &["--topic", "t"]).assert().success().get_output().stdout.clone();
+        let end: i64 = String::from_utf8(offsets).unwrap().trim().rsplit(':').next().unwrap().parse().unwrap();
+        let last = (end - 1).to_string();
+        let one =
+            ["--topic", "t", "--partition", "0", "--offset", &last, "--max-messages", "1", "--value-deserializer"];
+        tool("console-consumer", &broker, &[&one[..], &[word]].concat())
+            .assert()
+            .success()
+            .stdout(diff(format!("{line}\n")));
+    }
+    // The bytes are those of Kafka's serializers.
+    consume(&broker, "t", 2, &["--value-deserializer", "HexDeserializer"]).success().stdout(diff("fff9\n00000102\n"));
+    produce(&broker, "t", "1\nx\n", &["--value-serializer", "LongSerializer"])
+        .code(1)
+        .stderr(contains("the value on line number 2 is not a number of 64 bits: 'x'"));
+    produce(&broker, "t", "", &["--key-serializer", "no.Such"])
+        .code(1)
+        .stderr(contains("there is no serializer no.Such").and(contains("hint: serializers are StringSerializer")));
+    consume(&broker, "t", 1, &["--formatter", "no.Such"])
+        .code(1)
+        .stderr(contains("no.Such").and(contains("hint: formatters are DefaultMessageFormatter")));
+    consume(&broker, "t", 1, &["--formatter", "kafka.tools.ChecksumMessageFormatter"])
+        .success()
+        .stdout(predicates::str::starts_with("checksum:"));
+}
+
+#[test]
 fn every_line_is_kept_and_in_order_within_its_partition() {
     const LINES: usize = 200_000;
     let broker = Broker::start();

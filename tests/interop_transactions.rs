@@ -7,6 +7,8 @@ mod interop_support;
 #[path = "client_scenarios/transactions.rs"]
 mod scenarios;
 mod support;
+#[path = "support/wire.rs"]
+mod wire;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use interop_support::{
 use kafka_rs::client::ClientOptions;
 use serde_json::{Value, json};
 use support::wait_for;
+use wire::{Wire, transactional_batch};
 
 /// librdkafka and Java's clients of before and after KIP-890; aiokafka and kafkajs, which are older than both and than KIP-447: they name
 /// the group alone when they send offsets.
@@ -234,4 +237,60 @@ fn kafkas_tool_manages_our_transactions() {
         assert!([INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, PRODUCER_FENCED].contains(&code), "{code}");
         tool(&["find-hanging", "--topic", &topic]).says_not(&format!("{topic}\t"));
     });
+}
+
+/// Goal: `kafka-transactions.sh` describes a transactional id of ours, and finds and ends what hangs.
+/// Method: a partition has transactions of producers that no coordinator has heard of, as clients before KIP-890 could leave them.
+#[test]
+fn kafkas_tool_finds_what_hangs_in_our_partitions() {
+    for_each_home(|home| {
+        let cluster = Cluster::start_with(&[
+            "transaction.state.log.num.partitions=5",
+            // Brokers that verify have nothing that hangs.
+            "transaction.partition.verification.enable=false",
+        ]);
+        let (topic, id) = (cluster.name("held"), cluster.name("id"));
+        let own = |name: &str, arguments: &[&str]| Tools::Own.run(name, cluster.address(), arguments).succeed();
+        own("topics", &["--create", "--topic", &topic, "--partitions", "1"]);
+        let few = ["--num-records", "3", "--record-size", "5", "--throughput", "-1", "--transactional-id", &id];
+        own("producer-perf-test", &[&["--topic", &topic], &few[..]].concat());
+        let mut wire = Wire::connect(cluster.address());
+        for (producer, epoch) in [(4711, 3), (4712, 0)] {
+            let batch = transactional_batch(producer, epoch, 0);
+            assert_eq!(wire.produce_in_transaction(Some("gone"), &topic, 0, batch, 11), 0);
+        }
+        let tool = |arguments: &[&str]| {
+            let mut command = Tools::Scripts(home).command("transactions");
+            command.args(["--bootstrap-server", cluster.address()]).args(arguments);
+            run(command, "").succeed()
+        };
+        let described = ["describe", "--transactional-id", &id];
+        tool(&described).says(&[&id, "CompleteCommit", "60000"]);
+        let mut ours = Tools::Own.command("transactions");
+        ours.args(["--bootstrap-server", cluster.address()]).args(described);
+        // How long it has been so goes on meanwhile.
+        let head = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        assert_eq!(head(&run(ours, "").succeed().stdout), head(&tool(&described).stdout));
+
+        let find = ["find-hanging", "--topic", &topic, "--max-transaction-timeout", "0"];
+        let found = tool(&find).says(&[&topic, "4711"]).says(&[&topic, "4712"]);
+        assert_eq!(found.stdout.lines().count(), 3, "{found:#?}");
+        tool(&["find-hanging", "--topic", &topic]).says_not("471");
+        let start = start_of_hanging(&cluster, &topic);
+        tool(&["abort", "--topic", &topic, "--partition", "0", "--start-offset", &start]);
+        tool(&find).says_not("4711").says(&[&topic, "4712"]);
+        let producer = ["--producer-id", "4712", "--producer-epoch", "0", "--coordinator-epoch", "-1"];
+        tool(&[&["abort", "--topic", &topic, "--partition", "0"], &producer[..]].concat());
+        tool(&find).says_not("471");
+    });
+}
+
+/// Where the first open transaction of the topic's one partition begins.
+fn start_of_hanging(cluster: &Cluster, topic: &str) -> String {
+    let arguments = ["describe-producers", "--topic", topic, "--partition", "0"];
+    let mut command = Tools::Own.command("transactions");
+    command.args(["--bootstrap-server", cluster.address()]).args(arguments);
+    let producers = run(command, "").succeed().stdout;
+    let row = producers.lines().find(|line| line.starts_with("4711")).unwrap();
+    row.split('\t').nth(5).unwrap().trim().to_owned()
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use regex_lite::Regex;
@@ -48,7 +48,9 @@ const NOT_SEEN: &[(&str, &[&str])] = &[
     ("metadata-quorum", &["added", "removed"]),
     ("transactions", &["hanging", "startOffset", "durationMinutes", "aborted", "terminated"]),
     ("storage check", &["fault"]),
-    ("console-consumer", &["base64"]),
+    // `type` and `data`: of the records of tiered storage.
+    ("console-consumer", &["base64", "type", "data"]),
+    ("console-share-consumer", &["type", "data"]),
     // Only a Kafka Streams application makes one.
     (
         "streams-groups",
@@ -152,14 +154,22 @@ impl Seen {
     }
 
     fn run_words(&mut self, section: &str, words: &[&str], input: &str) {
-        let line = words.join(" ");
+        let output = self.output(words, input);
+        self.take(section, &words.join(" "), output);
+    }
+
+    fn output(&self, words: &[&str], input: &str) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-rs"));
         command.args(words).env("XDG_CONFIG_HOME", &self.home);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // A tool that does not read is done before it could.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let output = child.wait_with_output().unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// Takes up the fields of what a line printed.
+    fn take(&mut self, section: &str, line: &str, output: Output) {
         let text = String::from_utf8(output.stdout).unwrap();
         let documents: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(&text).into_iter().collect();
         let documents = documents.unwrap_or_else(|error| panic!("{line}: {error}\n{text}"));
@@ -315,6 +325,7 @@ fn what_is_printed_is_what_the_page_tells() {
         ("storage", "storage feature-dependencies --feature group.version=1"),
         ("server-stop", "server-stop --node-id 99"),
         ("profile", "profile add p --bootstrap-server h:1"),
+        (DRY_RUN, "profile use --none --dry-run"),
         ("profile", "profile use p"),
         ("profile", "profile list"),
         ("profile", "profile show"),
@@ -370,8 +381,16 @@ fn what_is_printed_is_what_the_page_tells() {
         let words = [tool, "--bootstrap-server", broker.address(), "--topic", "t", "--group", group];
         let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-rs"));
         let mut member = command.args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let line = format!(
+            "{section} --bootstrap-server {} --describe --group {group} --members --output json",
+            broker.address()
+        );
         support::wait_for("a member of the group", Duration::from_secs(60), || {
-            seen.run(section, &format!("{section} SERVER --describe --group {group} --members"));
+            let output = seen.output(&line.split(' ').collect::<Vec<_>>(), "");
+            // Until the member has joined, there is no such group.
+            if output.status.success() {
+                seen.take(section, &line, output);
+            }
             seen.fields[section].contains("assignment").then_some(())
         });
         member.kill().unwrap();
@@ -379,4 +398,47 @@ fn what_is_printed_is_what_the_page_tells() {
     }
     seen.run_with("console-producer", "console-producer SERVER --topic t", "a\nb\n");
     seen.compare();
+}
+
+/// Kafka's tools tell some failures on stdout, where a program that reads JSON would stumble over them.
+#[test]
+fn failures_are_not_told_on_stdout() {
+    let broker = Broker::start();
+    for line in [
+        "topics SERVER --describe --topic none",
+        "topics SERVER --create --topic t --partitions x",
+        "topics SERVER --create --topic t --partitions 1 --replication-factor 7",
+        "groups SERVER --list --group-type none",
+        "consumer-groups SERVER --describe --group none",
+        "consumer-groups SERVER --describe --group none --members",
+        "consumer-groups SERVER --describe --group none --state",
+        "consumer-groups SERVER --reset-offsets --group g --topic none --to-latest --execute",
+        "consumer-groups SERVER --describe --group g --timeout x",
+        "share-groups SERVER --describe --group none",
+        "share-groups SERVER --describe --group none --members",
+        "share-groups SERVER --describe --group none --timeout x",
+        "streams-groups SERVER --describe --group none",
+        "streams-groups SERVER --describe --group none --members",
+        "acls SERVER --list --topic t --resource-pattern-type none",
+        "client-metrics SERVER --describe --name none --delete",
+        "reassign-partitions SERVER --list --verify",
+        "reassign-partitions SERVER --verify --reassignment-json-file none",
+        "get-offsets SERVER --topic none",
+        "delete-records SERVER --offset-json-file none",
+        "features SERVER upgrade --feature none=1",
+        "transactions SERVER describe --transactional-id none",
+        "metadata-quorum SERVER describe",
+        "log-dirs SERVER --describe --broker-list 7",
+        "leader-election SERVER --election-type preferred --topic none --partition 0",
+    ] {
+        let line =
+            format!("{line} --output json").replace("SERVER", &format!("--bootstrap-server {}", broker.address()));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-rs"));
+        let output = command.args(line.split(' ')).stdin(Stdio::null()).output().unwrap();
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(!output.status.success(), "{line}\n{stdout}{stderr}");
+        assert!(!stderr.is_empty() || !stdout.is_empty(), "{line} says nothing");
+        let documents: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(&stdout).into_iter().collect();
+        assert!(documents.is_ok(), "{line} prints what is no JSON:\n{stdout}");
+    }
 }

@@ -98,3 +98,70 @@ fn no_tool_panics_on_rubbish() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(!broker.output().contains("panicked"), "{}", broker.output());
 }
+
+/// Goal: a plan that can't be read is told in Kafka's words where they are its own, with file, line and column, and its exit code.
+#[test]
+fn a_plan_that_is_no_json_is_named_with_line_and_column() {
+    let directory = tempfile::tempdir().unwrap();
+    let tools: &[(&str, &str, &str)] = &[
+        ("delete-records --offset-json-file FILE", "The input string is not a valid JSON", ""),
+        ("leader-election --election-type preferred --path-to-json-file FILE", "Replica election data is empty", ""),
+        (
+            "reassign-partitions --execute --reassignment-json-file FILE",
+            "Error: The input string is not a valid JSON",
+            "Error: The input string shouldn't be empty",
+        ),
+        (
+            "reassign-partitions --verify --reassignment-json-file FILE",
+            "Error: The input string is not a valid JSON",
+            "Error: The input string shouldn't be empty",
+        ),
+        (
+            "reassign-partitions --generate --broker-list 1 --topics-to-move-json-file FILE",
+            "Error: The input string is not a valid JSON",
+            "Error: The input string shouldn't be empty",
+        ),
+    ];
+    for (name, text, place) in [
+        ("comma.json", "{\"version\":1,\n\"partitions\":[{\"topic\" \"t\"}]}", " at line 2 column 24"),
+        ("cut.json", "{\"version\":1,\"partitions\":[", " at line 1 column 27"),
+        ("word.json", "hello", " at line 1 column 1"),
+        ("empty.json", "", " at line 1 column "),
+    ] {
+        let file = directory.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        for (line, first, of_empty) in tools {
+            let words = line.split(' ').map(|word| if word == "FILE" { file.to_str().unwrap() } else { word });
+            let ran = kafka_rs().args(words).args(["--bootstrap-server", "127.0.0.1:1"]).output().unwrap();
+            let told = String::from_utf8(ran.stdout).unwrap() + &String::from_utf8(ran.stderr).unwrap();
+            assert_eq!(ran.status.code(), Some(1), "{line} of {name}: {told}");
+            let first = if text.is_empty() && !of_empty.is_empty() { of_empty } else { first };
+            assert_eq!(told.lines().next(), Some(*first), "{line} of {name}: {told}");
+            let hint = told.lines().find(|line| line.starts_with("hint: ")).unwrap_or_default();
+            assert!(
+                hint.contains(&format!("look at {}: ", file.display())) && hint.contains(place),
+                "{line} of {name}: {told}"
+            );
+        }
+    }
+}
+
+/// Goal: what is JSON and no plan is told as Kafka tells it, with the file.
+#[test]
+fn a_plan_of_other_things_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("plan.json");
+    std::fs::write(&file, r#"{"version":1,"partitions":"x"}"#).unwrap();
+    for line in [
+        "delete-records --offset-json-file FILE",
+        "leader-election --election-type preferred --path-to-json-file FILE",
+        "reassign-partitions --execute --reassignment-json-file FILE",
+    ] {
+        let words = line.split(' ').map(|word| if word == "FILE" { file.to_str().unwrap() } else { word });
+        let ran = kafka_rs().args(words).args(["--bootstrap-server", "127.0.0.1:1"]).output().unwrap();
+        let told = String::from_utf8(ran.stdout).unwrap() + &String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{line}: {told}");
+        assert!(told.lines().next().unwrap().ends_with(r#"Expected JSON array, received "x""#), "{line}: {told}");
+        assert!(told.contains(&format!("hint: look at {}\n", file.display())), "{line}: {told}");
+    }
+}

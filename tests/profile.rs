@@ -44,8 +44,16 @@ fn profiles_are_added_used_shown_and_removed() {
     run(&["show"]).success().stdout(shown);
     let json = run(&["list", "--output", "json"]).success().get_output().stdout.clone();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
-    let expected = serde_json::json!({"name": "prod", "in_use": true, "bootstrap_servers": "h:1"});
+    let expected = serde_json::json!({"name": "prod", "inUse": true, "bootstrapServers": "h:1"});
     assert_eq!((&json["version"], &json["profiles"][1]), (&1.into(), &expected));
+    let would = |what: &str| contains(format!("Would {what}"));
+    let again = ["add", "dev", "--bootstrap-server", "other:1", "--replace", "--dry-run"];
+    run(&again).success().stdout(would("write over the profile dev ("));
+    run(&["add", "new", "--bootstrap-server", "n:1", "--dry-run"]).success().stdout(would("keep the profile new ("));
+    run(&["use", "dev", "--dry-run"]).success().stdout("Would use the profile dev.\n");
+    run(&["use", "--none", "--dry-run"]).success().stdout("Would use no profile.\n");
+    run(&["remove", "prod", "--dry-run"]).success().stdout(would("remove the profile prod ("));
+    run(&["list"]).success().stdout("dev\tlocalhost:9092\nprod*\th:1\n");
     run(&["remove", "prod"]).success();
     run(&["list"]).success().stdout("dev\tlocalhost:9092\n");
     run(&["show"]).failure().stderr(contains("no profile is in use"));

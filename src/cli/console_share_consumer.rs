@@ -1,24 +1,26 @@
 //! `console-share-consumer`: a topic to standard output, as the member of a share group. Kafka's
 //! `kafka-console-share-consumer.sh`.
 
-use std::collections::BTreeSet;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Run;
-use super::console_consumer::{FormatArgs, FormatError, Formatter, print_record};
+use super::console_consumer::{
+    End, FormatArgs, FormatError, Formatter, LastWords, Logger, print_record, properties_and_group, sleep_until,
+    write_records,
+};
 use super::help::Example;
 use super::support::{
-    Exit, IgnoredWords, OldServerOptions, Output, Progress, RenamedOptions, SILENCE, Signals, StdoutClosed, UsageError,
+    Exit, IgnoredWords, OldServerOptions, Output, Progress, RenamedOptions, SILENCE, Signals, UsageError,
     block_on_two_threads, chain_text, explained_config, java, pick_topic, remark_if_unknown, remark_if_unreachable,
-    report_failure, stdout_closed, warn,
+    stdout_closed, warn,
 };
 use crate::client::share::{AcknowledgeType, AcknowledgementMode, ShareError};
 use crate::client::{ShareConsumer, ShareConsumerOptions, ShareRecord};
-use crate::config::{Client, ConfigError, ShareConsumerConfig};
+use crate::config::ShareConsumerConfig;
 
 /// Print the records of a topic, sharing them with the other members of a share group
 #[derive(Debug, clap::Parser)]
@@ -74,8 +76,7 @@ pub(super) struct ConsoleShareConsumer {
     _ignored: IgnoredWords,
 }
 
-/// What Kafka's tool logs as.
-const LOGGER: &str = "org.apache.kafka.tools.consumer.ConsoleShareConsumer";
+const LOGGER: Logger = Logger("org.apache.kafka.tools.consumer.ConsoleShareConsumer");
 const DEFAULT_GROUP: &str = "console-share-consumer";
 /// How long one poll waits. Other events end the wait earlier.
 const POLL: Duration = Duration::from_secs(60);
@@ -119,14 +120,7 @@ impl Run for ConsoleShareConsumer {
     }
 
     fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
-        if let (false, Some(error)) = (out.is_for_people(), error.downcast_ref::<ConfigError>())
-            && error.key().is_some()
-        {
-            out.kafka_log_error("Unknown error when running consumer: ", LOGGER)?;
-            out.note(format_args!("{}: {error}", java::config_exception_class(error)))?;
-            return Ok(Exit::Failure);
-        }
-        report_failure(error, out)
+        LOGGER.failed(error, out)
     }
 }
 
@@ -161,25 +155,13 @@ impl ConsoleShareConsumer {
 
     fn config(&self, out: &mut Output) -> anyhow::Result<ShareConsumerConfig> {
         let target = self.old.target(self.bootstrap_server.as_deref(), out)?;
-        let mut found = target.properties(Client::Consumer)?;
-        let mut groups: BTreeSet<String> = self.group.iter().cloned().collect();
-        if let Some(file) = &self.command_config {
-            found.read(file)?;
-            groups.extend(found.get("group.id").map(str::to_owned));
-        }
-        for pair in &self.command_property {
-            found.add_option(pair);
-            groups.extend(pair.strip_prefix("group.id=").map(str::to_owned));
-        }
-        if groups.len() > 1 {
-            let shown: Vec<_> = groups.iter().map(|group| format!("'{group}'")).collect();
-            return Err(UsageError::because(format!(
-                "The group ids provided in different places (directly using '--group', via '--consumer-property', or \
-                 via '--consumer-config') do not match. Detected group ids: {}",
-                shown.join(", ")
-            )));
-        }
-        found.set("group.id", groups.first().map_or(DEFAULT_GROUP, String::as_str));
+        let (mut found, group) = properties_and_group(
+            &target,
+            self.group.as_deref(),
+            (self.command_config.as_deref(), "--consumer-config"),
+            &self.command_property,
+        )?;
+        found.set("group.id", group.as_deref().unwrap_or(DEFAULT_GROUP));
         found.set_default("client.id", "console-share-consumer");
         found.set("bootstrap.servers", &target.servers);
         warn(&found.warnings(), out)?;
@@ -193,16 +175,6 @@ impl ConsoleShareConsumer {
             _ => AcknowledgeType::Accept,
         }
     }
-}
-
-/// Why it ended.
-enum End {
-    Count,
-    Idle,
-    Signal(Exit),
-    Closed,
-    Unprintable(FormatError),
-    Failed(anyhow::Error),
 }
 
 struct Reading {
@@ -234,43 +206,23 @@ impl Reading {
         let exit = match end {
             End::Count | End::Closed => Exit::Success,
             End::Signal(exit) => exit,
-            End::Idle if out.is_for_people() => {
-                out.note(format_args!("no more records for {} ms", self.idle.unwrap_or_default().as_millis()))?;
-                Exit::Success
-            }
             End::Idle => {
-                out.kafka_log_error("Error processing message, terminating consumer process: ", LOGGER)?;
-                out.note("org.apache.kafka.common.errors.TimeoutException")?;
+                LOGGER.idle(self.idle, out)?;
                 Exit::Success
             }
             End::Unprintable(error) => {
-                failure = Some((format!("{}: {error}", error.java_class()), anyhow::Error::new(error)));
+                failure = Some(anyhow::Error::new(error));
                 Exit::Failure
             }
             End::Failed(error) => {
-                failure = Some((java_error(&error), error));
+                failure = Some(error);
                 Exit::Failure
             }
         };
+        let last = LastWords { logger: LOGGER, systest_events, processed: self.processed, exit, failure, java_error };
         // Order: what was not printed is given back before the summary, so that who waits for it may go on at once.
         let closed = consumer.close().await;
-        if systest_events {
-            out.line("shutdown_complete")?;
-        }
-        out.note(format_args!("Processed a total of {} messages", self.processed))?;
-        match (failure, closed) {
-            (Some((_, error)), _) if out.is_for_people() => Err(error),
-            (Some((thrown, _)), _) => {
-                out.kafka_log_error("Unknown error when running consumer: ", LOGGER)?;
-                out.note(thrown)?;
-                Ok(exit)
-            }
-            (None, Err(error)) if exit == Exit::Success => {
-                out.error(&format!("could not leave the group: {}", chain_text(&anyhow::Error::new(error))))?;
-                Ok(exit)
-            }
-            _ => Ok(exit),
-        }
+        last.say(closed.map_err(anyhow::Error::new), out)
     }
 
     async fn until_the_end(&mut self, consumer: &mut ShareConsumer, signals: &mut Signals, out: &mut Output) -> End {
@@ -330,7 +282,7 @@ impl Reading {
                 Ok(()) => self.verdict,
                 Err(error) if self.reject_on_error => {
                     // Errors of the printing itself show up below.
-                    let _ = rejected(&error, out);
+                    let _ = LOGGER.unprintable(&error, ("rejecting", "rejected"), out);
                     AcknowledgeType::Reject
                 }
                 Err(error) => {
@@ -340,14 +292,8 @@ impl Reading {
             };
             printed.push((delivered, verdict));
         }
-        let written = out.stdout().write_all(&self.text).and_then(|()| out.flush());
-        if let Err(error) = written {
-            let gone = error.get_ref().is_some_and(|inner| inner.is::<StdoutClosed>());
-            return Some(if gone {
-                End::Closed
-            } else {
-                End::Failed(anyhow::Error::new(error).context("could not write"))
-            });
+        if let Err(end) = write_records(&self.text, out) {
+            return Some(end);
         }
         self.progress.add(printed.len() as u64, self.text.len() as u64);
         // Order: only what was written counts as processed.
@@ -366,23 +312,11 @@ impl Reading {
     }
 }
 
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn rejected(error: &FormatError, out: &mut Output) -> io::Result<()> {
-    if out.is_for_people() {
-        return out.note(format_args!("a record can't be printed and is rejected: {error}"));
-    }
-    out.kafka_log_error("Error processing message, rejecting this message: ", LOGGER)?;
-    out.note(format_args!("{}: {error}", error.java_class()))
-}
-
 /// The exception that Kafka's consumer gives for the error.
 fn java_error(error: &anyhow::Error) -> String {
+    if let Some(error) = error.downcast_ref::<FormatError>() {
+        return format!("{}: {error}", error.java_class());
+    }
     match error.downcast_ref::<ShareError>() {
         Some(ShareError::Api(source)) => format!("{}: {}", java::exception_class(source.code), java::message(source)),
         _ => format!("org.apache.kafka.common.KafkaException: {}", chain_text(error)),

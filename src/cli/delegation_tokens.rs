@@ -95,8 +95,8 @@ impl Run for DelegationTokens {
                 }
                 Action::Renew { hmac, period } => renew(&hmac, period, &admin, out).await,
                 Action::Expire { hmac, period } => {
-                    if period < 0 {
-                        confirm_unless(self.yes, "End the token now? Who uses it is shut out.", out)?;
+                    if period <= 0 && out.can_ask() && !self.yes {
+                        confirm_unless(false, &question(&hmac, &admin).await?, out)?;
                     }
                     expire(&hmac, period, &admin, out).await
                 }
@@ -194,7 +194,7 @@ fn plan(action: &Action) -> (String, Value) {
         Action::Renew { period, .. } => {
             (format!("renew the token for {period} ms"), json!({ "renew": { "periodMs": period } }))
         }
-        Action::Expire { period, .. } if *period < 0 => {
+        Action::Expire { period, .. } if *period <= 0 => {
             ("end the token now".to_owned(), json!({ "expire": { "periodMs": period } }))
         }
         Action::Expire { period, .. } => {
@@ -281,6 +281,16 @@ async fn expire(hmac: &str, period: i64, admin: &Admin, out: &mut Output) -> any
     }
     let end = admin.expire_delegation_token(&secret(hmac)?, period).await.map_err(called("expireDelegationToken"))?;
     completed("expire", end, out)
+}
+
+/// Says which token it is: nobody knows one by its secret.
+async fn question(hmac: &str, admin: &Admin) -> anyhow::Result<String> {
+    let secret = secret(hmac)?;
+    let tokens = admin.describe_delegation_tokens(None).await.map_err(called("describeDelegationToken"))?;
+    Ok(match tokens.iter().find(|token| token.hmac == secret) {
+        Some(token) => format!("End token {} of {} now? Who uses it is shut out.", token.token_id, token.owner),
+        None => "End this token now, which is none of those that you may see? Who uses it is shut out.".to_owned(),
+    })
 }
 
 fn secret(hmac: &str) -> anyhow::Result<Vec<u8>> {

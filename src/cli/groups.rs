@@ -167,8 +167,7 @@ fn print_columns(groups: &[GroupListing], out: &mut Output) -> io::Result<()> {
     let rows: Vec<Vec<String>> = groups.iter().map(cells).collect();
     let width = rows.iter().flatten().map(|cell| cell.encode_utf16().count()).fold(NARROWEST, usize::max);
     let columns = [Column::Fixed(width); 3];
-    let header = vec![["GROUP", "TYPE", "PROTOCOL"].map(str::to_owned).to_vec()];
-    for line in in_columns(&columns, &header) {
+    for line in in_columns(&columns, &[vec!["GROUP", "TYPE", "PROTOCOL"]]) {
         out.line(line)?;
     }
     for line in in_columns(&columns, &rows) {

@@ -183,16 +183,16 @@ fn read(file: &Path) -> Result<Vec<TopicPartition>, JavaError> {
             .wrapped_in("java.lang.RuntimeException")
             .with_plain(format!("could not read {}: {error}", file.display()))
     })?;
-    partitions(&text).map_err(|error| match error.is(java_json::MAPPING) {
-        true => error.wrapped_in("java.lang.RuntimeException"),
+    let place = file.display().to_string();
+    partitions(&text, &place).map_err(|error| match error.is(java_json::MAPPING) {
+        true => java_json::at(&place, error).wrapped_in("java.lang.RuntimeException"),
         false => error,
     })
 }
 
-fn partitions(text: &str) -> Result<Vec<TopicPartition>, JavaError> {
+fn partitions(text: &str, place: &str) -> Result<Vec<TopicPartition>, JavaError> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
-        JavaError::new(OPERATION, "Replica election data is empty")
-            .with_hint(Some(format!("look at the file: {error}")))
+        JavaError::new(OPERATION, "Replica election data is empty").with_hint(Some(format!("look at {place}: {error}")))
     })?;
     let object = java_json::object(&value)?;
     let Some(list) = object.get("partitions") else {
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn files_of_partitions() {
-        let read = |text| partitions(text).map(|found| joined(found.iter())).map_err(|error| error.to_string());
+        let read = |text| partitions(text, "f").map(|found| joined(found.iter())).map_err(|error| error.to_string());
         let list = r#"{"partitions":[{"topic":"e1","partition":1},{"topic":"e1","partition":0}]}"#;
         assert_eq!(read(list).unwrap(), "e1-1, e1-0");
         for (text, message) in [

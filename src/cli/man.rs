@@ -94,7 +94,7 @@ fn render(tool: Option<&str>) -> anyhow::Result<Vec<u8>> {
     let has_notes = notes.is_some();
     // The notes alone: examples have a section of their own here.
     let command = command.after_help(notes.unwrap_or_default());
-    let has_subcommands = command.has_subcommands();
+    let commands: Vec<Command> = command.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
     let command = command.disable_help_flag(true).disable_help_subcommand(true);
     // No date: the page must be the same whenever it is made.
     let man = clap_mangen::Man::new(command).date("").source(PROGRAM);
@@ -104,8 +104,11 @@ fn render(tool: Option<&str>) -> anyhow::Result<Vec<u8>> {
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    if has_subcommands {
+    if tool.is_none() {
         man.render_subcommands_section(&mut page)?;
+    } else {
+        // They have no pages of their own.
+        commands.iter().try_for_each(|command| render_command(command, &mut page))?;
     }
     render_examples(&examples, &mut page)?;
     if has_notes {
@@ -113,6 +116,21 @@ fn render(tool: Option<&str>) -> anyhow::Result<Vec<u8>> {
     }
     man.render_version_section(&mut page)?;
     Ok(page)
+}
+
+/// A command of a tool: what it does, and its options.
+fn render_command(command: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {
+    writeln!(page, ".SH {}", troff(&command.get_name().to_uppercase()))?;
+    if let Some(about) = command.get_about() {
+        writeln!(page, "{}", troff(&about.to_string()))?;
+    }
+    let mut options = Vec::new();
+    let command = command.clone().disable_help_flag(true).disable_help_subcommand(true);
+    clap_mangen::Man::new(command).render_options_section(&mut options)?;
+    for line in String::from_utf8_lossy(&options).lines().filter(|line| *line != ".SH OPTIONS") {
+        writeln!(page, "{line}")?;
+    }
+    Ok(())
 }
 
 fn render_examples(examples: &[(String, String)], page: &mut Vec<u8>) -> std::io::Result<()> {
@@ -140,4 +158,23 @@ fn show(page: &[u8]) -> bool {
         let _ = stdin.write_all(page);
     }
     viewer.wait().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_the_options_of_all_commands() {
+        for name in visible_tools() {
+            let page = String::from_utf8(render(Some(name)).unwrap()).unwrap();
+            let tool = find(name).unwrap().command();
+            for command in tool.get_subcommands() {
+                let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+                for option in shown.filter_map(clap::Arg::get_long) {
+                    assert!(page.contains(&troff(&format!("--{option}"))), "{name} {}: --{option}", command.get_name());
+                }
+            }
+        }
+    }
 }

@@ -111,6 +111,11 @@ trait Run: CommandFactory + FromArgMatches {
 }
 
 impl Tool {
+    /// Whether it is there to be chosen. What went with ZooKeeper only answers whoever still calls it.
+    fn is_listed(&self) -> bool {
+        !self.name.starts_with("__") && !self.name.starts_with("zookeeper-")
+    }
+
     const fn new<T: Run>(name: &'static str, script: Option<&'static str>) -> Self {
         Self {
             name,
@@ -189,6 +194,8 @@ static TOOLS: &[Tool] = &[
     Tool::new::<dump_log::DumpLog>("dump-log", Some("kafka-dump-log")),
     Tool::new::<zookeeper::Start>("zookeeper-server-start", Some("zookeeper-server-start")),
     Tool::new::<zookeeper::Stop>("zookeeper-server-stop", Some("zookeeper-server-stop")),
+    Tool::new::<zookeeper::Shell>("zookeeper-shell", Some("zookeeper-shell")),
+    Tool::new::<zookeeper::SecurityMigration>("zookeeper-security-migration", Some("zookeeper-security-migration")),
     Tool::new::<storage::Storage>("storage", Some("kafka-storage")),
     Tool::new::<metadata_shell::MetadataShell>("metadata-shell", Some("kafka-metadata-shell")),
     Tool::new::<java_only::Jmx>("jmx", Some("kafka-jmx")),
@@ -287,7 +294,12 @@ fn run_tool(tool: &Tool, called_as: &str, words: Vec<OsString>, out: &mut Output
                 out.line(env!("CARGO_PKG_VERSION"))?;
                 return Ok(Exit::Success);
             }
-            _ => return report(tool, called_as, &anyhow::Error::new(UsageError::from_clap(&error)), out),
+            _ => {
+                if command.get_arguments().any(|argument| argument.get_id() == "output") {
+                    out.take_style_from(&words);
+                }
+                return report(tool, called_as, &anyhow::Error::new(UsageError::from_clap(&error)), out);
+            }
         },
     };
     match (tool.run)(&matches, out) {
@@ -339,7 +351,7 @@ const MEANT: usize = 3;
 
 /// The tools that may have been meant by a name that none has: one word of theirs, or a slip of the finger.
 fn meant_tools(name: &str) -> Vec<&'static str> {
-    let names = || TOOLS.iter().map(|tool| tool.name).filter(|name| !name.starts_with("__"));
+    let names = || TOOLS.iter().filter(|tool| tool.is_listed()).map(|tool| tool.name);
     let stem = without_extension(name.strip_prefix("kafka-").unwrap_or(name));
     let word = stem.trim_end_matches('s');
     let has_word = |name: &&str| word.len() > 2 && name.split('-').any(|part| part.starts_with(word));
@@ -381,7 +393,7 @@ fn root_command() -> Command {
         .disable_help_subcommand(true)
         .subcommands(TOOLS.iter().map(|tool| {
             let command = tool.command();
-            if tool.name.starts_with("__") { command.hide(true) } else { command }
+            if tool.is_listed() { command } else { command.hide(true) }
         }))
 }
 

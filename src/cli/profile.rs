@@ -10,7 +10,8 @@ use serde_json::json;
 use super::Run;
 use super::help::Example;
 use super::support::{
-    Exit, Hinted, Output, OutputArgs, Profiles, Style, confirm_unless, explained_config, warn, write_private,
+    Exit, Hinted, Output, OutputArgs, Profiles, Style, confirm_unless, explained_config, print_plan, warn,
+    write_private,
 };
 use crate::config::{AdminConfig, Client, ClientProperties, Kind, Scope, properties, table};
 
@@ -58,6 +59,9 @@ struct Add {
     /// Write over a profile of this name
     #[arg(long)]
     replace: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -70,6 +74,9 @@ struct Use {
     /// Use no profile any more
     #[arg(long, conflicts_with = "name")]
     none: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -95,6 +102,9 @@ struct Remove {
     /// Answer the question ahead
     #[arg(long, short)]
     yes: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -115,13 +125,19 @@ impl Run for ProfileTool {
         })?;
         match self.command {
             Command::Add(add) => add.run(&profiles, out)?,
-            Command::Use(Use { name, output, .. }) => {
+            Command::Use(Use { name, dry_run, output, .. }) => {
                 output.apply(out);
                 let profile = name.map(|name| profiles.get(&name)).transpose()?;
                 if let Some(profile) = &profile {
                     profile.servers()?;
                 }
                 let name = profile.map(|profile| profile.name);
+                if dry_run {
+                    let what =
+                        name.as_ref().map_or("use no profile".to_owned(), |name| format!("use the profile {name}"));
+                    print_plan(&[(what, json!({ "use": name }))], out)?;
+                    return Ok(Exit::Success);
+                }
                 profiles.set_in_use(name.as_deref()).context("could not write which profile is in use")?;
                 done("inUse", name.as_deref(), out)?;
             }
@@ -133,9 +149,14 @@ impl Run for ProfileTool {
                 output.apply(out);
                 show(&profiles, name, out)?;
             }
-            Command::Remove(Remove { name, yes, output }) => {
+            Command::Remove(Remove { name, yes, dry_run, output }) => {
                 output.apply(out);
                 let profile = profiles.get(&name)?;
+                if dry_run {
+                    let what = format!("remove the profile {name} ({})", profile.path.display());
+                    print_plan(&[(what, json!({ "remove": name }))], out)?;
+                    return Ok(Exit::Success);
+                }
                 confirm_unless(yes, &format!("Remove the profile {name} ({})?", profile.path.display()), out)?;
                 profiles.remove(&profile).with_context(|| format!("could not remove {}", profile.path.display()))?;
                 done("removed", Some(&name), out)?;
@@ -147,7 +168,7 @@ impl Run for ProfileTool {
 
 impl Add {
     fn run(self, profiles: &Profiles, out: &mut Output) -> anyhow::Result<()> {
-        let Self { name, bootstrap_server, command_config, settings, replace, output } = self;
+        let Self { name, bootstrap_server, command_config, settings, replace, dry_run, output } = self;
         output.apply(out);
         let path = profiles.path(&name)?;
         if path.exists() && !replace {
@@ -171,6 +192,12 @@ impl Add {
             return Err(Hinted::error("the profile says no broker", "add --bootstrap-server HOST:PORT"));
         }
         AdminConfig::new(&found).map_err(explained_config)?;
+        if dry_run {
+            let verb = if path.exists() { "write over" } else { "keep" };
+            let what = format!("{verb} the profile {name} ({})", path.display());
+            print_plan(&[(what, json!({ "add": name }))], out)?;
+            return Ok(());
+        }
         let mut text = String::new();
         for (key, value) in found.iter() {
             properties::write_entry(&mut text, key, value);
@@ -215,7 +242,7 @@ fn list(profiles: &Profiles, out: &mut Output) -> anyhow::Result<()> {
             out.table(&["", "Profile", "Brokers"], found.into_iter().map(row).collect())?;
         }
         Style::Json => {
-            let object = |(name, servers, is_used): &(String, String, bool)| json!({"name": name, "in_use": is_used, "bootstrap_servers": servers});
+            let object = |(name, servers, is_used): &(String, String, bool)| json!({"name": name, "inUse": is_used, "bootstrapServers": servers});
             let listed: Vec<_> = found.iter().map(object).collect();
             out.json(&json!({"version": 1, "profiles": listed}))?;
         }

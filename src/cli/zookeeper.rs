@@ -1,4 +1,5 @@
-//! `zookeeper-server-start` and `zookeeper-server-stop`: tutorials begin with them, and there is nothing to do.
+//! The scripts about ZooKeeper: tutorials begin with them, and there is nothing to do. What they would have shown is
+//! elsewhere.
 
 use std::ffi::OsString;
 
@@ -23,6 +24,22 @@ pub(super) struct Stop {
     ignored: Vec<OsString>,
 }
 
+/// Nothing to look into: the broker keeps its own metadata
+#[derive(Debug, clap::Parser)]
+pub(super) struct Shell {
+    /// What ZooKeeper's script takes; not looked at
+    #[arg(value_name = "WORD", allow_hyphen_values = true, trailing_var_arg = true, hide = true)]
+    ignored: Vec<OsString>,
+}
+
+/// Nothing to protect: the broker keeps its own metadata
+#[derive(Debug, clap::Parser)]
+pub(super) struct SecurityMigration {
+    /// What ZooKeeper's script takes; not looked at
+    #[arg(value_name = "WORD", allow_hyphen_values = true, trailing_var_arg = true, hide = true)]
+    ignored: Vec<OsString>,
+}
+
 impl Run for Start {
     const EXAMPLES: &'static [Example] =
         &[("What a tutorial types", "kafka-rs zookeeper-server-start config/zookeeper.properties")];
@@ -40,6 +57,31 @@ impl Run for Stop {
 
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
         out.line("ZooKeeper is not needed, so there is nothing to stop. `kafka-rs server-stop` stops the broker.")?;
+        Ok(Exit::Success)
+    }
+}
+
+impl Run for Shell {
+    const EXAMPLES: &'static [Example] = &[("See what to use instead", "kafka-rs zookeeper-shell localhost:2181")];
+    const NEEDS_NO_WORDS: bool = true;
+
+    fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
+        // Who asks for data and gets none has failed, unlike who has something started that is not needed.
+        out.error("there is no ZooKeeper to look into: the brokers keep their own metadata")?;
+        out.hint("`kafka-rs metadata-shell` walks through it, `kafka-rs cluster list-endpoints` shows the brokers")?;
+        Ok(Exit::Failure)
+    }
+}
+
+impl Run for SecurityMigration {
+    const EXAMPLES: &'static [Example] =
+        &[("What a guide types", "kafka-rs zookeeper-security-migration --zookeeper.acl=secure")];
+    const NEEDS_NO_WORDS: bool = true;
+
+    fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
+        out.line(
+            "ZooKeeper is not needed, so there is nothing to protect in it. `kafka-rs acls` says who may do what.",
+        )?;
         Ok(Exit::Success)
     }
 }

@@ -9,6 +9,8 @@ use crate::abandoned::Known;
 pub struct Suite {
     /// Settings of the broker, as `key=value`.
     pub broker: Vec<String>,
+    /// Whether there is a second broker.
+    pub has_second: bool,
     pub steps: Vec<Step>,
 }
 
@@ -23,6 +25,10 @@ pub enum Step {
     Join { name: String, kind: String, group: String, topic: String },
     /// Have them leave it.
     Leave { name: String },
+    /// Stop the second broker.
+    StopSecond,
+    /// Start it again.
+    StartSecond,
     /// Begin a transaction that its producer never ends.
     Abandon { known: Known, id: String, topic: String, partition: i32 },
 }
@@ -91,6 +97,12 @@ impl Suite {
         match (mark, self.steps.last_mut()) {
             ("" | "#" | "##", _) => {}
             ("broker", _) => self.broker.push(rest.to_owned()),
+            ("second", _) => match rest {
+                "broker" => self.has_second = true,
+                "stop" => self.steps.push(Step::StopSecond),
+                "start" => self.steps.push(Step::StartSecond),
+                _ => return Err(Unexpected),
+            },
             ("file", _) => self.steps.push(Step::File { name: rest.to_owned(), lines: Vec::new() }),
             ("+", Some(Step::File { lines, .. })) => lines.push(rest.to_owned()),
             ("member", _) => match rest.split(' ').collect::<Vec<_>>()[..] {

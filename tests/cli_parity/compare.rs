@@ -3,11 +3,12 @@
 use regex_lite::Regex;
 
 /// How much of a random thing stands for it in the cases, and the pattern of what it may be.
-const PLACEHOLDERS: [(&str, &str); 6] = [
+const PLACEHOLDERS: [(&str, &str); 7] = [
     (r"uuuuuuuu\-uuuu\-uuuu\-uuuu\-uuuuuuuuuuuu", "[0-9a-f-]{36}"),
     ("UUUUUUUUUUUUUUUUUUUUUU", "[A-Za-z0-9_-]{22}"),
     ("TTTTTTTTTTTTT", "[0-9]{13}"),
     (r"\[<time>\]", r"\[[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2},[0-9]{3}\]"),
+    (r"YYYY\-MM\-DDTHH:MM", "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}"),
     ("NNNNN", "[0-9]+"),
     (r"\{any\}", ".*"),
 ];
@@ -94,10 +95,11 @@ pub fn tells(expected: &[String], found: &[String]) -> bool {
 pub fn generalised(line: &str) -> String {
     let hex = "[0-9a-f]";
     let id = format!("{hex}{{8}}-{hex}{{4}}-{hex}{{4}}-{hex}{{4}}-{hex}{{12}}");
-    let time = PLACEHOLDERS[3].1;
+    let (time, minute) = (PLACEHOLDERS[3].1, PLACEHOLDERS[4].1);
     let stands = [
         (id.as_str(), "uuuuuuuu-uuuu-uuuu-uuuu-uuuuuuuuuuuu"),
         (time, "[<time>]"),
+        (minute, "YYYY-MM-DDTHH:MM"),
         // Behind a tab, too, which is written with a letter.
         (r"(\\t|\b)1[0-9]{12}\b", "${1}TTTTTTTTTTTTT"),
     ];

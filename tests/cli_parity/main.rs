@@ -35,31 +35,53 @@ fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cli_parity")
 }
 
-fn suite(tool: &str) -> Suite {
-    Suite::parse(&std::fs::read_to_string(data().join(format!("{tool}.txt"))).unwrap())
+fn suite(file: &str) -> Suite {
+    Suite::parse(&std::fs::read_to_string(data().join(format!("{file}.txt"))).unwrap())
 }
 
 /// Runs the file's cases with ours; with `KAFKA_RS_RECORD` set, with Kafka's own, and writes down what they do.
-fn run(tool: &str) {
+fn run(file: &str) {
     if std::env::var_os("KAFKA_RS_RECORD").is_none() {
-        return Runner::run(&suite(tool));
+        return Runner::run(&suite(file));
     }
-    record::rewrite(&data().join(format!("{tool}.txt")), &Runner::record(&suite(tool)));
+    record::rewrite(&data().join(format!("{file}.txt")), &Runner::record(&suite(file)));
+}
+
+/// The same for cases that need what our broker has not: our tools run on Apache Kafka's brokers, where there is one.
+fn run_on_apache(file: &str) {
+    let file = format!("on_apache/{file}");
+    if std::env::var_os("KAFKA_RS_RECORD").is_some() {
+        return record::rewrite(&data().join(format!("{file}.txt")), &Runner::record(&suite(&file)));
+    }
+    let suite = suite(&file);
+    let wanted = std::env::var("KAFKA_RS_INTEROP").unwrap_or_default();
+    let is_there = std::env::var_os("KAFKA_HOME").is_some();
+    assert!(is_there || wanted != "required", "must not be skipped: KAFKA_HOME is not set");
+    if is_there && wanted != "off" {
+        Runner::run_on_apache(&suite);
+    }
 }
 
 /// A test per file, so that they run side by side.
 macro_rules! suites {
-    ($($test:ident: $file:literal,)*) => {
-        const FILES: &[&str] = &[$($file),*];
+    ($files:ident, $run:path: $($test:ident: $file:literal,)*) => {
+        const $files: &[&str] = &[$($file),*];
 
         $(#[test]
         fn $test() {
-            run($file);
+            $run($file);
         })*
     };
 }
 
-suites! {
+suites! { ON_APACHE, run_on_apache:
+    on_apache_acls: "acls",
+    on_apache_configs: "configs",
+    on_apache_delegation_tokens: "delegation-tokens",
+    on_apache_two_brokers: "two-brokers",
+}
+
+suites! { FILES, run:
     topics: "topics",
     console_producer: "console-producer",
     console_consumer: "console-consumer",
@@ -71,6 +93,7 @@ suites! {
     verifiable_share_consumer: "verifiable-share-consumer",
     console_share_consumer: "console-share-consumer",
     share_consumer_perf_test: "share-consumer-perf-test",
+    server_start: "server-start",
     jmx: "jmx",
     metadata_shell: "metadata-shell",
     dump_log: "dump-log",
@@ -99,11 +122,13 @@ suites! {
 
 #[test]
 fn every_file_is_run() {
-    let found: BTreeSet<String> = std::fs::read_dir(data())
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".txt").map(str::to_owned))
-        .collect();
-    assert_eq!(found, FILES.iter().map(|name| (*name).to_owned()).collect());
+    for (directory, files) in [(data(), FILES), (data().join("on_apache"), ON_APACHE)] {
+        let found: BTreeSet<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".txt").map(str::to_owned))
+            .collect();
+        assert_eq!(found, files.iter().map(|name| (*name).to_owned()).collect());
+    }
 }
 
 /// A reason that is not explained helps nobody, and an explanation of something that is so no longer misleads.
@@ -113,8 +138,9 @@ fn the_reasons_are_those_of_the_documentation() {
     let explained: BTreeSet<String> =
         page.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect();
     let mut used = BTreeSet::new();
-    for file in FILES {
-        for step in suite(file).steps {
+    let on_apache = ON_APACHE.iter().map(|file| format!("on_apache/{file}"));
+    for file in FILES.iter().map(|file| (*file).to_owned()).chain(on_apache) {
+        for step in suite(&file).steps {
             if let Step::Run(case) = step {
                 used.extend(case.reasons);
                 used.extend(case.not_run);

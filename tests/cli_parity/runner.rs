@@ -27,29 +27,47 @@ const PATIENCE_WITH_KAFKA: Duration = Duration::from_secs(180);
 /// How long something that takes its time may do so.
 const EVENTUALLY: Duration = Duration::from_secs(20);
 
-/// Whose tools are run, on whose broker.
-enum Stage {
-    Ours(Broker),
-    Kafkas(Apache),
+/// Whose tools are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tools {
+    Ours,
+    Kafkas,
 }
 
-impl Stage {
-    fn address(&self) -> &str {
+/// On whose broker.
+enum Server {
+    Ours(Broker),
+    Apache(Apache),
+}
+
+impl Server {
+    fn address(&self) -> String {
         match self {
-            Self::Ours(broker) => broker.address(),
-            Self::Kafkas(broker) => broker.address(),
+            Self::Ours(broker) => broker.address().to_owned(),
+            Self::Apache(cluster) => cluster.address(),
+        }
+    }
+
+    /// The cluster whose second broker a suite stops and starts.
+    fn with_second(&mut self) -> &mut Apache {
+        match self {
+            Self::Ours(_) => panic!("ours is alone: such suites are for Apache Kafka's"),
+            Self::Apache(cluster) => cluster,
         }
     }
 }
 
 /// A suite on its way.
 pub struct Runner {
-    stage: Stage,
+    tools: Tools,
+    server: Server,
     files: TempDir,
     /// An address where nobody listens.
     nobody: String,
     /// Ids of topics, by name, as `topics --describe` printed them last.
     topic_ids: BTreeMap<String, String>,
+    /// Id and HMAC of the delegation token that was made last.
+    token: Option<(String, String)>,
     failures: String,
     /// What Kafka did otherwise than the cases say.
     changes: Changes,
@@ -58,27 +76,43 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Runs all cases with ours; panics at the end if some did not do what they should.
+    /// Runs all cases with our tools on our broker; panics at the end if some did not do what they should.
     pub fn run(suite: &Suite) {
         let settings: Vec<&str> = suite.broker.iter().map(String::as_str).collect();
-        let runner =
-            Self::play(suite, |files| Stage::Ours(Broker::start_in(&files.path().join("kafka-data"), &settings)));
-        assert!(runner.failures.is_empty(), "these are not as recorded:\n\n{}", runner.failures);
+        let server = |files: &TempDir| Server::Ours(Broker::start_in(&files.path().join("kafka-data"), &settings));
+        Self::play(suite, Tools::Ours, server).judge();
+    }
+
+    /// The same with our tools on Apache Kafka's brokers.
+    pub fn run_on_apache(suite: &Suite) {
+        Self::play(suite, Tools::Ours, |files| Self::apache(suite, files)).judge();
     }
 
     /// Runs all cases with Kafka's, and returns what they do now.
     pub fn record(suite: &Suite) -> Changes {
-        Self::play(suite, |files| Stage::Kafkas(Apache::start(files.path(), &suite.broker))).changes
+        Self::play(suite, Tools::Kafkas, |files| Self::apache(suite, files)).changes
     }
 
-    fn play(suite: &Suite, stage: impl FnOnce(&TempDir) -> Stage) -> Self {
+    fn apache(suite: &Suite, files: &TempDir) -> Server {
+        let directory = files.path().display().to_string();
+        let settings: Vec<String> = suite.broker.iter().map(|line| line.replace("{dir}", &directory)).collect();
+        Server::Apache(Apache::start(files.path(), &settings, suite.has_second))
+    }
+
+    fn judge(&self) {
+        assert!(self.failures.is_empty(), "these are not as recorded:\n\n{}", self.failures);
+    }
+
+    fn play(suite: &Suite, tools: Tools, server: impl FnOnce(&TempDir) -> Server) -> Self {
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let files = TempDir::with_prefix("kafka-rs-parity-").unwrap();
         let mut runner = Self {
-            stage: stage(&files),
+            tools,
+            server: server(&files),
             files,
             nobody,
             topic_ids: BTreeMap::new(),
+            token: None,
             failures: String::new(),
             changes: Changes::new(),
             members: BTreeMap::new(),
@@ -91,13 +125,15 @@ impl Runner {
                 }
                 Step::Run(case) => runner.check(case),
                 Step::Join { name, kind, group, topic } => {
-                    let member = Member::join(runner.stage.address(), kind, group, topic);
+                    let member = Member::join(&runner.server.address(), kind, group, topic);
                     assert!(runner.members.insert(name.clone(), member).is_none(), "{name} is there already");
                 }
                 Step::Abandon { known, id, topic, partition } => {
-                    abandon(runner.stage.address(), *known, id, topic, *partition);
+                    abandon(&runner.server.address(), *known, id, topic, *partition);
                 }
                 Step::Leave { name } => drop(runner.members.remove(name).unwrap()),
+                Step::StopSecond => runner.server.with_second().stop_second(),
+                Step::StartSecond => runner.server.with_second().start_second(),
             }
         }
         // Before the broker goes.
@@ -106,24 +142,44 @@ impl Runner {
     }
 
     /// What is the same in a line for all of this run, and what it stands for.
-    fn places(&self) -> [(&'static str, String); 5] {
-        [
-            ("{server}", self.stage.address().to_owned()),
-            ("{nobody}", self.nobody.clone()),
-            ("{version}", env!("CARGO_PKG_VERSION").to_owned()),
-            ("{dir}", self.files.path().display().to_string()),
-            ("{golden}", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/log/kafka-4.3.1-golden-0").to_owned()),
-        ]
+    fn places(&self) -> Vec<(String, String)> {
+        let mut places = vec![
+            ("{server}".to_owned(), self.server.address()),
+            ("{nobody}".to_owned(), self.nobody.clone()),
+            ("{version}".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("{dir}".to_owned(), self.files.path().display().to_string()),
+            (
+                "{golden}".to_owned(),
+                concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/log/kafka-4.3.1-golden-0").to_owned(),
+            ),
+        ];
+        if let Server::Apache(cluster) = &self.server {
+            places.push(("{controller}".to_owned(), cluster.controller().to_owned()));
+            places.extend(cluster.second().map(|second| ("{second}".to_owned(), second)));
+            // Where a port has a column of its own.
+            for (name, address) in places.clone() {
+                if let ("{server}" | "{controller}" | "{second}", Some((_, port))) =
+                    (name.as_str(), address.rsplit_once(':'))
+                {
+                    places.push((format!("{{port of {}}}", name.trim_matches(['{', '}'])), port.to_owned()));
+                }
+            }
+        }
+        for (topic, id) in &self.topic_ids {
+            places.push((format!("{{id of {topic}}}"), id.clone()));
+        }
+        if let Some((token, hmac)) = &self.token {
+            places.push(("{token}".to_owned(), token.clone()));
+            places.push(("{hmac}".to_owned(), hmac.clone()));
+        }
+        places
     }
 
     /// A line of a case with this run's address and directory in it.
     fn filled_in(&self, line: &str) -> String {
         let mut line = line.to_owned();
         for (name, place) in self.places() {
-            line = line.replace(name, &place);
-        }
-        for (topic, id) in &self.topic_ids {
-            line = line.replace(&format!("{{id of {topic}}}"), id);
+            line = line.replace(&name, &place);
         }
         line
     }
@@ -131,11 +187,8 @@ impl Runner {
     /// The reverse, for what is to be recorded.
     fn taken_out(&self, line: &str) -> String {
         let mut line = line.to_owned();
-        for (topic, id) in &self.topic_ids {
-            line = line.replace(id, &format!("{{id of {topic}}}"));
-        }
-        for (name, place) in self.places().into_iter().filter(|(name, _)| *name != "{version}") {
-            line = line.replace(&place, name);
+        for (name, place) in self.places().into_iter().filter(|(name, _)| name != "{version}") {
+            line = line.replace(&place, &name);
         }
         generalised(&line)
     }
@@ -148,7 +201,7 @@ impl Runner {
             case.line
         );
         if let Some(tool) = &case.until {
-            if matches!(self.stage, Stage::Ours(_)) && tool_exists(tool) {
+            if self.tools == Tools::Ours && tool_exists(tool) {
                 self.fail(case, &format!("there is a {tool} now: take the `until` away"));
             }
             return;
@@ -159,27 +212,27 @@ impl Runner {
         let start = std::time::Instant::now();
         let (found, wrong) = loop {
             let found = self.outcome(case);
-            let wrong = match self.stage {
+            let wrong = match self.tools {
                 _ if case.prepare => String::new(),
-                Stage::Ours(_) => self.differences(case, &found),
-                Stage::Kafkas(_) => self.unlike_recorded(case, &found),
+                Tools::Ours => self.differences(case, &found),
+                Tools::Kafkas => self.unlike_recorded(case, &found),
             };
             if wrong.is_empty() || !case.eventually || start.elapsed() > EVENTUALLY {
                 break (found, wrong);
             }
             std::thread::sleep(Duration::from_millis(50));
         };
-        self.remember_topic_ids(&found.stdout);
+        self.remember_ids(&found.stdout);
         if case.prepare {
             if found.exit != 0 {
                 self.fail(case, &format!("this had to succeed:\n{found}"));
             }
             return;
         }
-        match self.stage {
+        match self.tools {
             _ if wrong.is_empty() => {}
-            Stage::Ours(_) => self.fail(case, &format!("{wrong}found:\n{found}")),
-            Stage::Kafkas(_) => {
+            Tools::Ours => self.fail(case, &format!("{wrong}found:\n{found}")),
+            Tools::Kafkas => {
                 let new = self.to_record(case, found);
                 self.changes.insert(case.line, new);
             }
@@ -255,11 +308,11 @@ impl Runner {
 
     fn outcome(&self, case: &Case) -> Outcome {
         let words = words(&self.filled_in(&case.command));
-        let mut command = match self.stage {
-            Stage::Ours(_) => Command::new(env!("CARGO_BIN_EXE_kafka-rs")),
-            Stage::Kafkas(_) => apache::script(&words[0], self.files.path()),
+        let mut command = match self.tools {
+            Tools::Ours => Command::new(env!("CARGO_BIN_EXE_kafka-rs")),
+            Tools::Kafkas => apache::script(&words[0], self.files.path()),
         };
-        let is_ours = matches!(self.stage, Stage::Ours(_));
+        let is_ours = self.tools == Tools::Ours;
         let mut child = command
             .args(&words[usize::from(!is_ours)..])
             .current_dir(self.files.path())
@@ -294,7 +347,12 @@ impl Runner {
         Outcome { exit: status, stdout, stderr }
     }
 
-    fn remember_topic_ids(&mut self, stdout: &[String]) {
+    fn remember_ids(&mut self, stdout: &[String]) {
+        if stdout.iter().any(|line| line.starts_with("Created delegation token"))
+            && let Some([token, hmac, ..]) = stdout.last().map(|line| line.split(' ').collect::<Vec<_>>()).as_deref()
+        {
+            self.token = Some(((*token).to_owned(), (*hmac).to_owned()));
+        }
         for line in stdout {
             let mut columns = line.split("\\t");
             let (Some(name), Some(id)) = (columns.next(), columns.next()) else { continue };

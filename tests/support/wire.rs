@@ -89,6 +89,17 @@ impl Wire {
 
     /// Creates a topic.
     pub fn create_topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) {
+        let (error, message) = self.try_create_topic(name, partitions, configs).unwrap();
+        assert_eq!(error, ErrorCode::None, "{message:?}");
+    }
+
+    /// The same; returns what the broker says of it.
+    pub fn try_create_topic(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> io::Result<(ErrorCode, Option<String>)> {
         let topic = CreatableTopic {
             name: name.into(),
             num_partitions: partitions,
@@ -104,9 +115,9 @@ impl Wire {
             ..Default::default()
         };
         let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
-        let answer = self.call(&request, 7).unwrap();
-        let answer = &answer.topics[0];
-        assert_eq!(ErrorCode::from_code(answer.error_code), ErrorCode::None, "{:?}", answer.error_message);
+        let mut answer = self.call(&request, 7)?;
+        let answer = answer.topics.remove(0);
+        Ok((ErrorCode::from_code(answer.error_code), answer.error_message))
     }
 
     /// Changes a setting of a topic.

@@ -7,12 +7,17 @@
 #![allow(clippy::print_stderr, reason = "a test that skips says why")]
 #![allow(unreachable_pub, reason = "a module of test binaries has no outside")]
 
+mod hints;
 mod pty;
 mod questions;
+mod rules;
+#[path = "../support/scripted.rs"]
+mod scripted;
 mod shells;
 mod storage;
 #[path = "../support/mod.rs"]
 mod support;
+mod watch;
 
 use std::process::{Command, Stdio};
 

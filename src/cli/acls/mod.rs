@@ -2,16 +2,18 @@
 //!
 //! Start reading at [`Acls::check`], then `rules.rs`: which rules the options stand for.
 
+mod remove;
 mod rules;
 
 use std::io;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::Run;
 use super::support::{
     BrokerOrControllerArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, Style, UsageError, block_on,
-    confirm_unless, print_plan, report_failure,
+    print_plan, report_failure,
 };
 use crate::client::admin::{AclBinding, AclEntry, AclFilter, AclResourceType, PatternType, ResourcePattern};
 use crate::client::{Admin, ClientError};
@@ -89,6 +91,16 @@ pub(super) struct Acls {
     #[arg(long)]
     consumer: bool,
 
+    /// Class of the authorizer, when rules were in ZooKeeper
+    #[arg(long, value_name = "CLASS", hide = true)]
+    authorizer: Option<String>,
+    /// Where that ZooKeeper was
+    #[arg(long, value_name = "KEY=VALUE", hide = true)]
+    authorizer_properties: Vec<String>,
+    /// How to connect to it
+    #[arg(long, value_name = "FILE", hide = true)]
+    zk_tls_config_file: Option<PathBuf>,
+
     /// Don't ask
     #[arg(long, alias = "yes", short = 'y')]
     force: bool,
@@ -116,6 +128,7 @@ const EXECUTION: &str = "java.util.concurrent.ExecutionException";
 impl Run for Acls {
     fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
         self.output.apply(out);
+        self.tell_old_options(out)?;
         let action = self.check()?;
         let pattern_type = self.pattern_type()?;
         // What the options stand for is found out before a cluster is asked.
@@ -138,7 +151,7 @@ impl Run for Acls {
 
     /// Some values are found wrong only when Kafka's tool is at work.
     fn misused(mistake: &UsageError, called_as: &str, out: &mut Output) -> io::Result<Exit> {
-        if mistake.kind == Mistake::BadValue && !out.is_for_people() {
+        if mistake.kind == Mistake::BadValue && out.tells_errors_as_kafka() {
             out.line(format_args!("Error while executing ACL command: {mistake}"))?;
             return Ok(Exit::Failure);
         }
@@ -160,6 +173,19 @@ fn called(call: &'static str) -> impl Fn(ClientError) -> JavaError {
 }
 
 impl Acls {
+    /// Says what to write today instead of the options of a Kafka that had its rules in ZooKeeper.
+    fn tell_old_options(&self, out: &mut Output) -> io::Result<()> {
+        let without_effect = [
+            ("authorizer", self.authorizer.is_some()),
+            ("authorizer-properties", !self.authorizer_properties.is_empty()),
+            ("zk-tls-config-file", self.zk_tls_config_file.is_some()),
+        ];
+        let mut given = without_effect.iter().filter(|(_, given)| *given);
+        given.try_for_each(|(name, _)| {
+            out.note(format_args!("--{name} is old: the brokers are asked, see --bootstrap-server"))
+        })
+    }
+
     /// The action, if the options make sense. The order and the texts are Kafka's.
     fn check(&self) -> anyhow::Result<Action> {
         self.connect.check("Only one of --bootstrap-server or --bootstrap-controller must be specified")?;
@@ -262,77 +288,6 @@ impl Acls {
         }
         Ok(())
     }
-
-    async fn remove(&self, rules: &Rules, admin: &Admin, out: &mut Output) -> anyhow::Result<()> {
-        let mut steps = Vec::new();
-        let mut removed = Vec::new();
-        for (pattern, entries) in rules {
-            let filters: Vec<AclFilter> = if entries.is_empty() {
-                vec![AclFilter { pattern: pattern.clone(), entry: None }]
-            } else {
-                let filter = |entry: &AclEntry| AclFilter { pattern: pattern.clone(), entry: Some(entry.clone()) };
-                entries.iter().map(filter).collect()
-            };
-            if self.dry_run || out.can_ask() && !self.force {
-                let mut found = Vec::new();
-                for filter in &filters {
-                    found.extend(admin.describe_acls(filter).await.map_err(called("describeAcls"))?);
-                }
-                if self.dry_run {
-                    steps.extend(found.iter().map(|binding| {
-                        let (entry, pattern) = (entry_text(&binding.entry), pattern_text(&binding.pattern));
-                        (format!("remove {entry} from {pattern}"), json!({ "remove": json_of(binding) }))
-                    }));
-                    continue;
-                }
-                if found.is_empty() {
-                    out.note(format_args!("no rule matches {}", pattern_text(pattern)))?;
-                    continue;
-                }
-                for binding in &found {
-                    out.note(format_args!("  {} of {}", entry_text(&binding.entry), pattern_text(&binding.pattern)))?;
-                }
-                confirm_unless(false, &format!("Remove these {} rules?", found.len()), out)?;
-            } else if !self.force {
-                return Err(cannot_ask(pattern, entries, out)?);
-            }
-            for result in admin.delete_acls(&filters).await.map_err(called("deleteAcls"))? {
-                removed.extend(result.map_err(|error| JavaError::api(&error).wrapped_in(EXECUTION))?);
-            }
-        }
-        if self.dry_run {
-            return Ok(print_plan(&steps, out)?);
-        }
-        match out.style() {
-            Style::Kafka => {}
-            Style::Table => out.line(format_args!("Removed {} rules.", removed.len()))?,
-            Style::Json => {
-                let removed: Vec<_> = removed.iter().map(json_of).collect();
-                out.json(&json!({ "version": 1, "removed": removed }))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Kafka's tool asks on the terminal, and falls over where there is none. Removing unasked would be worse.
-fn cannot_ask(pattern: &ResourcePattern, entries: &[AclEntry], out: &mut Output) -> anyhow::Result<anyhow::Error> {
-    let resource = pattern_text(pattern);
-    if out.style() == Style::Kafka {
-        if entries.is_empty() {
-            out.line(format_args!("Are you sure you want to delete all ACLs for resource filter `{resource}`? (y/n)"))?;
-        } else {
-            out.line("Are you sure you want to remove ACLs: ")?;
-            out.line(format_args!(" {}", entry_lines(entries.iter())))?;
-            out.line(format_args!(" from resource filter `{resource}`? (y/n)"))?;
-        }
-    }
-    let message = "Cannot invoke \"java.io.Console.readLine()\" because the return value of \
-                   \"java.lang.System.console()\" is null";
-    Ok(JavaError::new("java.lang.NullPointerException", message)
-        .with_plain("nobody is there to be asked")
-        .with_hint(Some("--force removes without asking".to_owned()))
-        .into())
 }
 
 fn entry_lines<'a>(entries: impl Iterator<Item = &'a AclEntry>) -> String {
@@ -376,7 +331,7 @@ async fn list(
                 if found.is_empty() {
                     out.note("no rules")?;
                 }
-                out.table(&["Resource", "Name", "Who", "From", "May", "Do"], found.iter().map(row).collect())?;
+                print_table(&found, out)?;
             }
         }
     }
@@ -420,6 +375,10 @@ fn print(rules: &Rules, principal: Option<&str>, out: &mut Output) -> io::Result
         out.line(format_args!("{}\n", entry_lines(shown.into_iter())))?;
     }
     Ok(())
+}
+
+fn print_table(rules: &[AclBinding], out: &mut Output) -> io::Result<()> {
+    out.table(&["Resource", "Name", "Who", "From", "May", "Do"], rules.iter().map(row).collect())
 }
 
 fn row(binding: &AclBinding) -> Vec<String> {

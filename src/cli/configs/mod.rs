@@ -99,6 +99,9 @@ pub(super) struct Options {
     /// Had no effect even when Kafka had it
     #[arg(long, hide = true)]
     force: bool,
+    /// How to connect to ZooKeeper, when settings were in it
+    #[arg(long, value_name = "FILE", hide = true)]
+    zk_tls_config_file: Option<PathBuf>,
     /// Have changes checked and say what they are, without making them
     #[arg(long)]
     dry_run: bool,
@@ -157,6 +160,9 @@ impl Run for Configs {
         self.options.output.apply(out);
         if self.options.force {
             out.note("--force is old and has no effect: leave it away")?;
+        }
+        if self.options.zk_tls_config_file.is_some() {
+            out.note("--zk-tls-config-file is old: the brokers are asked, see --bootstrap-server")?;
         }
         let mut target = self.check(out)?;
         if self.options.alter {

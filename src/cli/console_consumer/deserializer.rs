@@ -1,4 +1,4 @@
-//! Kafka's standard deserializers, and how Java writes what they read.
+//! Kafka's standard deserializers, and how Java writes what they read; and some of ours.
 
 use std::fmt::Write as _;
 
@@ -6,24 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// How the bytes of a key, value or header become text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deserializer {
-    /// As they are; for String also, so that no byte is lost.
-    Raw,
-    Short,
-    Integer,
-    Long,
-    Float,
-    Double,
-    Boolean,
-    Uuid,
-    Bytes,
-    Void,
-}
-
-/// Package of Kafka's own classes.
-const PACKAGE: &str = "org.apache.kafka.common.serialization.";
+use super::list::ListError;
+use crate::cli::support::{Charset, DataType, is_uuid};
 
 /// Bytes that a deserializer can't read; the texts are Kafka's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,33 +20,21 @@ pub(in crate::cli) enum DeserializeError {
     NotVoid,
     #[error("Invalid UUID string: {0}")]
     Uuid(String),
+    #[error("no JSON: {0}")]
+    Json(String),
+    #[error(transparent)]
+    List(#[from] ListError),
 }
 
-impl Deserializer {
-    /// The deserializer of this class, with or without its package.
-    pub(super) fn named(class: &str) -> Option<Self> {
-        Some(match class.strip_prefix(PACKAGE).unwrap_or(class) {
-            "StringDeserializer" | "ByteArrayDeserializer" => Self::Raw,
-            "ShortDeserializer" => Self::Short,
-            "IntegerDeserializer" => Self::Integer,
-            "LongDeserializer" => Self::Long,
-            "FloatDeserializer" => Self::Float,
-            "DoubleDeserializer" => Self::Double,
-            "BooleanDeserializer" => Self::Boolean,
-            "UUIDDeserializer" => Self::Uuid,
-            "BytesDeserializer" => Self::Bytes,
-            "VoidDeserializer" => Self::Void,
-            _ => return None,
-        })
-    }
-
+impl DataType {
     /// Appends the text of `bytes` to `to`.
     pub(super) fn print(self, bytes: &[u8], to: &mut Vec<u8>) -> Result<(), DeserializeError> {
         let text = match self {
-            Self::Raw => {
+            Self::Raw | Self::Text(Charset::Utf8) => {
                 to.extend_from_slice(bytes);
                 return Ok(());
             }
+            Self::Text(charset) => charset.decode(bytes),
             Self::Short => i16::from_be_bytes(sized(bytes, "ShortDeserializer")?).to_string(),
             Self::Integer => i32::from_be_bytes(sized(bytes, "IntegerDeserializer")?).to_string(),
             Self::Long => i64::from_be_bytes(sized(bytes, "LongDeserializer")?).to_string(),
@@ -85,13 +57,27 @@ impl Deserializer {
             },
             Self::Bytes => escaped(bytes),
             Self::Void => return Err(DeserializeError::NotVoid),
+            Self::Hex => hex(bytes),
+            Self::Base64 => STANDARD.encode(bytes),
+            Self::Json => compact(bytes)?,
         };
         to.extend_from_slice(text.as_bytes());
         Ok(())
     }
 }
 
-impl Deserializer {
+impl DataType {
+    /// The bytes that each value has, where Kafka's lists count on that.
+    pub(super) fn fixed_size(self) -> Option<usize> {
+        match self {
+            Self::Short => Some(2),
+            Self::Integer | Self::Float => Some(4),
+            Self::Long | Self::Double => Some(8),
+            Self::Uuid => Some(36),
+            _ => None,
+        }
+    }
+
     /// The same for JSON: numbers and truth values as such, text as text, other bytes as `{"base64": ...}`.
     pub(super) fn json(self, bytes: Option<&[u8]>) -> Result<Value, DeserializeError> {
         let Some(bytes) = bytes else { return Ok(Value::Null) };
@@ -102,10 +88,13 @@ impl Deserializer {
                 // JSON has no word for NaN and the infinities.
                 Ok(serde_json::from_slice(&text).unwrap_or_else(|_| String::from_utf8_lossy(&text).into()))
             }
-            Self::Raw | Self::Uuid | Self::Bytes | Self::Void => Ok(match String::from_utf8(text) {
-                Ok(text) => text.into(),
-                Err(error) => json!({"base64": STANDARD.encode(error.as_bytes())}),
-            }),
+            Self::Json => Ok(serde_json::from_slice(&text).unwrap_or(Value::Null)),
+            Self::Raw | Self::Text(_) | Self::Uuid | Self::Bytes | Self::Void | Self::Hex | Self::Base64 => {
+                Ok(match String::from_utf8(text) {
+                    Ok(text) => text.into(),
+                    Err(error) => json!({"base64": STANDARD.encode(error.as_bytes())}),
+                })
+            }
         }
     }
 }
@@ -114,10 +103,26 @@ fn sized<const N: usize>(bytes: &[u8], class: &'static str) -> Result<[u8; N], D
     bytes.try_into().map_err(|_| DeserializeError::Size { class, wanted: N })
 }
 
-/// Eight, four, four, four and twelve hexadecimal digits.
-fn is_uuid(text: &str) -> bool {
-    let lengths = text.split('-').map(str::len);
-    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// JSON without the white space between its parts; numbers keep their digits, objects their order.
+fn compact(bytes: &[u8]) -> Result<String, DeserializeError> {
+    serde_json::from_slice::<Value>(bytes).map_err(|error| DeserializeError::Json(error.to_string()))?;
+    let mut text = String::with_capacity(bytes.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for letter in String::from_utf8_lossy(bytes).chars() {
+        if in_string || !letter.is_ascii_whitespace() {
+            text.push(letter);
+        }
+        in_string = if letter == '"' && !escaped { !in_string } else { in_string };
+        escaped = in_string && letter == '\\' && !escaped;
+    }
+    Ok(text)
 }
 
 /// As Java's `Bytes` prints: ASCII as it is, the rest as `\xAB`.
@@ -166,10 +171,11 @@ fn java_float(value: f64, scientific: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::support::Role;
 
     fn print(class: &str, bytes: &[u8]) -> Result<String, String> {
         let mut text = Vec::new();
-        Deserializer::named(class).unwrap().print(bytes, &mut text).map_err(|e| e.to_string())?;
+        DataType::named(class, Role::Deserializer).unwrap().print(bytes, &mut text).map_err(|e| e.to_string())?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -210,10 +216,26 @@ mod tests {
     #[test]
     fn other_classes() {
         assert_eq!(print("StringDeserializer", "üñí".as_bytes()).unwrap(), "üñí");
+        let latin1 = DataType::Text(Charset::Latin1);
+        assert_eq!(latin1.json(Some(b"\xe9")).unwrap(), "é");
         assert_eq!(print("BytesDeserializer", b"v1\x00\xff").unwrap(), "v1\\x00\\xFF");
         let id = "123E4567-e89b-12d3-a456-426614174000";
         assert_eq!(print("UUIDDeserializer", id.as_bytes()).unwrap(), id.to_ascii_lowercase());
         assert_eq!(print("UUIDDeserializer", b"x").unwrap_err(), "Invalid UUID string: x");
-        assert!(Deserializer::named("no.Such").is_none());
+        assert!(DataType::named("no.Such", Role::Deserializer).is_none());
+    }
+
+    #[test]
+    fn bytes_as_digits_and_json_on_a_line() {
+        assert_eq!(print("hex", b"\x00\xffa").unwrap(), "00ff61");
+        assert_eq!(print("Base64Deserializer", b"\xff\x00").unwrap(), "/wA=");
+        let json = b"{ \"b\": [1.10, 12345678901234567890123],\n \"a \\\" c\": \"x y\\\\\" }";
+        assert_eq!(
+            print("org.apache.kafka.connect.json.JsonDeserializer", json).unwrap(),
+            "{\"b\":[1.10,12345678901234567890123],\"a \\\" c\":\"x y\\\\\"}"
+        );
+        assert!(print("json", b"{").unwrap_err().starts_with("no JSON: "));
+        assert_eq!(DataType::Json.json(Some(b"[1, null]")).unwrap(), json!([1, null]));
+        assert_eq!(DataType::Hex.json(Some(b"\x01")).unwrap(), "01");
     }
 }

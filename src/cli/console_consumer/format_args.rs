@@ -1,8 +1,10 @@
 //! The options that say how the console consumers print.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::formatter::Formatter;
+use super::chosen::Unusable;
+use super::formatter::{self, Formatter};
 use crate::cli::support::{Output, RecordOutputArgs, UsageError, properties_of};
 
 /// The formatter when none is named.
@@ -36,7 +38,7 @@ pub(in crate::cli) struct FormatArgs {
 impl FormatArgs {
     /// The formatter that is asked for.
     pub(in crate::cli) fn formatter(&self, out: &mut Output) -> anyhow::Result<Formatter> {
-        let mut found = properties_of(self.formatter_config.as_deref(), &self.formatter_property)?;
+        let mut found = properties_of(self.formatter_config.as_deref(), &[])?;
         for (key, class) in
             [("key.deserializer", &self.key_deserializer), ("value.deserializer", &self.value_deserializer)]
         {
@@ -44,22 +46,26 @@ impl FormatArgs {
                 found.insert(key.to_owned(), class.clone());
             }
         }
+        found.extend(properties_of(None, &self.formatter_property)?);
         let class = self.formatter.as_deref().unwrap_or(DEFAULT_FORMATTER);
-        let Some(mut formatter) = Formatter::new(class, &found) else { return Err(UsageError::because(class)) };
-        // The formatters of internal topics print JSON of their own.
-        if self.output.apply(out) && matches!(formatter, Formatter::Default(_)) {
-            formatter = Formatter::json(&found);
+        let Some(mut formatter) = Formatter::new(class, &found) else {
+            return Err(UsageError::hinted(class, format!("formatters are {}", formatter::KNOWN)));
+        };
+        if self.output.apply(out) {
+            formatter = formatter.into_json();
         }
         if let Some(today) = Formatter::class_of_today(class) {
             out.note(format_args!(
                 "WARNING: {class} is deprecated and will be removed in the next major release. Please use {today} instead"
             ))?;
         }
-        for class in formatter.unknown_deserializers() {
+        for Unusable { class, exception, .. } in formatter.unusable_deserializers() {
             const LOGGER: &str = "org.apache.kafka.tools.consumer.DefaultMessageFormatter";
             out.kafka_log_error(format_args!("Unable to instantiate a deserializer from {class}"), LOGGER)?;
-            out.note(format_args!("java.lang.ClassNotFoundException: {class}"))?;
+            out.note(exception)?;
         }
+        let hints: BTreeSet<_> = formatter.unusable_deserializers().iter().map(|unusable| &unusable.hint).collect();
+        hints.into_iter().try_for_each(|hint| out.hint(hint))?;
         Ok(formatter)
     }
 }

@@ -6,8 +6,12 @@ use std::io::Write as _;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::deserializer::{DeserializeError, Deserializer};
+use super::chosen::{Deserializers, Unusable};
+use super::columns::Columns;
+use super::deserializer::DeserializeError;
 use super::internal_topics::{self, Kind, NotOfTopic};
+use super::list::ListError;
+use crate::cli::support::remote_log_records::{RemoteLogError, RemoteLogRecord};
 
 /// A record, as far as it can be printed.
 #[derive(Debug, Clone, Copy)]
@@ -30,43 +34,24 @@ pub(in crate::cli) enum Formatter {
     /// Columns and separators.
     Default(Columns),
     /// A JSON object per line.
-    Json(Json),
+    Json(Deserializers),
     /// Nothing at all.
     NoOp,
+    /// What Kafka's consumers of old told as a record's checksum, after the topic that was named.
+    Checksum(String),
     /// JSON of an internal topic's records.
     Internal(Kind),
+    /// The records of `__remote_log_metadata`.
+    RemoteLog(RemoteLogStyle),
 }
 
-/// What reads the parts of a record whose text goes into JSON.
-#[derive(Debug)]
-pub(in crate::cli) struct Json {
-    key: Deserializer,
-    value: Deserializer,
-    headers: Deserializer,
-    /// Classes that were asked for and don't exist here.
-    unknown_deserializers: Vec<String>,
-}
-
-/// What the default formatter prints.
-#[derive(Debug)]
-pub(in crate::cli) struct Columns {
-    timestamp: bool,
-    partition: bool,
-    offset: bool,
-    delivery: bool,
-    epoch: bool,
-    headers: bool,
-    key: bool,
-    value: bool,
-    key_separator: Vec<u8>,
-    line_separator: Vec<u8>,
-    headers_separator: Vec<u8>,
-    null_literal: Vec<u8>,
-    key_deserializer: Deserializer,
-    value_deserializer: Deserializer,
-    headers_deserializer: Deserializer,
-    /// Classes that were asked for and don't exist here; raw bytes are printed instead.
-    unknown_deserializers: Vec<String>,
+/// How the records of `__remote_log_metadata` are told.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) enum RemoteLogStyle {
+    /// In the words of Kafka's classes.
+    Words,
+    /// A JSON object per line.
+    Json,
 }
 
 /// A record that can't be printed as asked.
@@ -83,6 +68,14 @@ pub(in crate::cli) enum FormatError {
         /// What is wrong with it.
         reason: NotOfTopic,
     },
+    /// It is none of `__remote_log_metadata`.
+    #[error("Could not read record at offset {offset} due to: {reason}")]
+    RemoteLog {
+        /// Where the record is.
+        offset: i64,
+        /// What is wrong with it.
+        reason: RemoteLogError,
+    },
 }
 
 impl FormatError {
@@ -90,8 +83,11 @@ impl FormatError {
     pub(in crate::cli) fn java_class(&self) -> &'static str {
         match self {
             Self::Deserialize(DeserializeError::NotVoid) => "java.lang.IllegalArgumentException",
+            Self::Deserialize(DeserializeError::List(ListError::Cut)) => "org.apache.kafka.common.KafkaException",
             Self::Deserialize(_) => "org.apache.kafka.common.errors.SerializationException",
             Self::Internal { .. } => "java.lang.RuntimeException",
+            Self::RemoteLog { reason: RemoteLogError::NoValue, .. } => "java.lang.NullPointerException",
+            Self::RemoteLog { .. } => "org.apache.kafka.server.common.serialization.MetadataParseException",
         }
     }
 }
@@ -100,6 +96,15 @@ impl FormatError {
 const PACKAGES: [&str; 3] =
     // Order: a package comes before the one that it is in.
     ["org.apache.kafka.tools.consumer.group.share.", "org.apache.kafka.tools.consumer.", "kafka.tools."];
+
+/// The one formatter of Kafka's that is not among its tools.
+const REMOTE_LOG_CLASS: &str = "org.apache.kafka.server.log.remote.metadata.storage.serialization.\
+    RemoteLogMetadataSerde$RemoteLogMetadataFormatter";
+
+/// The classes that there are, for messages and help.
+pub(super) const KNOWN: &str = "DefaultMessageFormatter, LoggingMessageFormatter, NoOpMessageFormatter, \
+    ChecksumMessageFormatter and, for Kafka's own topics, OffsetsMessageFormatter, GroupMetadataMessageFormatter, \
+    TransactionLogMessageFormatter, ShareGroupStateMessageFormatter, RemoteLogMetadataFormatter";
 
 impl Formatter {
     /// The formatter of this class with these properties; `None` if there is no such class.
@@ -110,6 +115,9 @@ impl Formatter {
         Some(match name {
             "DefaultMessageFormatter" | "LoggingMessageFormatter" => Self::Default(Columns::new(properties)),
             "NoOpMessageFormatter" => Self::NoOp,
+            "ChecksumMessageFormatter" => {
+                Self::Checksum(properties.get("topic").map(|topic| format!("{topic}:")).unwrap_or_default())
+            }
             "OffsetsMessageFormatter" | "kafka.coordinator.group.GroupMetadataManager$OffsetsMessageFormatter" => {
                 Self::Internal(Kind::Offsets)
             }
@@ -122,16 +130,19 @@ impl Formatter {
                 Self::Internal(Kind::Transactions)
             }
             "ShareGroupStateMessageFormatter" => Self::Internal(Kind::ShareGroups),
+            "RemoteLogMetadataFormatter" | REMOTE_LOG_CLASS => Self::RemoteLog(RemoteLogStyle::Words),
             _ => return None,
         })
     }
 
-    /// The one of `--output json`; of the properties the deserializers count.
-    pub(super) fn json(properties: &BTreeMap<String, String>) -> Self {
-        let Columns { key_deserializer: key, value_deserializer: value, headers_deserializer: headers, .. } =
-            Columns::new(properties);
-        let unknown_deserializers = Columns::new(properties).unknown_deserializers;
-        Self::Json(Json { key, value, headers, unknown_deserializers })
+    /// The same for `--output json`; of the properties the deserializers count. The other formatters of internal topics
+    /// print JSON of their own.
+    pub(super) fn into_json(self) -> Self {
+        match self {
+            Self::Default(columns) => Self::Json(columns.into_deserializers()),
+            Self::RemoteLog(_) => Self::RemoteLog(RemoteLogStyle::Json),
+            other => other,
+        }
     }
 
     /// The class that has taken the place of one of version 3.
@@ -140,21 +151,21 @@ impl Formatter {
         Some(format!("org.apache.kafka.tools.consumer.{name}"))
     }
 
-    /// Deserializer classes that don't exist here.
-    pub(super) fn unknown_deserializers(&self) -> &[String] {
+    /// The deserializers that were asked for and can't be had.
+    pub(super) fn unusable_deserializers(&self) -> &[Unusable] {
         match self {
-            Self::Default(columns) => &columns.unknown_deserializers,
-            Self::Json(json) => &json.unknown_deserializers,
-            Self::NoOp | Self::Internal(_) => &[],
+            Self::Default(columns) => &columns.deserializers().unusable,
+            Self::Json(deserializers) => &deserializers.unusable,
+            Self::NoOp | Self::Checksum(_) | Self::Internal(_) | Self::RemoteLog(_) => &[],
         }
     }
 
     /// Whether the headers of a record matter.
     pub(in crate::cli) fn prints_headers(&self) -> bool {
         match self {
-            Self::Default(columns) => columns.headers,
+            Self::Default(columns) => columns.prints_headers(),
             Self::Json(_) => true,
-            Self::NoOp | Self::Internal(_) => false,
+            Self::NoOp | Self::Checksum(_) | Self::Internal(_) | Self::RemoteLog(_) => false,
         }
     }
 
@@ -163,8 +174,12 @@ impl Formatter {
         let start = to.len();
         let result = match self {
             Self::NoOp => Ok(()),
+            Self::Checksum(topic) => {
+                to.extend_from_slice(format!("{topic}checksum:{}\n", checksum(record)).as_bytes());
+                Ok(())
+            }
             Self::Default(columns) => columns.print(record, to).map_err(FormatError::from),
-            Self::Json(json) => json.print(record, to).map_err(FormatError::from),
+            Self::Json(deserializers) => print_json(deserializers, record, to).map_err(FormatError::from),
             Self::Internal(kind) => match internal_topics::json(*kind, record.key, record.value) {
                 Ok(Some(json)) => {
                     // Kafka writes no line end here, which glues all records together.
@@ -175,6 +190,7 @@ impl Formatter {
                 Ok(None) => Ok(()),
                 Err(reason) => Err(FormatError::Internal { offset: record.offset, reason }),
             },
+            Self::RemoteLog(style) => print_remote_log(*style, record, to),
         };
         if result.is_err() {
             to.truncate(start);
@@ -183,154 +199,54 @@ impl Formatter {
     }
 }
 
-impl Json {
-    fn print(&self, record: &Shown<'_>, to: &mut Vec<u8>) -> Result<(), DeserializeError> {
-        let headers: Result<Vec<Value>, DeserializeError> = record
-            .headers
-            .iter()
-            .map(|(key, value)| Ok(json!({"key": String::from_utf8_lossy(key), "value": self.headers.json(*value)?})))
-            .collect();
-        let mut object = json!({
-            "version": 1,
-            "topic": record.topic,
-            "partition": record.partition,
-            "offset": record.offset,
-            "timestamp": record.timestamp.map(|(_, time)| time),
-            "timestampType": record.timestamp.map(|(kind, _)| kind),
-            "headers": headers?,
-            "key": self.key.json(record.key.map(|key| &key[..]))?,
-            "value": self.value.json(record.value.map(|value| &value[..]))?,
-        });
-        if let (Some(count), Some(fields)) = (record.delivery, object.as_object_mut()) {
-            fields.insert("deliveryCount".to_owned(), count.into());
+fn print_remote_log(style: RemoteLogStyle, record: &Shown<'_>, to: &mut Vec<u8>) -> Result<(), FormatError> {
+    let Shown { partition, offset, .. } = *record;
+    let read = RemoteLogRecord::read(record.value);
+    let value = read.map_err(|reason| FormatError::RemoteLog { offset, reason })?;
+    // Writing to a Vec does not fail.
+    let _ = match style {
+        RemoteLogStyle::Words => writeln!(to, "partition: {partition}, offset: {offset}, value: {value}"),
+        RemoteLogStyle::Json => {
+            writeln!(to, "{{\"partition\":{partition},\"offset\":{offset},\"value\":{}}}", value.to_json())
         }
-        // Writing to a Vec does not fail.
-        let _ = writeln!(to, "{object}");
-        Ok(())
-    }
+    };
+    Ok(())
 }
 
-impl Columns {
-    fn new(properties: &BTreeMap<String, String>) -> Self {
-        let get = |name: &str| properties.get(name).map(String::as_str);
-        let flag = |name: &str, default: bool| get(name).map_or(default, |v| v.trim().eq_ignore_ascii_case("true"));
-        let separator = |name: &str, default: &str| unescaped(get(name).unwrap_or(default)).as_bytes().to_vec();
-        let mut unknown_deserializers = Vec::new();
-        let mut deserializer = |name: &str| match get(name).map(|class| (class, Deserializer::named(class))) {
-            None => Deserializer::Raw,
-            Some((_, Some(known))) => known,
-            Some((class, None)) => {
-                unknown_deserializers.push(class.to_owned());
-                Deserializer::Raw
-            }
-        };
-        Self {
-            key_deserializer: deserializer("key.deserializer"),
-            value_deserializer: deserializer("value.deserializer"),
-            headers_deserializer: deserializer("headers.deserializer"),
-            unknown_deserializers,
-            timestamp: flag("print.timestamp", false),
-            partition: flag("print.partition", false),
-            offset: flag("print.offset", false),
-            delivery: flag("print.delivery", false),
-            epoch: flag("print.epoch", false),
-            headers: flag("print.headers", false),
-            key: flag("print.key", false),
-            value: flag("print.value", true),
-            key_separator: separator("key.separator", "\t"),
-            line_separator: separator("line.separator", "\n"),
-            headers_separator: separator("headers.separator", ","),
-            null_literal: get("null.literal").unwrap_or("null").as_bytes().to_vec(),
-        }
+fn print_json(deserializers: &Deserializers, record: &Shown<'_>, to: &mut Vec<u8>) -> Result<(), DeserializeError> {
+    let headers: Result<Vec<Value>, DeserializeError> = record
+        .headers
+        .iter()
+        .map(|(key, value)| {
+            Ok(json!({"key": String::from_utf8_lossy(key), "value": deserializers.headers.json(*value)?}))
+        })
+        .collect();
+    let mut object = json!({
+        "version": 1,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp": record.timestamp.map(|(_, time)| time),
+        "timestampType": record.timestamp.map(|(kind, _)| kind),
+        "headers": headers?,
+        "key": deserializers.key.json(record.key.map(|key| &key[..]))?,
+        "value": deserializers.value.json(record.value.map(|value| &value[..]))?,
+    });
+    if let (Some(count), Some(fields)) = (record.delivery, object.as_object_mut()) {
+        fields.insert("deliveryCount".to_owned(), count.into());
     }
-
-    fn print(&self, record: &Shown<'_>, to: &mut Vec<u8>) -> Result<(), DeserializeError> {
-        let mut columns = 0;
-        let mut column = |to: &mut Vec<u8>, wanted: bool| {
-            if wanted && columns > 0 {
-                to.extend_from_slice(&self.key_separator);
-            }
-            columns += usize::from(wanted);
-            wanted
-        };
-        // Writing to a Vec does not fail.
-        if column(to, self.timestamp) {
-            let _ = match record.timestamp {
-                Some((kind, time)) => write!(to, "{kind}:{time}"),
-                None => write!(to, "NO_TIMESTAMP"),
-            };
-        }
-        if column(to, self.partition) {
-            let _ = write!(to, "Partition:{}", record.partition);
-        }
-        if column(to, self.offset) {
-            let _ = write!(to, "Offset:{}", record.offset);
-        }
-        // Only share consumers count deliveries, and Kafka's console tools don't keep the epoch.
-        if column(to, self.delivery) {
-            let _ = match record.delivery {
-                Some(count) => write!(to, "Delivery:{count}"),
-                None => write!(to, "Delivery:NOT_PRESENT"),
-            };
-        }
-        if column(to, self.epoch) {
-            to.extend_from_slice(b"Epoch:NOT_PRESENT");
-        }
-        if column(to, self.headers) {
-            self.print_headers(record.headers, to)?;
-        }
-        if column(to, self.key) {
-            self.print_bytes(record.key.map(|key| &key[..]), self.key_deserializer, to)?;
-        }
-        if column(to, self.value) {
-            self.print_bytes(record.value.map(|value| &value[..]), self.value_deserializer, to)?;
-        }
-        if columns > 0 {
-            to.extend_from_slice(&self.line_separator);
-        }
-        Ok(())
-    }
-
-    fn print_headers(&self, headers: &[(&[u8], Option<&[u8]>)], to: &mut Vec<u8>) -> Result<(), DeserializeError> {
-        if headers.is_empty() {
-            to.extend_from_slice(b"NO_HEADERS");
-        }
-        for (index, (key, value)) in headers.iter().enumerate() {
-            if index > 0 {
-                to.extend_from_slice(&self.headers_separator);
-            }
-            to.extend_from_slice(key);
-            to.push(b':');
-            self.print_bytes(*value, self.headers_deserializer, to)?;
-        }
-        Ok(())
-    }
-
-    /// A null is never given to a deserializer: Kafka hands it the null literal, which numbers can't be read from.
-    fn print_bytes(
-        &self,
-        bytes: Option<&[u8]>,
-        deserializer: Deserializer,
-        to: &mut Vec<u8>,
-    ) -> Result<(), DeserializeError> {
-        match bytes {
-            Some(bytes) => deserializer.print(bytes, to),
-            None => {
-                to.extend_from_slice(&self.null_literal);
-                Ok(())
-            }
-        }
-    }
+    // Writing to a Vec does not fail.
+    let _ = writeln!(to, "{object}");
+    Ok(())
 }
 
-/// A separator typed as `\t`, `\n` or `\0` in a shell that leaves it so can only mean the character.
-fn unescaped(separator: &str) -> &str {
-    match separator {
-        "\\t" => "\t",
-        "\\n" => "\n",
-        "\\0" => "\0",
-        _ => separator,
-    }
+/// Since batches have the checksums (KIP-98) a record's own is that of its time and of the sizes of key and value.
+fn checksum(record: &Shown<'_>) -> u32 {
+    let time = record.timestamp.map_or(-1, |(_, time)| time);
+    let size = |bytes: Option<&Bytes>| bytes.map_or(-1, |bytes| i32::try_from(bytes.len()).unwrap_or(i32::MAX));
+    let sum = crc32c::crc32c(&time.to_be_bytes());
+    let sum = crc32c::crc32c_append(sum, &size(record.key).to_be_bytes());
+    crc32c::crc32c_append(sum, &size(record.value).to_be_bytes())
 }
 
 #[cfg(test)]
@@ -443,7 +359,7 @@ mod tests {
     #[test]
     fn json_tells_text_numbers_nulls_and_bytes_apart() {
         let properties = [("key.deserializer".to_owned(), "IntegerDeserializer".to_owned())].into();
-        let formatter = Formatter::json(&properties);
+        let formatter = Formatter::new(CLASS, &properties).unwrap().into_json();
         let bytes = |bytes: &'static [u8]| Bytes::from_static(bytes);
         let printed = |key: Option<&Bytes>, value: Option<&Bytes>| {
             let headers: [(&[u8], Option<&[u8]>); 2] = [(b"h", Some(b"v")), (b"n", None)];
@@ -473,6 +389,66 @@ mod tests {
         let share = "org.apache.kafka.tools.consumer.group.share.ShareGroupStateMessageFormatter";
         assert!(matches!(Formatter::new(share, &none), Some(Formatter::Internal(Kind::ShareGroups))));
         let properties = [("value.deserializer".to_owned(), "no.Such".to_owned())].into();
-        assert_eq!(Formatter::new(CLASS, &properties).unwrap().unknown_deserializers(), ["no.Such"]);
+        for formatter in
+            [Formatter::new(CLASS, &properties).unwrap(), Formatter::new(CLASS, &properties).unwrap().into_json()]
+        {
+            let unusable: Vec<_> = formatter.unusable_deserializers().iter().map(|one| one.class.as_str()).collect();
+            assert_eq!(unusable, ["no.Such"]);
+        }
+    }
+
+    /// The bytes are those that Kafka's serde has for a partition whose deletion is marked.
+    #[test]
+    fn remote_log_metadata_is_told_in_kafkas_words() {
+        let value = Bytes::from_static(
+            b"\x01\x02\0\x03tp\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x04\0\0\0\0\x07\0\0\0\0\0\0\0\x11\0\0",
+        );
+        let none = BTreeMap::new();
+        let shown = |value| {
+            let formatter = Formatter::new(REMOTE_LOG_CLASS, &none).unwrap();
+            let record = Shown {
+                topic: "__remote_log_metadata",
+                partition: 3,
+                offset: 12,
+                timestamp: None,
+                headers: &[],
+                key: None,
+                value,
+                delivery: None,
+            };
+            let mut text = Vec::new();
+            formatter.print(&record, &mut text).map(|()| String::from_utf8(text).unwrap())
+        };
+        assert_eq!(
+            shown(Some(&value)).unwrap(),
+            "partition: 3, offset: 12, value: RemotePartitionDeleteMetadata{topicPartition=AAAAAAAAAAAAAAAAAAAAAQ:tp-4, \
+             state=DELETE_PARTITION_MARKED, eventTimestampMs=17, brokerId=7}\n"
+        );
+        let other = Bytes::from_static(b"xyz");
+        let error = shown(Some(&other)).unwrap_err();
+        assert_eq!(error.java_class(), "org.apache.kafka.server.common.serialization.MetadataParseException");
+        assert_eq!(
+            shown(None).unwrap_err().to_string(),
+            "Could not read record at offset 12 due to: the record has no value"
+        );
+        let json = Formatter::new("RemoteLogMetadataFormatter", &none).unwrap().into_json();
+        assert!(matches!(json, Formatter::RemoteLog(RemoteLogStyle::Json)), "{json:?}");
+    }
+
+    #[test]
+    fn checksums_are_those_of_kafkas_old_consumers() {
+        let record = |key, value, timestamp| {
+            let record =
+                Shown { topic: "t", partition: 0, offset: 0, timestamp, headers: &[], key, value, delivery: None };
+            let properties = [("topic".to_owned(), "orders".to_owned())].into();
+            let mut text = Vec::new();
+            let formatter = Formatter::new("kafka.tools.ChecksumMessageFormatter", &properties).unwrap();
+            formatter.print(&record, &mut text).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        let value = Bytes::from_static(b"v1");
+        // By Java's CRC32C, as `DefaultRecord.computePartialChecksum` did in Kafka 2.
+        assert_eq!(record(None, Some(&value), Some(("CreateTime", 1_700_000_000_000))), "orders:checksum:1880621098\n");
+        assert_eq!(record(Some(&value), None, None), "orders:checksum:3973766717\n");
     }
 }

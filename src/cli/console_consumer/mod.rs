@@ -3,12 +3,16 @@
 //! `settings.rs` checks the options and puts the consumer's settings together as Kafka does, `formatter.rs` prints
 //! records; the loop between them is in `reading.rs`.
 
+mod chosen;
+mod columns;
 mod deserializer;
 mod discovery;
+mod ending;
 mod format_args;
 mod formatter;
 mod going_on;
 mod internal_topics;
+mod list;
 mod reading;
 mod settings;
 
@@ -19,17 +23,18 @@ use std::time::Duration;
 use super::Run;
 use super::help::Example;
 use super::support::{
-    Exit, IgnoredWords, OldServerOptions, Output, UsageError, block_on_two_threads, java, pick_topic,
-    remark_if_unknown, report_failure,
+    Exit, IgnoredWords, OldServerOptions, Output, UsageError, block_on_two_threads, pick_topic, remark_if_unknown,
+    telling_of_silence,
 };
 use crate::client::ClientOptions;
-use crate::config::ConfigError;
 use reading::{Limits, Reading};
 
+pub(super) use ending::{End, LastWords, Logger, sleep_until, write_records};
 pub(super) use format_args::FormatArgs;
 pub(super) use formatter::{FormatError, Formatter};
 pub(super) use reading::print_record;
 use settings::Source;
+pub(super) use settings::properties_and_group;
 
 /// Print the records of topics
 #[derive(Debug, clap::Parser)]
@@ -38,11 +43,16 @@ Properties of the formatter, for --formatter-property: print.timestamp, print.pa
 print.key and print.value (true or false), key.separator (default tab, between all columns), line.separator, \
 headers.separator (default comma), null.literal, key.deserializer, value.deserializer, headers.deserializer.
 
-Deserializers are Kafka's classes, the package may be left out: StringDeserializer, ShortDeserializer, \
-IntegerDeserializer, LongDeserializer, FloatDeserializer, DoubleDeserializer, BooleanDeserializer, UUIDDeserializer, \
-BytesDeserializer, VoidDeserializer. Formatters: DefaultMessageFormatter, NoOpMessageFormatter and, for Kafka's own \
-topics, OffsetsMessageFormatter, GroupMetadataMessageFormatter, TransactionLogMessageFormatter, \
-ShareGroupStateMessageFormatter.
+Deserializers are Kafka's classes or a word: string, short, integer, long, float, double, boolean, uuid, bytes, void, \
+hex, base64, json. So --value-deserializer long is LongDeserializer. What begins with value.deserializer. is a property of \
+that class: value.deserializer.deserializer.encoding=UTF-16 for text; for ListDeserializer \
+value.deserializer.default.list.value.serde.type (java.util.ArrayList) and value.deserializer.default.list.value.serde.inner \
+(a serde, such as IntegerSerde). The same goes for key.deserializer. and headers.deserializer.
+
+Formatters: DefaultMessageFormatter, \
+LoggingMessageFormatter, NoOpMessageFormatter, ChecksumMessageFormatter and, for Kafka's own topics, \
+OffsetsMessageFormatter, GroupMetadataMessageFormatter, TransactionLogMessageFormatter, \
+ShareGroupStateMessageFormatter, RemoteLogMetadataFormatter.
 
 Without --group nothing is committed. A group goes on where it stopped; --from-beginning counts only for partitions \
 that it has not read yet.")]
@@ -130,10 +140,10 @@ impl Run for ConsoleConsumer {
             systest_events: self.enable_systest_events,
         };
         block_on_two_threads(async {
-            let client = || ClientOptions::from(&plan.config.common);
+            let client = telling_of_silence(ClientOptions::from(&plan.config.common), out);
             match &plan.source {
-                Source::Ask => plan.source = Source::Topic(pick_topic(client(), out).await?),
-                Source::Topic(topic) => remark_if_unknown(topic, client(), out).await?,
+                Source::Ask => plan.source = Source::Topic(pick_topic(client, out).await?),
+                Source::Topic(topic) => remark_if_unknown(topic, client, out).await?,
                 Source::Partition { .. } | Source::Pattern(_) => {}
             }
             Reading::new(plan, limits, out).run(out).await
@@ -146,13 +156,6 @@ impl Run for ConsoleConsumer {
     }
 
     fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
-        if let (false, Some(error)) = (out.is_for_people(), error.downcast_ref::<ConfigError>())
-            && error.key().is_some()
-        {
-            out.kafka_log_error("Unknown error when running consumer: ", reading::LOGGER)?;
-            out.note(format_args!("{}: {error}", java::config_exception_class(error)))?;
-            return Ok(Exit::Failure);
-        }
-        report_failure(error, out)
+        reading::LOGGER.failed(error, out)
     }
 }

@@ -1,29 +1,28 @@
 //! From the first poll to the last line: reads, prints, and ends by count, by time, by signal or by a closed pipe.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::discovery::{Discovery, Unreadable};
+use super::ending::{End, LastWords, Logger, sleep_until, write_records};
 use super::formatter::{FormatError, Formatter, Shown};
 use super::going_on;
 use super::settings::{Plan, Source, Start};
 use crate::cli::support::{
-    Exit, Hinted, Output, Progress, SILENCE, Signals, StdoutClosed, authentication_exception, chain_text, hint_for,
-    hint_for_code, java, remark_if_unreachable, stdout_closed,
+    Exit, Hinted, Output, Progress, SILENCE, Signals, authentication_exception, chain_text, hint_for, hint_for_code,
+    java, remark_if_unreachable, stdout_closed,
 };
-use crate::client::AutoCreate;
 use crate::client::consumer::{ConsumeError, Consumer, ConsumerOptions, ConsumerRecord};
+use crate::client::{AutoCreate, ClientError};
 use crate::config::OffsetReset;
 use crate::protocol::ErrorCode;
 use crate::record::TimestampType;
 use crate::types::{Offset, TopicPartition};
 
-/// What Kafka's tool logs as.
-pub(super) const LOGGER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+pub(super) const LOGGER: Logger = Logger("org.apache.kafka.tools.consumer.ConsoleConsumer");
 
 /// When to end.
 #[derive(Debug, Clone, Copy)]
@@ -34,22 +33,6 @@ pub(super) struct Limits {
     pub(super) idle: Option<Duration>,
     pub(super) skip_errors: bool,
     pub(super) systest_events: bool,
-}
-
-/// Why it ended.
-enum End {
-    /// As many records as were asked for.
-    Count,
-    /// No record for as long as was asked for.
-    Idle,
-    /// A signal.
-    Signal(Exit),
-    /// Nobody reads the output any more.
-    Closed,
-    /// A record that can't be printed.
-    Unprintable(FormatError),
-    /// Reading failed.
-    Failed(anyhow::Error),
 }
 
 pub(super) struct Reading {
@@ -99,9 +82,13 @@ impl Reading {
         if let Some(group) = &self.from_beginning {
             going_on::remark(group, &self.source, self.consumer.cluster().clone(), out).await?;
         }
-        let end = match self.begin().await {
+        let begun = tokio::select! {
+            begun = self.begin() => begun.map_err(End::Failed),
+            signal = signals.next() => Err(End::Signal(signal.exit())),
+        };
+        let end = match begun {
             Ok(()) => self.until_the_end(&mut signals, out).await,
-            Err(error) => End::Failed(error),
+            Err(end) => end,
         };
         self.progress.clear();
         self.finish(end, out).await
@@ -206,7 +193,7 @@ impl Reading {
                 Err(error) if self.limits.skip_errors => {
                     printed += 1;
                     // Errors of the printing itself show up below.
-                    let _ = skipped(&error, out);
+                    let _ = LOGGER.unprintable(&error, ("skipping", "skipped"), out);
                 }
                 Err(error) => {
                     end = Some(End::Unprintable(error));
@@ -214,15 +201,9 @@ impl Reading {
                 }
             }
         }
-        let written = out.stdout().write_all(&self.text).and_then(|()| out.flush());
-        if let Err(error) = written {
+        if let Err(end) = write_records(&self.text, out) {
             self.give_back(records);
-            let gone = error.get_ref().is_some_and(|inner| inner.is::<StdoutClosed>());
-            return Some(if gone {
-                End::Closed
-            } else {
-                End::Failed(anyhow::Error::new(error).context("could not write"))
-            });
+            return Some(end);
         }
         self.progress.add(printed, self.text.len() as u64);
         if end.is_some() || !rest.is_empty() {
@@ -245,72 +226,44 @@ impl Reading {
     }
 
     async fn finish(self, end: End, out: &mut Output) -> anyhow::Result<Exit> {
-        let people = out.is_for_people();
-        let mut exit = Exit::Success;
-        let mut after = None;
-        match end {
-            End::Count | End::Closed => {}
-            End::Signal(signal) => exit = signal,
+        let mut failure = None;
+        let exit = match end {
+            End::Count | End::Closed => Exit::Success,
+            End::Signal(exit) => exit,
             End::Idle => {
-                if people {
-                    let idle = self.limits.idle.unwrap_or_default();
-                    out.note(format_args!("no more records for {} ms", idle.as_millis()))?;
-                } else {
-                    terminating(&format!("org.apache.kafka.common.errors.{}", "TimeoutException"), out)?;
-                }
+                LOGGER.idle(self.limits.idle, out)?;
+                Exit::Success
             }
             End::Unprintable(error) => {
-                exit = Exit::Failure;
-                after = Some(anyhow::Error::new(error));
+                failure = Some(anyhow::Error::new(error));
+                Exit::Failure
             }
             End::Failed(error) => {
-                exit = Exit::Failure;
                 let hint = hint_of(&error);
-                if people {
-                    after = Some(match hint {
+                if out.is_for_people() {
+                    failure = Some(match hint {
                         Some(hint) => Hinted::error(chain_text(&error), hint),
                         None => error,
                     });
                 } else {
-                    terminating(&java_error(&error), out)?;
+                    LOGGER.terminating(java_error(&error), out)?;
                     if let Some(hint) = hint {
                         out.hint(&hint)?;
                     }
                 }
+                Exit::Failure
             }
-        }
+        };
+        let Limits { systest_events, .. } = self.limits;
+        let last = LastWords { logger: LOGGER, systest_events, processed: self.processed, exit, failure, java_error };
         // Order: the group is left before the summary, so that who waits for it may go on at once.
         let closed = self.consumer.close().await;
-        if self.limits.systest_events {
-            out.line("shutdown_complete")?;
-        }
-        out.note(format_args!("Processed a total of {} messages", self.processed))?;
-        if let Err(error) = closed
-            && exit == Exit::Success
-        {
-            out.error(&format!("could not leave the group: {}", chain_text(&anyhow::Error::new(error))))?;
-        }
-        match after {
-            Some(error) if people => Err(error),
-            Some(error) => {
-                out.kafka_log_error("Unknown error when running consumer: ", LOGGER)?;
-                out.note(java_error(&error))?;
-                Ok(exit)
-            }
-            None => Ok(exit),
-        }
+        last.say(closed.map_err(anyhow::Error::new), out)
     }
 }
 
 /// How long one poll waits. Other events end the wait earlier.
 const POLL: Duration = Duration::from_secs(60);
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
-}
 
 /// Appends the text of a record; `delivery`: how often a share group got it.
 pub(in crate::cli) fn print_record(
@@ -341,29 +294,19 @@ pub(in crate::cli) fn print_record(
     formatter.print(&shown, text)
 }
 
-fn skipped(error: &FormatError, out: &mut Output) -> std::io::Result<()> {
-    if out.is_for_people() {
-        return out.note(format_args!("a record can't be printed and is skipped: {error}"));
-    }
-    out.kafka_log_error("Error processing message, skipping this message: ", LOGGER)?;
-    out.note(format_args!("{}: {error}", error.java_class()))
-}
-
 /// What to do about an error, if there is something.
 fn hint_of(error: &anyhow::Error) -> Option<String> {
     if let Some(hinted) = error.downcast_ref::<Hinted>() {
         return Some(hinted.hint().to_owned());
+    }
+    if let Some(unreadable) = error.downcast_ref::<Unreadable>() {
+        return hint_for_code(unreadable.code);
     }
     match error.downcast_ref::<ConsumeError>()? {
         ConsumeError::Client(error) => hint_for(error),
         ConsumeError::Api(error) | ConsumeError::Partition { source: error, .. } => hint_for_code(error.code),
         _ => None,
     }
-}
-
-fn terminating(error: &str, out: &mut Output) -> std::io::Result<()> {
-    out.kafka_log_error("Error processing message, terminating consumer process: ", LOGGER)?;
-    out.note(error)
 }
 
 /// The exception that Kafka's consumer gives for the error: its class and its text.
@@ -384,6 +327,11 @@ fn java_error(error: &anyhow::Error) -> String {
         return format!("{class}: {message}");
     }
     match error.downcast_ref::<ConsumeError>() {
+        Some(ConsumeError::Client(ClientError::UnsupportedVersion { api, wanted, offered, .. })) => format!(
+            "{}: {}",
+            java::exception_class(ErrorCode::UnsupportedVersion),
+            java::unsupported(*api, *wanted, *offered)
+        ),
         Some(ConsumeError::NoOffset(partition)) => format!(
             "org.apache.kafka.clients.consumer.NoOffsetForPartitionException: Undefined offset with no reset policy \
              for partitions: [{partition}]"

@@ -3,6 +3,7 @@
 //! Checks come in the order of Kafka's tool, with its texts.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use regex_lite::Regex;
 
@@ -90,17 +91,13 @@ impl ConsoleConsumer {
 
     /// Everything that has to be known before the first request.
     pub(super) fn plan(&self, target: &Target, out: &mut Output) -> anyhow::Result<Plan> {
-        let mut found = target.properties(Client::Consumer)?;
-        let mut groups: BTreeSet<String> = self.group.iter().cloned().collect();
-        if let Some(file) = &self.command_config {
-            found.read(file)?;
-            groups.extend(found.get("group.id").map(str::to_owned));
-        }
-        for pair in &self.command_property {
-            found.add_option(pair);
-            groups.extend(pair.strip_prefix("group.id=").map(str::to_owned));
-        }
-        let named_group = self.choose_group(&groups, &mut found)?;
+        let (mut found, group) = properties_and_group(
+            target,
+            self.group.as_deref(),
+            (self.command_config.as_deref(), "--consumer.config"),
+            &self.command_property,
+        )?;
+        let named_group = self.choose_group(group, &mut found)?;
         self.choose_reset(&mut found)?;
         if let Some(level) = &self.isolation_level {
             found.set("isolation.level", level);
@@ -120,21 +117,13 @@ impl ConsoleConsumer {
         Ok(Plan { source, config, formatter, named_group, from_beginning: self.from_beginning })
     }
 
-    fn choose_group(&self, groups: &BTreeSet<String>, found: &mut ClientProperties) -> anyhow::Result<bool> {
-        if groups.len() > 1 {
-            let shown: Vec<_> = groups.iter().map(|group| format!("'{group}'")).collect();
-            return Err(UsageError::because(format!(
-                "The group ids provided in different places (directly using '--group', via '--consumer-property', or \
-                 via '--consumer.config') do not match. Detected group ids: {}",
-                shown.join(", ")
-            )));
-        }
-        match groups.first() {
+    fn choose_group(&self, group: Option<String>, found: &mut ClientProperties) -> anyhow::Result<bool> {
+        match group {
             Some(_) if self.partition.is_some() => {
                 Err(UsageError::because("Options group and partition cannot be specified together."))
             }
             Some(group) => {
-                found.set("group.id", group);
+                found.set("group.id", &group);
                 Ok(true)
             }
             None => {
@@ -174,6 +163,35 @@ impl ConsoleConsumer {
             ))),
         }
     }
+}
+
+/// The settings that a file and options say, and the group that these and `--group` name. The file comes with what
+/// Kafka's tool calls its option.
+pub(in crate::cli) fn properties_and_group(
+    target: &Target,
+    group: Option<&str>,
+    (file, file_option): (Option<&Path>, &str),
+    pairs: &[String],
+) -> anyhow::Result<(ClientProperties, Option<String>)> {
+    let mut found = target.properties(Client::Consumer)?;
+    let mut groups: BTreeSet<String> = group.map(str::to_owned).into_iter().collect();
+    if let Some(file) = file {
+        found.read(file)?;
+        groups.extend(found.get("group.id").map(str::to_owned));
+    }
+    for pair in pairs {
+        found.add_option(pair);
+        groups.extend(pair.strip_prefix("group.id=").map(str::to_owned));
+    }
+    if groups.len() > 1 {
+        let shown: Vec<_> = groups.iter().map(|group| format!("'{group}'")).collect();
+        return Err(UsageError::because(format!(
+            "The group ids provided in different places (directly using '--group', via '--consumer-property', or via \
+             '{file_option}') do not match. Detected group ids: {}",
+            shown.join(", ")
+        )));
+    }
+    Ok((found, groups.pop_first()))
 }
 
 /// A pattern that whole names must match, as in Java.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::reader::Message;
-use crate::cli::support::{Output, chain_text, produce_exception};
+use crate::cli::support::{Output, chain_text, hint_for_produce, produce_exception};
 use crate::client::producer::{BatchReport, DeliveryObserver, ProduceError};
 use crate::types::PartitionId;
 
@@ -80,6 +80,8 @@ impl Failures {
     /// Tells of the failures since the last report.
     pub(super) fn report(&self, topic: &str, out: &mut Output) -> io::Result<()> {
         let failed = std::mem::take(&mut self.state().failed);
+        let mut hints: Vec<String> = failed.iter().filter_map(|failure| hint_for_produce(&failure.error)).collect();
+        hints.dedup();
         for failure in failed {
             if self.for_people {
                 let count = failure.records.len();
@@ -101,7 +103,7 @@ impl Failures {
                 out.note(format_args!("{class}: {message}"))?;
             }
         }
-        Ok(())
+        hints.iter().try_for_each(|hint| out.hint(hint))
     }
 }
 

@@ -6,6 +6,7 @@
 mod failures;
 mod input;
 mod reader;
+mod serializer;
 mod settings;
 
 use std::fmt;
@@ -22,7 +23,7 @@ use super::help::Example;
 use super::support::{
     Exit, Hinted, IgnoredWords, Mistake, OldServerOptions, Output, OutputArgs, Progress, Signal, Signals, Style,
     UsageError, block_on, chain_text, hint_for, hint_for_code, java, pick_topic, produce_exception, remark_if_unknown,
-    report_failure,
+    report_failure, telling_of_silence,
 };
 use crate::client::producer::{Delivery, ProduceError};
 use crate::client::{Producer, ProducerRecord};
@@ -37,8 +38,12 @@ use reader::{Message, ReaderError};
 #[command(after_help = "\
 Properties of the reader, for --reader-property: parse.key=true, key.separator (default tab), parse.headers=true, \
 headers.delimiter (default tab), headers.separator (default comma), headers.key.separator (default colon), \
-null.marker, ignore.error=true. A line is then [headers<delimiter>][key<separator>]value, with headers as \
-key:value,key:value.
+null.marker, ignore.error=true, headers.serializer. A line is then [headers<delimiter>][key<separator>]value, with \
+headers as key:value,key:value.
+
+Serializers are Kafka's classes or a word: string, short, integer, long, float, double, boolean, uuid, bytes, void, \
+hex, base64, json. So with --value-serializer long a line is a number, sent in 8 bytes. Text is sent in another encoding \
+with value.serializer.serializer.encoding, such as UTF-16.
 
 Ctrl-C sends what was read before it ends. The exit code is 1 if a record could not be delivered.")]
 pub(super) struct ConsoleProducer {
@@ -51,6 +56,12 @@ pub(super) struct ConsoleProducer {
     /// File with properties of the line reader
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, hide_short_help = true)]
     reader_config: Option<PathBuf>,
+    /// Class that keys are written with, such as LongSerializer or hex [default: as they are typed]
+    #[arg(long, value_name = "CLASS", hide_short_help = true)]
+    key_serializer: Option<String>,
+    /// Class that values are written with
+    #[arg(long, value_name = "CLASS", hide_short_help = true)]
+    value_serializer: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
     /// Class of the line reader; there is only Kafka's own
@@ -143,7 +154,8 @@ impl Run for ConsoleProducer {
         settings::check_servers(&target.servers)?;
         let reader = self.reader()?;
         let failures = Arc::new(Failures::new(out.is_for_people()));
-        let options = self.options(&target, Arc::clone(&failures), out)?;
+        let mut options = self.options(&target, Arc::clone(&failures), out)?;
+        options.client = telling_of_silence(options.client, out);
         let flush_when_idle = self.timeout.is_none();
         block_on(async {
             let topic = match self.topic {

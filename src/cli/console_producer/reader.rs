@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::serializer::NotReadable;
+use crate::cli::support::{Charset, DataType, Part, Role, UnknownEncoding, unescaped};
+
 /// How lines are read. The field names are Kafka's property names with dots turned to underscores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LineReader {
@@ -18,6 +21,9 @@ pub(super) struct LineReader {
     headers_key_separator: Vec<u8>,
     null_marker: Option<Vec<u8>>,
     ignore_error: bool,
+    key_serializer: DataType,
+    value_serializer: DataType,
+    headers_serializer: DataType,
     /// Number of the line read last, from 1; errors name it.
     line_number: u64,
 }
@@ -50,6 +56,26 @@ pub(super) enum ReaderError {
     /// A header whose key is the null marker.
     #[error("Header keys should not be equal to the null marker '{0}' as they can't be null")]
     NullHeaderKey(String),
+    /// A class that does not exist here.
+    #[error("there is no serializer {0}")]
+    NoSerializer(String),
+    /// An encoding of text that does not exist here.
+    #[error(transparent)]
+    Encoding(#[from] UnknownEncoding),
+    /// A piece that its serializer can't read.
+    #[error("the {what} on line number {line} is not {noun}: '{text}'")]
+    NotReadable { what: &'static str, line: u64, noun: &'static str, text: String },
+}
+
+impl ReaderError {
+    /// What to do about it, where the text alone does not say.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoSerializer(_) => Some(format!("serializers are {}", Role::Serializer.known())),
+            Self::Encoding(_) => Some(format!("encodings are {}", Charset::known())),
+            _ => None,
+        }
+    }
 }
 
 impl LineReader {
@@ -58,6 +84,13 @@ impl LineReader {
         let flag = |name: &str| properties.get(name).is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
         let text = |name: &str, default: &str| {
             unescaped(properties.get(name).map_or(default, String::as_str)).as_bytes().to_vec()
+        };
+        let serializer = |part: Part| -> Result<DataType, ReaderError> {
+            let Some(class) = properties.get(&format!("{}.serializer", part.name())) else { return Ok(DataType::Raw) };
+            let data_type =
+                DataType::named(class, Role::Serializer).ok_or_else(|| ReaderError::NoSerializer(class.clone()))?;
+            let own = part.properties_of_class(Role::Serializer, properties);
+            Ok(data_type.encoded(Role::Serializer, part, &own)?)
         };
         let reader = Self {
             parse_key: flag("parse.key"),
@@ -68,6 +101,9 @@ impl LineReader {
             headers_key_separator: text("headers.key.separator", ":"),
             null_marker: properties.get("null.marker").map(|marker| marker.clone().into_bytes()),
             ignore_error: flag("ignore.error"),
+            key_serializer: serializer(Part::Key)?,
+            value_serializer: serializer(Part::Value)?,
+            headers_serializer: serializer(Part::Headers)?,
             line_number: 0,
         };
         reader.check()?;
@@ -100,7 +136,7 @@ impl LineReader {
     pub(super) fn read(&mut self, line: &Bytes) -> Result<Message, ReaderError> {
         self.line_number += 1;
         if !self.parse_key && !self.parse_headers {
-            return Ok(Message { value: self.nullable(line.clone()), ..Message::default() });
+            return Ok(Message { value: self.value(line.clone())?, ..Message::default() });
         }
         let (headers, rest) =
             self.split_at(self.parse_headers, line, &self.headers_delimiter, "headers delimiter", line)?;
@@ -109,7 +145,25 @@ impl LineReader {
             Some(headers) => self.headers(&headers)?,
             None => Vec::new(),
         };
-        Ok(Message { key: key.and_then(|key| self.nullable(key)), value: self.nullable(value), headers })
+        let key = key.map_or(Ok(None), |key| self.bytes("key", self.key_serializer, key))?;
+        Ok(Message { key, value: self.value(value)?, headers })
+    }
+
+    fn value(&self, text: Bytes) -> Result<Option<Bytes>, ReaderError> {
+        self.bytes("value", self.value_serializer, text)
+    }
+
+    /// What `text` stands for; none if it is the null marker.
+    fn bytes(&self, what: &'static str, serializer: DataType, text: Bytes) -> Result<Option<Bytes>, ReaderError> {
+        if self.null_marker.as_deref() == Some(&text) {
+            return Ok(None);
+        }
+        serializer.bytes(text.clone()).map_err(|NotReadable| ReaderError::NotReadable {
+            what,
+            line: self.line_number,
+            noun: serializer.noun(),
+            text: lossy(&text),
+        })
     }
 
     /// Cuts `text` at the first `separator`: what is before it (none if it is not looked for, or missing), the rest.
@@ -148,23 +202,10 @@ impl LineReader {
             if self.null_marker.as_deref() == Some(&key) {
                 return Err(ReaderError::NullHeaderKey(lossy(&key)));
             }
-            headers.push((lossy(&key), self.nullable(pair.slice(at + self.headers_key_separator.len()..))));
+            let value = pair.slice(at + self.headers_key_separator.len()..);
+            headers.push((lossy(&key), self.bytes("value of a header", self.headers_serializer, value)?));
         }
         Ok(headers)
-    }
-
-    fn nullable(&self, text: Bytes) -> Option<Bytes> {
-        if self.null_marker.as_deref() == Some(&text) { None } else { Some(text) }
-    }
-}
-
-/// A separator typed as `\t`, `\n` or `\0` in a shell that leaves it so can only mean the character.
-fn unescaped(separator: &str) -> &str {
-    match separator {
-        "\\t" => "\t",
-        "\\n" => "\n",
-        "\\0" => "\0",
-        _ => separator,
     }
 }
 
@@ -309,5 +350,40 @@ mod tests {
         let message = reader.read(&Bytes::from_static(b"\xff\t\x00\xfe")).unwrap();
         assert_eq!(message.key.as_deref(), Some(&b"\xff"[..]));
         assert_eq!(message.value.as_deref(), Some(&b"\x00\xfe"[..]));
+    }
+
+    #[test]
+    fn text_is_read_by_serializers() {
+        let typed = [
+            KEY,
+            HEADERS,
+            ("null.marker", "NULL"),
+            ("key.serializer", "ShortSerializer"),
+            ("value.serializer", "hex"),
+            ("headers.serializer", "base64"),
+        ];
+        assert_eq!(read(&typed, "h:YQ==\t16706\t616263").unwrap(), "h:a|AB|abc");
+        assert_eq!(read(&typed, "h:NULL\tNULL\tNULL").unwrap(), "h:null|null|null");
+        for (line, error) in [
+            ("h:!\t1\t00", "the value of a header on line number 1 is not base64: '!'"),
+            ("NULL\tx\t00", "the key on line number 1 is not a number of 16 bits: 'x'"),
+            ("NULL\t1\t0", "the value on line number 1 is not hexadecimal: '0'"),
+        ] {
+            assert_eq!(read(&typed, line).unwrap_err(), error);
+        }
+        let unknown = reader(&[("value.serializer", "no.Such")]).unwrap_err();
+        assert_eq!(unknown.to_string(), "there is no serializer no.Such");
+        assert!(unknown.hint().unwrap().contains("LongSerializer"));
+    }
+
+    #[test]
+    fn text_is_written_in_the_encoding_that_is_asked_for() {
+        let class = ("value.serializer", "org.apache.kafka.common.serialization.StringSerializer");
+        let mut utf16 = reader(&[class, ("value.serializer.serializer.encoding", "UTF-16LE")]).unwrap();
+        let message = utf16.read(&Bytes::from_static("é".as_bytes())).unwrap();
+        assert_eq!(message.value.as_deref(), Some(&b"\xe9\0"[..]));
+        let unknown = reader(&[class, ("value.serializer.encoding", "EBCDIC")]).unwrap_err();
+        assert_eq!(unknown.to_string(), "Unsupported encoding EBCDIC");
+        assert!(unknown.hint().unwrap().contains("UTF-16BE"));
     }
 }

@@ -36,9 +36,12 @@ impl ConsoleProducer {
             out,
         )?;
         match self.line_reader.as_deref() {
-            Some(class) if !LINE_READERS.contains(&class) => Err(Hinted::error(
+            Some(class) if !LINE_READERS.contains(&class) && class != "LineMessageReader" => Err(Hinted::error(
                 format!("java.lang.ClassNotFoundException: {class}"),
-                "Java classes can't be loaded here; leave --line-reader out and set it up with --reader-property",
+                format!(
+                    "the only one is {}; Java classes can't be loaded here. It is set up with --reader-property",
+                    LINE_READERS[0]
+                ),
             )),
             _ => Ok(()),
         }
@@ -46,7 +49,14 @@ impl ConsoleProducer {
 
     /// The reader that the properties describe.
     pub(super) fn reader(&self) -> anyhow::Result<LineReader> {
-        Ok(LineReader::new(&properties_of(self.reader_config.as_deref(), &self.reader_property)?)?)
+        let mut properties = properties_of(self.reader_config.as_deref(), &self.reader_property)?;
+        for (key, class) in [("key.serializer", &self.key_serializer), ("value.serializer", &self.value_serializer)] {
+            properties.extend(class.iter().map(|class| (key.to_owned(), class.clone())));
+        }
+        LineReader::new(&properties).map_err(|error| match error.hint() {
+            Some(hint) => Hinted::error(error.to_string(), hint),
+            None => error.into(),
+        })
     }
 
     /// The settings of the producer.

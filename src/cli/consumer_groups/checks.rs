@@ -1,57 +1,51 @@
 //! Which options of `consumer-groups` go together. The order of the checks and their texts are Kafka's.
 
 use super::{Action, ConsumerGroups};
+use crate::cli::support::groups::{check_available, check_pairs, needs_group, only_action};
 use crate::cli::support::{Output, Style, UsageError};
 
 impl ConsumerGroups {
     /// The action, if the options make sense.
     pub(super) fn check(&self, out: &mut Output) -> anyhow::Result<Action> {
-        self.check_available()?;
-        let has_group = !self.group.is_empty() || self.all_groups;
-        let can_pick = out.can_ask();
-        let needs_group = |option: &str| {
-            let text = format!("Option [{option}] takes one of these options: [all-groups], [group]");
-            if has_group || can_pick { Ok(()) } else { Err(UsageError::because(text)) }
-        };
+        // Options that Kafka's parser takes with some actions only.
+        check_available(&[
+            ("members", self.members && !self.describe),
+            ("verbose", self.verbose && !self.describe),
+            ("offsets", self.offsets && !self.describe),
+            ("state", self.state.is_some() && !self.describe && !self.list),
+            ("type", self.group_type.is_some() && !self.list),
+        ])?;
+        let has_one = !self.group.is_empty() || out.can_ask();
+        let has_group = has_one || self.all_groups;
         if self.describe {
-            needs_group("describe")?;
-            let kinds = [self.members, self.offsets, self.state.is_some()];
-            if kinds.iter().filter(|given| **given).count() > 1 {
-                return Err(UsageError::because(
-                    "Option [describe] takes at most one of these options: [members], [offsets], [state]",
-                ));
-            }
-            if self.state.as_ref().is_some_and(|state| !state.is_empty()) {
-                return Err(UsageError::because("Option [describe] does not take a value for [state]"));
-            }
+            needs_group("describe", has_group)?;
+            self.describe_options().check()?;
         }
         if self.delete {
-            needs_group("delete")?;
+            needs_group("delete", has_group)?;
             if !self.topic.is_empty() {
                 return Err(UsageError::because(
                     "The consumer does not support topic-specific offset deletion from a consumer group.",
                 ));
             }
         }
-        if self.delete_offsets && ((self.group.is_empty() && !can_pick) || self.topic.is_empty()) {
+        if self.delete_offsets && (!has_one || self.topic.is_empty()) {
             return Err(UsageError::because("Option [delete-offsets] takes the following options: [topic], [group]"));
         }
         if self.reset_offsets {
             self.check_reset(out)?;
-            needs_group("reset-offsets")?;
+            needs_group("reset-offsets", has_group)?;
             self.scenario.check()?;
         }
-        if !self.group.is_empty() && self.all_groups {
-            return Err(UsageError::conflict("group", "all-groups"));
-        }
-        if !self.group.is_empty() && self.list {
-            return Err(UsageError::conflict("group", "list"));
-        }
-        for (option, given) in [("list", self.list), ("describe", self.describe)] {
-            if given && !self.topic.is_empty() {
-                return Err(UsageError::conflict("topic", option));
-            }
-        }
+        let list = ("list", self.list);
+        let group = ("group", !self.group.is_empty());
+        let topic = ("topic", !self.topic.is_empty());
+        check_pairs(&[
+            (group, ("all-groups", self.all_groups)),
+            (group, list),
+            (topic, list),
+            (topic, ("describe", self.describe)),
+        ])?;
         self.action()
     }
 
@@ -63,34 +57,11 @@ impl ConsumerGroups {
             (self.reset_offsets, Action::ResetOffsets),
             (self.delete_offsets, Action::DeleteOffsets),
         ];
-        let given = actions.into_iter().filter(|(given, _)| *given).map(|(_, action)| action);
-        let mut given = given.chain(self.validate_regex.clone().map(Action::ValidateRegex));
-        match (given.next(), given.next()) {
-            (Some(action), None) => Ok(action),
-            _ => Err(UsageError::because(
-                "Command must include exactly one action: --list, --describe, --delete, --reset-offsets, \
-                 --delete-offsets, --validate-regex",
-            )),
-        }
-    }
-
-    /// Options that Kafka's parser takes with some actions only.
-    fn check_available(&self) -> anyhow::Result<()> {
-        let unavailable = [
-            ("members", self.members && !self.describe),
-            ("verbose", self.verbose && !self.describe),
-            ("offsets", self.offsets && !self.describe),
-            ("state", self.state.is_some() && !self.describe && !self.list),
-            ("type", self.group_type.is_some() && !self.list),
-        ];
-        let names: Vec<_> = unavailable.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        Err(UsageError::because(format!(
-            "Option(s) [{}] are unavailable given other options on the command line",
-            names.join(", ")
-        )))
+        let validate_regex = self.validate_regex.clone().map(|pattern| (true, Action::ValidateRegex(pattern)));
+        only_action(
+            actions.into_iter().chain(validate_regex),
+            "--list, --describe, --delete, --reset-offsets, --delete-offsets, --validate-regex",
+        )
     }
 
     fn check_reset(&self, out: &mut Output) -> anyhow::Result<()> {

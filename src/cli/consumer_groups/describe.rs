@@ -2,30 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ConsumerGroups;
-use super::print::{self, Described, Row};
-use crate::cli::support::groups::execution;
+use super::print::{Described, Row};
+use super::{ConsumerGroups, TOOL};
+use crate::cli::support::groups::{Part, execution, print_described, unexpected};
 use crate::cli::support::reset::partitions::{describe_topics, log_offsets};
 use crate::cli::support::{Exit, JavaError, Output};
 use crate::client::Admin;
 use crate::client::admin::{DescribedMember, GroupDescription, GroupOffset, OffsetSpec};
-use crate::protocol::ErrorCode;
 use crate::types::TopicPartition;
 
-/// What is told of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    Offsets,
-    Members,
-    State,
-}
-
 pub(super) async fn run(args: &ConsumerGroups, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
-    let part = match (args.members, args.state.is_some()) {
-        (true, _) => Part::Members,
-        (false, true) => Part::State,
-        (false, false) => Part::Offsets,
-    };
+    let part = args.describe_options().part();
     let mut groups = args.groups(admin).await?;
     groups.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
     let mut described = Vec::with_capacity(groups.len());
@@ -37,7 +24,7 @@ pub(super) async fn run(args: &ConsumerGroups, admin: &Admin, out: &mut Output) 
         };
         described.push(Described { description, rows });
     }
-    print::print(&described, part, args.verbose, out)?;
+    print_described(&described, part, args.verbose, out)?;
     Ok(Exit::Success)
 }
 
@@ -49,22 +36,17 @@ pub(super) async fn describe(group: &str, admin: &Admin) -> Result<GroupDescript
             "GroupId {group} is not a consumer group ({}).",
             description.protocol_type
         ))),
-        Err(error) => {
-            let is_unknown = error.code() == Some(ErrorCode::GroupIdNotFound);
-            let near = if is_unknown { super::near(group, admin).await } else { None };
-            Err(JavaError::call("findCoordinator", &error).with_hint(near))
-        }
+        Err(error) => Err(TOOL.not_described(group, &error, admin).await),
     }
 }
 
 /// The offsets that a group has committed.
 pub(super) async fn committed(group: &str, admin: &Admin) -> Result<BTreeMap<TopicPartition, GroupOffset>, JavaError> {
-    let wrapped = |error: JavaError| execution(error).wrapped_in("java.lang.RuntimeException");
     let offsets = admin.group_offsets(group, None).await;
-    let offsets = offsets.map_err(|error| wrapped(JavaError::call("listConsumerGroupOffsets", &error)))?;
+    let offsets = offsets.map_err(|error| unexpected(JavaError::call("listConsumerGroupOffsets", &error)))?;
     offsets
         .into_iter()
-        .map(|(partition, offset)| Ok((partition, offset.map_err(|error| wrapped(JavaError::api(&error)))?)))
+        .map(|(partition, offset)| Ok((partition, offset.map_err(|error| unexpected(JavaError::api(&error)))?)))
         .collect()
 }
 

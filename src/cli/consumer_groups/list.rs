@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::ConsumerGroups;
+use super::{ConsumerGroups, TOOL};
 use crate::cli::support::groups::states;
-use crate::cli::support::{Column, Exit, Output, Style, UsageError, in_columns, java};
+use crate::cli::support::{Column, Exit, Output, Style, UsageError, in_columns, java, with_header};
 use crate::client::Admin;
 use crate::client::admin::{GroupListing, GroupType};
 
@@ -15,7 +15,7 @@ const STATES: [&str; 7] =
 pub(super) async fn run(args: &ConsumerGroups, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
     let types = types(args.group_type.as_deref().unwrap_or_default())?;
     let states = states(args.state.as_deref().unwrap_or_default(), &STATES)?;
-    let mut groups = super::list(admin, &states, &types).await?;
+    let mut groups = TOOL.list_of_types(&types, &states, admin).await?;
     match out.style() {
         Style::Kafka => {
             java::in_hash_map_order(&mut groups, |group| &group.group_id);
@@ -58,10 +58,10 @@ fn lines(groups: &[GroupListing], with_type: bool, with_state: bool) -> Vec<Stri
     }
     let longest = groups.iter().map(|group| group.group_id.encode_utf16().count()).fold(15, usize::max);
     let mut columns = vec![Column::Fixed(longest + 10)];
-    let mut header = vec!["GROUP".to_owned()];
-    for (title, _) in [("TYPE", with_type), ("STATE", with_state)].iter().filter(|(_, with)| *with) {
+    let mut header = vec!["GROUP"];
+    for (title, _) in [("TYPE", with_type), ("STATE", with_state)].into_iter().filter(|(_, with)| *with) {
         columns.push(Column::Fixed(20));
-        header.push((*title).to_owned());
+        header.push(title);
     }
     let row = |group: &GroupListing| {
         let state = if group.state.is_empty() { "Unknown".to_owned() } else { group.state.clone() };
@@ -70,8 +70,7 @@ fn lines(groups: &[GroupListing], with_type: bool, with_state: bool) -> Vec<Stri
         row.extend(with_state.then_some(state));
         row
     };
-    let rows: Vec<_> = std::iter::once(header).chain(groups.iter().map(row)).collect();
-    in_columns(&columns, &rows)
+    in_columns(&columns, &with_header(&header, groups.iter().map(row)))
 }
 
 fn types(text: &str) -> anyhow::Result<Vec<String>> {

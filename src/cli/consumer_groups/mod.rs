@@ -14,15 +14,13 @@ mod validate_regex;
 
 use std::io;
 
-use super::support::groups::{each_once, kafkas_failure, unexpected};
-use super::support::reset::{ScenarioArgs, times};
-use super::support::{
-    ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, UsageError, WatchArgs, block_on,
-    did_you_mean, pick_group,
-};
+use super::support::groups::{DescribeOptions, GroupTool, admin_within};
+use super::support::reset::ScenarioArgs;
+use super::support::{ConnectArgs, Exit, IgnoredWords, JavaError, Output, OutputArgs, UsageError, WatchArgs, block_on};
 use super::{Example, Run};
-use crate::client::admin::{GroupListing, GroupType};
-use crate::client::{Admin, ClientError};
+use crate::client::Admin;
+
+const TOOL: GroupTool = GroupTool::Consumer;
 
 /// List, describe and delete groups of consumers, and set their offsets
 #[derive(Debug, Clone, clap::Parser)]
@@ -84,7 +82,7 @@ pub(super) struct ConsumerGroups {
     #[arg(long, hide_short_help = true)]
     export: bool,
     /// How long to wait for answers, in milliseconds
-    #[arg(long, value_name = "MS", default_value = "5000", hide_short_help = true)]
+    #[arg(long, value_name = "MS", default_value = "30000", hide_short_help = true)]
     timeout: String,
     /// Delete or set without asking
     #[arg(long, short, hide_short_help = true)]
@@ -128,12 +126,11 @@ impl Run for ConsumerGroups {
         if let Action::ValidateRegex(pattern) = &action {
             return validate_regex::run(pattern, out);
         }
-        let mut options = self.connect.admin_options(out)?;
-        options.api_timeout = times::timeout(&self.timeout)?;
-        options.request_timeout = options.request_timeout.min(options.api_timeout);
-        let admin = Admin::new(options);
+        let admin = admin_within(&self.timeout, &self.connect, out)?;
         block_on(async {
-            self.pick(&action, &admin, out).await?;
+            if action != Action::List && self.group.is_empty() && !self.all_groups {
+                self.group.push(TOOL.pick(&admin, out).await?);
+            }
             match action {
                 Action::List => self.watch.run(out, async |out| list::run(&self, &admin, out).await).await,
                 Action::Describe => self.watch.run(out, async |out| describe::run(&self, &admin, out).await).await,
@@ -145,89 +142,22 @@ impl Run for ConsumerGroups {
         })
     }
 
-    /// Values that Kafka's tool reads only when it is at work.
     fn misused(mistake: &UsageError, called_as: &str, out: &mut Output) -> io::Result<Exit> {
-        let class = match mistake.kind {
-            Mistake::BadValue => "joptsimple.OptionArgumentConversionException",
-            Mistake::Repeated => "joptsimple.MultipleArgumentsForOptionException",
-            _ => return mistake.report(called_as, out),
-        };
-        report(&JavaError::new(class, mistake.to_string()), out)
+        TOOL.misused(mistake, called_as, out)
     }
 
     fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
-        match error.downcast_ref::<JavaError>() {
-            Some(error) => report(error, out),
-            None => super::support::report_failure(error, out),
-        }
+        TOOL.failed(error, out)
     }
-}
-
-/// Kafka's tool tells a failure on stdout, and ends with 0.
-fn report(error: &JavaError, out: &mut Output) -> io::Result<Exit> {
-    error.report(out, |error, out| {
-        out.line(format_args!("\nError: Executing consumer group command failed due to {error}"))?;
-        out.note(error.to_java())
-    })?;
-    Ok(kafkas_failure(out))
 }
 
 impl ConsumerGroups {
-    /// Where a group is needed and none is named, and somebody is there to ask, has them pick one.
-    async fn pick(&mut self, action: &Action, admin: &Admin, out: &mut Output) -> anyhow::Result<()> {
-        if *action != Action::List && self.group.is_empty() && !self.all_groups {
-            let groups = list(admin, &[], &[]).await?.into_iter().map(|group| group.group_id).collect();
-            self.group.push(pick_group(groups, out)?);
-        }
-        Ok(())
+    fn describe_options(&self) -> DescribeOptions<'_> {
+        DescribeOptions { members: self.members, offsets: self.offsets, state: self.state.as_deref() }
     }
 
-    /// The groups that are meant, without repetitions.
-    async fn groups(&self, admin: &Admin) -> anyhow::Result<Vec<String>> {
-        if self.all_groups {
-            return Ok(list(admin, &[], &[]).await?.into_iter().map(|group| group.group_id).collect());
-        }
-        Ok(each_once(&self.group))
-    }
-}
-
-/// The groups of consumers, in the order of their names. `states` and `types` limit them.
-async fn list(admin: &Admin, states: &[String], types: &[String]) -> Result<Vec<GroupListing>, JavaError> {
-    let failed = |error: ClientError| unexpected(JavaError::no_brokers("ListGroups", &error));
-    let mut groups = admin.list_groups(states, types).await.map_err(failed)?;
-    groups.retain(|group| {
-        // Brokers before 3.8 don't tell types, those before 2.6 no states.
-        let is_consumers = matches!(group.protocol_type.as_str(), "consumer" | "");
-        let group_type = GroupType::parse(&group.group_type);
-        is_consumers && group_type.is_none_or(|t| matches!(t, GroupType::Classic | GroupType::Consumer))
-    });
-    Ok(groups)
-}
-
-/// A hint at a group of nearly this name.
-async fn near(group: &str, admin: &Admin) -> Option<String> {
-    let groups = list(admin, &[], &[]).await.ok()?;
-    did_you_mean(group, groups.iter().map(|group| group.group_id.as_str()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::support::Style;
-    use crate::cli::support::groups::execution;
-
-    #[test]
-    fn failures_are_told_as_by_kafkas_tool() {
-        let error = || execution(JavaError::new("x.GroupIdNotFoundException", "Group g not found."));
-        let (mut out, captured) = Output::captured();
-        assert_eq!(report(&error(), &mut out).unwrap(), Exit::Success);
-        out.flush().unwrap();
-        let message = "x.GroupIdNotFoundException: Group g not found.";
-        assert_eq!(captured.stdout(), format!("\nError: Executing consumer group command failed due to {message}\n"));
-        assert_eq!(captured.stderr(), format!("java.util.concurrent.ExecutionException: {message}\n"));
-        let (mut out, captured) = Output::captured();
-        out.set_style(Style::Table);
-        assert_eq!(report(&error(), &mut out).unwrap(), Exit::Failure);
-        assert_eq!(captured.stderr(), "error: Group g not found.\n");
+    /// The groups that are meant.
+    async fn groups(&self, admin: &Admin) -> Result<Vec<String>, JavaError> {
+        TOOL.meant(&self.group, self.all_groups, admin).await
     }
 }

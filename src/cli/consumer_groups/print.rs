@@ -4,14 +4,12 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::describe::Part;
-use crate::cli::support::groups::{assignment, coordinator, state_tint};
-use crate::cli::support::{Column, Output, Style, in_columns};
+use crate::cli::support::groups::{
+    DescribedGroup, Part, Table, assignment, coordinator, coordinator_json, partitions_json, state_tint,
+};
+use crate::cli::support::{Column, Output, in_columns, or_dash, with_header};
 use crate::client::admin::{DescribedMember, GroupDescription};
 use crate::types::TopicPartition;
-
-/// Stands for what is not known.
-const MISSING: &str = "-";
 
 /// A group with what is to be shown of it.
 #[derive(Debug, Clone)]
@@ -38,160 +36,70 @@ impl Row {
     }
 }
 
-pub(super) fn print(groups: &[Described], part: Part, verbose: bool, out: &mut Output) -> anyhow::Result<()> {
-    match out.style() {
-        Style::Kafka => {
-            for group in groups {
-                print_columns(group, part, verbose, out)?;
+impl DescribedGroup for Described {
+    const NONE: &'static str = "no groups";
+
+    fn print_columns(&self, part: Part, verbose: bool, out: &mut Output) -> io::Result<()> {
+        let id = &self.description.group_id;
+        let has_rows = match part {
+            Part::Offsets => !self.rows.is_empty(),
+            Part::Members => !self.description.members.is_empty(),
+            Part::State => true,
+        };
+        let mut is_there = true;
+        match self.description.state.as_str() {
+            "Dead" => {
+                is_there = false;
+                out.line(format_args!("\nError: Consumer group '{id}' does not exist."))?;
             }
+            "Empty" => out.note(format_args!("\nConsumer group '{id}' has no active members."))?,
+            "PreparingRebalance" | "CompletingRebalance" | "Assigning" | "Reconciling" => {
+                out.note(format_args!("\nWarning: Consumer group '{id}' is rebalancing."))?
+            }
+            _ => {}
         }
-        Style::Table => print_tables(groups, part, verbose, out)?,
-        Style::Json => {
-            let groups: Vec<_> = groups.iter().map(|group| group_json(group, part)).collect();
-            out.json(&json!({"version": 1, "groups": groups}))?;
+        // The header of members is there in any case.
+        if part != Part::Members && !(is_there && has_rows) {
+            return Ok(());
         }
-    }
-    Ok(())
-}
-
-fn print_columns(group: &Described, part: Part, verbose: bool, out: &mut Output) -> io::Result<()> {
-    let id = &group.description.group_id;
-    let has_rows = match part {
-        Part::Offsets => !group.rows.is_empty(),
-        Part::Members => !group.description.members.is_empty(),
-        Part::State => true,
-    };
-    let mut is_there = true;
-    match group.description.state.as_str() {
-        "Dead" => {
-            is_there = false;
-            out.line(format_args!("\nError: Consumer group '{id}' does not exist."))?;
+        let (columns, rows) = match part {
+            Part::Offsets => offset_columns(self, verbose),
+            Part::Members => member_columns(&self.description, verbose),
+            Part::State => state_columns(&self.description, verbose),
+        };
+        out.line("")?;
+        let padded_end = part == Part::Members && !verbose;
+        for line in in_columns(&columns, &rows) {
+            out.line(if padded_end { line + " " } else { line })?;
         }
-        "Empty" => out.note(format_args!("\nConsumer group '{id}' has no active members."))?,
-        "PreparingRebalance" | "CompletingRebalance" | "Assigning" | "Reconciling" => {
-            out.note(format_args!("\nWarning: Consumer group '{id}' is rebalancing."))?
+        Ok(())
+    }
+
+    fn title(&self, part: Part, out: &Output) -> String {
+        let description = &self.description;
+        let mut facts = vec![description.group_type.clone()];
+        if !description.assignor.is_empty() {
+            facts.push(description.assignor.clone());
         }
-        _ => {}
-    }
-    // The header of members is there in any case.
-    if part != Part::Members && !(is_there && has_rows) {
-        return Ok(());
-    }
-    let (columns, rows) = match part {
-        Part::Offsets => offset_columns(group, verbose),
-        Part::Members => member_columns(&group.description, verbose),
-        Part::State => state_columns(&group.description, verbose),
-    };
-    out.line("")?;
-    let padded_end = part == Part::Members && !verbose;
-    for line in in_columns(&columns, &rows) {
-        out.line(if padded_end { line + " " } else { line })?;
-    }
-    Ok(())
-}
-
-type Cells = (Vec<Column>, Vec<Vec<String>>);
-
-fn shown(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| MISSING.to_owned(), |value| value.to_string())
-}
-
-fn words(header: &[&str]) -> Vec<String> {
-    header.iter().map(|title| (*title).to_owned()).collect()
-}
-
-fn offset_columns(group: &Described, verbose: bool) -> Cells {
-    use Column::{AtLeast, Fixed, Open};
-    let mut columns = vec![AtLeast(15), AtLeast(15), Fixed(10)];
-    let mut header = words(&["GROUP", "TOPIC", "PARTITION"]);
-    if verbose {
-        columns.push(Fixed(15));
-        header.push("LEADER-EPOCH".to_owned());
-    }
-    columns.extend([Fixed(15), Fixed(15), Fixed(15), AtLeast(15), AtLeast(15), Open]);
-    header.extend(words(&["CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "CONSUMER-ID", "HOST", "CLIENT-ID"]));
-    let row = |row: &Row| {
-        let TopicPartition { topic, partition } = &row.partition;
-        let mut cells = vec![group.description.group_id.clone(), topic.clone(), partition.to_string()];
-        cells.extend(verbose.then(|| shown(row.leader_epoch)));
-        cells.extend([shown(row.offset), shown(row.end), shown(row.lag())]);
-        let member = row.member.as_ref();
-        cells.extend([
-            shown(member.map(|member| &member.member_id)),
-            shown(member.map(|member| &member.client_host)),
-            shown(member.map(|member| &member.client_id)),
-        ]);
-        cells
-    };
-    (columns, std::iter::once(header).chain(group.rows.iter().map(row)).collect())
-}
-
-fn member_columns(group: &GroupDescription, verbose: bool) -> Cells {
-    use Column::{AtLeast, Fixed, Open};
-    let with_instance = group.members.iter().any(|member| member.group_instance_id.is_some());
-    // Members of both protocols: the group is on its way from one to the other.
-    let mixed = [false, true].iter().all(|new| group.members.iter().any(|member| member.upgraded == Some(*new)));
-    let mut columns = vec![AtLeast(15), AtLeast(15)];
-    let mut header = words(&["GROUP", "CONSUMER-ID"]);
-    if with_instance {
-        columns.push(AtLeast(17));
-        header.push("GROUP-INSTANCE-ID".to_owned());
-    }
-    columns.extend([AtLeast(15), AtLeast(15), Fixed(15)]);
-    header.extend(words(&["HOST", "CLIENT-ID", "#PARTITIONS"]));
-    if verbose {
-        columns.extend([Fixed(15), AtLeast(20), Fixed(15), AtLeast(20)]);
-        header.extend(words(&["CURRENT-EPOCH", "CURRENT-ASSIGNMENT", "TARGET-EPOCH", "TARGET-ASSIGNMENT"]));
-        if mixed {
-            columns.push(Open);
-            header.push("UPGRADED".to_owned());
+        facts.push(match description.members.len() {
+            1 => "1 member".to_owned(),
+            count => format!("{count} members"),
+        });
+        if let (Part::State, Some(epoch)) = (part, description.group_epoch) {
+            facts.push(format!("epoch {epoch}"));
         }
-    }
-    let row = |member: &DescribedMember| {
-        let mut cells = vec![group.group_id.clone(), member.member_id.clone()];
-        cells.extend(with_instance.then(|| member.group_instance_id.clone().unwrap_or_default()));
-        cells.extend([member.client_host.clone(), member.client_id.clone(), member.assignment.len().to_string()]);
-        if verbose {
-            cells.extend([
-                shown(member.member_epoch),
-                assignment(&member.assignment),
-                shown(group.assignment_epoch),
-                assignment(member.target_assignment.as_deref().unwrap_or_default()),
-            ]);
-            cells.extend(mixed.then(|| shown(member.upgraded)));
+        if let Some(node) = description.coordinator.as_ref().filter(|_| part == Part::State) {
+            facts.push(format!("coordinator {} at {}", node.id, node.address));
         }
-        cells
-    };
-    (columns, std::iter::once(header).chain(group.members.iter().map(row)).collect())
-}
-
-fn state_columns(group: &GroupDescription, verbose: bool) -> Cells {
-    use Column::{AtLeast, Fixed, Open};
-    let mut columns = vec![AtLeast(15), AtLeast(25), Fixed(20), Fixed(20)];
-    let mut header = words(&["GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE"]);
-    let assignor = Some(&group.assignor).filter(|assignor| !assignor.is_empty());
-    let mut cells =
-        vec![group.group_id.clone(), coordinator(group.coordinator.as_ref()), shown(assignor), group.state.clone()];
-    if verbose {
-        columns.extend([Fixed(15), Fixed(25)]);
-        header.extend(words(&["GROUP-EPOCH", "TARGET-ASSIGNMENT-EPOCH"]));
-        cells.extend([shown(group.group_epoch), shown(group.assignment_epoch)]);
-    }
-    columns.push(Open);
-    header.push("#MEMBERS".to_owned());
-    cells.push(group.members.len().to_string());
-    (columns, vec![header, cells])
-}
-
-fn print_tables(groups: &[Described], part: Part, verbose: bool, out: &mut Output) -> io::Result<()> {
-    if groups.is_empty() {
-        out.note("no groups")?;
-    }
-    for (index, group) in groups.iter().enumerate() {
-        if index > 0 {
-            out.line("")?;
+        if part == Part::Offsets {
+            let lag: i64 = self.rows.iter().filter_map(Row::lag).sum();
+            facts.push(format!("lag {lag}"));
         }
-        out.line(title(group, part, out))?;
+        let state = out.tinted(&description.state, state_tint(&description.state));
+        format!("{}  {state}, {}", out.bold(&description.group_id), facts.join(", "))
+    }
+
+    fn table(&self, part: Part, verbose: bool) -> Table {
         match part {
             Part::Offsets => {
                 let row = |row: &Row| {
@@ -200,15 +108,15 @@ fn print_tables(groups: &[Described], part: Part, verbose: bool, out: &mut Outpu
                     vec![
                         topic.clone(),
                         partition.to_string(),
-                        shown(row.offset),
-                        shown(row.end),
-                        shown(row.lag()),
-                        shown(member.map(|member| if verbose { &member.member_id } else { &member.client_id })),
-                        shown(member.map(|member| member.client_host.trim_start_matches('/'))),
+                        or_dash(row.offset),
+                        or_dash(row.end),
+                        or_dash(row.lag()),
+                        or_dash(member.map(|member| if verbose { &member.member_id } else { &member.client_id })),
+                        or_dash(member.map(|member| member.client_host.trim_start_matches('/'))),
                     ]
                 };
-                let header = ["Topic", "Partition", "Offset", "End", "Lag", "Consumer", "Host"];
-                out.table(&header, group.rows.iter().map(row).collect())?;
+                let header = &["Topic", "Partition", "Offset", "End", "Lag", "Consumer", "Host"];
+                (header, self.rows.iter().map(row).collect())
             }
             Part::Members => {
                 let row = |member: &DescribedMember| {
@@ -217,68 +125,122 @@ fn print_tables(groups: &[Described], part: Part, verbose: bool, out: &mut Outpu
                         member.group_instance_id.clone().unwrap_or_else(|| member.member_id.clone()),
                         member.client_host.trim_start_matches('/').to_owned(),
                         assignment(&member.assignment),
-                        shown(member.member_epoch),
+                        or_dash(member.member_epoch),
                     ]
                 };
-                let header = ["Client", "Member", "Host", "Partitions", "Epoch"];
-                out.table(&header, group.description.members.iter().map(row).collect())?;
+                let header = &["Client", "Member", "Host", "Partitions", "Epoch"];
+                (header, self.description.members.iter().map(row).collect())
             }
-            Part::State => {}
+            Part::State => (&[], Vec::new()),
         }
     }
-    Ok(())
+
+    fn json(&self) -> Value {
+        let description = &self.description;
+        json!({
+            "group": description.group_id,
+            "type": description.group_type,
+            "state": description.state,
+            "assignor": Some(&description.assignor).filter(|assignor| !assignor.is_empty()),
+            "coordinator": coordinator_json(description.coordinator.as_ref()),
+            "groupEpoch": description.group_epoch,
+            "assignmentEpoch": description.assignment_epoch,
+            "memberCount": description.members.len(),
+        })
+    }
+
+    fn offsets_json(&self) -> Vec<Value> {
+        self.rows.iter().map(row_json).collect()
+    }
+
+    fn members_json(&self) -> Vec<Value> {
+        self.description.members.iter().map(member_json).collect()
+    }
 }
 
-/// A line that says how a group is.
-fn title(group: &Described, part: Part, out: &Output) -> String {
-    let description = &group.description;
-    let mut facts = vec![description.group_type.clone()];
-    if !description.assignor.is_empty() {
-        facts.push(description.assignor.clone());
-    }
-    facts.push(match description.members.len() {
-        1 => "1 member".to_owned(),
-        count => format!("{count} members"),
-    });
-    if let (Part::State, Some(epoch)) = (part, description.group_epoch) {
-        facts.push(format!("epoch {epoch}"));
-    }
-    if let Some(node) = description.coordinator.as_ref().filter(|_| part == Part::State) {
-        facts.push(format!("coordinator {} at {}", node.id, node.address));
-    }
-    if part == Part::Offsets {
-        let lag: i64 = group.rows.iter().filter_map(Row::lag).sum();
-        facts.push(format!("lag {lag}"));
-    }
-    let state = out.tinted(&description.state, state_tint(&description.state));
-    format!("{}  {state}, {}", out.bold(&description.group_id), facts.join(", "))
-}
+type Cells = (Vec<Column>, Vec<Vec<String>>);
 
-fn group_json(group: &Described, part: Part) -> Value {
-    let description = &group.description;
-    let coordinator = description
-        .coordinator
-        .as_ref()
-        .map(|node| json!({"id": node.id.get(), "host": node.address.host(), "port": node.address.port()}));
-    let mut object = json!({
-        "group": description.group_id,
-        "type": description.group_type,
-        "state": description.state,
-        "assignor": Some(&description.assignor).filter(|assignor| !assignor.is_empty()),
-        "coordinator": coordinator,
-        "groupEpoch": description.group_epoch,
-        "assignmentEpoch": description.assignment_epoch,
-        "memberCount": description.members.len(),
-    });
-    let (key, list) = match part {
-        Part::Offsets => ("offsets", group.rows.iter().map(row_json).collect::<Vec<_>>()),
-        Part::Members => ("members", description.members.iter().map(member_json).collect()),
-        Part::State => return object,
+fn offset_columns(group: &Described, verbose: bool) -> Cells {
+    use Column::{AtLeast, Fixed, Open};
+    let mut columns = vec![AtLeast(15), AtLeast(15), Fixed(10)];
+    let mut header = vec!["GROUP", "TOPIC", "PARTITION"];
+    if verbose {
+        columns.push(Fixed(15));
+        header.push("LEADER-EPOCH");
+    }
+    columns.extend([Fixed(15), Fixed(15), Fixed(15), AtLeast(15), AtLeast(15), Open]);
+    header.extend(["CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "CONSUMER-ID", "HOST", "CLIENT-ID"]);
+    let row = |row: &Row| {
+        let TopicPartition { topic, partition } = &row.partition;
+        let mut cells = vec![group.description.group_id.clone(), topic.clone(), partition.to_string()];
+        cells.extend(verbose.then(|| or_dash(row.leader_epoch)));
+        cells.extend([or_dash(row.offset), or_dash(row.end), or_dash(row.lag())]);
+        let member = row.member.as_ref();
+        cells.extend([
+            or_dash(member.map(|member| &member.member_id)),
+            or_dash(member.map(|member| &member.client_host)),
+            or_dash(member.map(|member| &member.client_id)),
+        ]);
+        cells
     };
-    if let Some(object) = object.as_object_mut() {
-        object.insert(key.to_owned(), list.into());
+    (columns, with_header(&header, group.rows.iter().map(row)))
+}
+
+fn member_columns(group: &GroupDescription, verbose: bool) -> Cells {
+    use Column::{AtLeast, Fixed, Open};
+    let with_instance = group.members.iter().any(|member| member.group_instance_id.is_some());
+    // Members of both protocols: the group is on its way from one to the other.
+    let mixed = [false, true].iter().all(|new| group.members.iter().any(|member| member.upgraded == Some(*new)));
+    let mut columns = vec![AtLeast(15), AtLeast(15)];
+    let mut header = vec!["GROUP", "CONSUMER-ID"];
+    if with_instance {
+        columns.push(AtLeast(17));
+        header.push("GROUP-INSTANCE-ID");
     }
-    object
+    columns.extend([AtLeast(15), AtLeast(15), Fixed(15)]);
+    header.extend(["HOST", "CLIENT-ID", "#PARTITIONS"]);
+    if verbose {
+        columns.extend([Fixed(15), AtLeast(20), Fixed(15), AtLeast(20)]);
+        header.extend(["CURRENT-EPOCH", "CURRENT-ASSIGNMENT", "TARGET-EPOCH", "TARGET-ASSIGNMENT"]);
+        if mixed {
+            columns.push(Open);
+            header.push("UPGRADED");
+        }
+    }
+    let row = |member: &DescribedMember| {
+        let mut cells = vec![group.group_id.clone(), member.member_id.clone()];
+        cells.extend(with_instance.then(|| member.group_instance_id.clone().unwrap_or_default()));
+        cells.extend([member.client_host.clone(), member.client_id.clone(), member.assignment.len().to_string()]);
+        if verbose {
+            cells.extend([
+                or_dash(member.member_epoch),
+                assignment(&member.assignment),
+                or_dash(group.assignment_epoch),
+                assignment(member.target_assignment.as_deref().unwrap_or_default()),
+            ]);
+            cells.extend(mixed.then(|| or_dash(member.upgraded)));
+        }
+        cells
+    };
+    (columns, with_header(&header, group.members.iter().map(row)))
+}
+
+fn state_columns(group: &GroupDescription, verbose: bool) -> Cells {
+    use Column::{AtLeast, Fixed, Open};
+    let mut columns = vec![AtLeast(15), AtLeast(25), Fixed(20), Fixed(20)];
+    let mut header = vec!["GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE"];
+    let assignor = Some(&group.assignor).filter(|assignor| !assignor.is_empty());
+    let mut cells =
+        vec![group.group_id.clone(), coordinator(group.coordinator.as_ref()), or_dash(assignor), group.state.clone()];
+    if verbose {
+        columns.extend([Fixed(15), Fixed(25)]);
+        header.extend(["GROUP-EPOCH", "TARGET-ASSIGNMENT-EPOCH"]);
+        cells.extend([or_dash(group.group_epoch), or_dash(group.assignment_epoch)]);
+    }
+    columns.push(Open);
+    header.push("#MEMBERS");
+    cells.push(group.members.len().to_string());
+    (columns, with_header(&header, [cells]))
 }
 
 fn row_json(row: &Row) -> Value {
@@ -297,10 +259,6 @@ fn row_json(row: &Row) -> Value {
 }
 
 fn member_json(member: &DescribedMember) -> Value {
-    let partitions = |partitions: &[TopicPartition]| {
-        let partition = |p: &TopicPartition| json!({"topic": p.topic, "partition": p.partition.get()});
-        partitions.iter().map(partition).collect::<Vec<_>>()
-    };
     json!({
         "memberId": member.member_id,
         "groupInstanceId": member.group_instance_id,
@@ -308,14 +266,16 @@ fn member_json(member: &DescribedMember) -> Value {
         "host": member.client_host,
         "memberEpoch": member.member_epoch,
         "upgraded": member.upgraded,
-        "assignment": partitions(&member.assignment),
-        "targetAssignment": member.target_assignment.as_deref().map(partitions),
+        "assignment": partitions_json(&member.assignment),
+        "targetAssignment": member.target_assignment.as_deref().map(partitions_json),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::support::Style;
+    use crate::cli::support::groups::print_described;
 
     fn member(id: &str, instance: Option<&str>, upgraded: Option<bool>) -> DescribedMember {
         DescribedMember {
@@ -358,7 +318,7 @@ mod tests {
     fn printed(group: &Described, part: Part, verbose: bool, style: Style) -> (String, String) {
         let (mut out, captured) = Output::captured();
         out.set_style(style);
-        print(std::slice::from_ref(group), part, verbose, &mut out).unwrap();
+        print_described(std::slice::from_ref(group), part, verbose, &mut out).unwrap();
         out.flush().unwrap();
         (captured.stdout(), captured.stderr())
     }

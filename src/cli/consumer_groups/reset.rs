@@ -4,17 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use super::ConsumerGroups;
 use super::describe::{committed, describe};
-use super::{ConsumerGroups, kafkas_failure};
-use crate::cli::support::groups::execution;
+use crate::cli::support::groups::{kafkas_failure, unexpected};
 use crate::cli::support::reset::partitions::{check_exist, meant};
-use crate::cli::support::reset::plan_file::{self, Planned};
-use crate::cli::support::reset::{self, GroupReset, Scenario, ScenarioArgs, within_log};
+use crate::cli::support::reset::{self, GroupReset, Scenario, plan_file};
 use crate::cli::support::{Exit, JavaError, Output, Style, UsageError, confirm_unless, java};
 use crate::client::Admin;
-use crate::client::admin::GroupOffset;
 use crate::protocol::ErrorCode;
-use crate::types::{Offset, TopicPartition};
+use crate::types::TopicPartition;
 
 pub(super) async fn run(args: &ConsumerGroups, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
     let mut groups = args.groups(admin).await?;
@@ -22,13 +20,10 @@ pub(super) async fn run(args: &ConsumerGroups, admin: &Admin, out: &mut Output) 
     let mut resets = Vec::with_capacity(groups.len());
     let mut all_fit = true;
     for group in groups {
-        let reset = match inactive(&group, admin).await? {
+        let reset = match active(&group, admin).await? {
             None => work_out(args, &group, admin, out).await?,
             Some(state) => {
-                let error = format!(
-                    "Assignments can only be reset if the group '{group}' is inactive, but the current state is {state}."
-                );
-                all_fit &= tell(&error, out)?;
+                reset::tell_active(&group, &state, out)?;
                 None
             }
         };
@@ -38,13 +33,13 @@ pub(super) async fn run(args: &ConsumerGroups, admin: &Admin, out: &mut Output) 
     reset::in_kafkas_order(&mut resets);
     if args.execute {
         if out.can_ask() && !args.yes && resets.iter().any(|reset| !reset.offsets.is_empty()) {
-            reset::print_table(&resets, out)?;
+            out.for_question(|out| reset::print_table(&resets, out))?;
             confirm_unless(args.yes, "Set these offsets?", out)?;
         }
         execute(&resets, admin).await?;
     }
     if args.export && out.style() != Style::Json {
-        export(&resets, args.group.len() == 1, out)?;
+        plan_file::print(&resets, args.group.len() == 1, out)?;
     } else {
         reset::print(&resets, args.execute, out)?;
     }
@@ -52,25 +47,14 @@ pub(super) async fn run(args: &ConsumerGroups, admin: &Admin, out: &mut Output) 
 }
 
 /// The state that forbids to set offsets, if one does. An unknown group comes into being by its offsets.
-async fn inactive(group: &str, admin: &Admin) -> Result<Option<String>, JavaError> {
+async fn active(group: &str, admin: &Admin) -> Result<Option<String>, JavaError> {
     match admin.describe_group(group).await {
         Ok(_) => {}
         Err(error) if error.code() == Some(ErrorCode::GroupIdNotFound) => return Ok(None),
         Err(_) => {}
     }
-    let wrapped = |error| execution(error).wrapped_in("java.lang.RuntimeException");
-    let description = describe(group, admin).await.map_err(wrapped)?;
+    let description = describe(group, admin).await.map_err(unexpected)?;
     Ok(Some(description.state).filter(|state| state != "Empty" && state != "Dead"))
-}
-
-/// Tells an error that concerns one group; the others go on.
-fn tell(error: &str, out: &mut Output) -> anyhow::Result<bool> {
-    if out.style() == Style::Kafka {
-        out.line(format_args!("\nError: {error}"))?;
-    } else {
-        out.error(error)?;
-    }
-    Ok(false)
 }
 
 async fn work_out(
@@ -96,24 +80,8 @@ async fn work_out(
         meant(&args.topic, admin).await?
     };
     check_exist(&partitions, admin).await?;
-    let offsets = match &scenario {
-        None => return Err(ScenarioArgs::missing()),
-        Some(Scenario::FromFile(file)) => {
-            let single = args.group.len() == 1;
-            let planned = plan_file::read(file, single)?.into_iter();
-            let of_group = |planned: &Planned| planned.group.as_deref().is_none_or(|named| named == group);
-            let wanted: Vec<_> = planned.filter(of_group).map(|planned| (planned.partition, planned.offset)).collect();
-            if wanted.is_empty() {
-                tell(&format!("No reset plan for group {group} found"), out)?;
-                return Ok(None);
-            }
-            let partitions: Vec<_> = wanted.iter().map(|(partition, _)| partition.clone()).collect();
-            check_exist(&partitions, admin).await?;
-            within_log(wanted, admin, out).await?
-        }
-        Some(scenario) => scenario.offsets(&partitions, &committed, admin, out).await?,
-    };
-    Ok(Some(GroupReset { group: group.to_owned(), offsets, committed }))
+    let reset = GroupReset { group: group.to_owned(), committed, ..GroupReset::default() };
+    reset.work_out(&args.scenario, args.group.len() == 1, &partitions, admin, out).await
 }
 
 /// Sets the offsets, group by group; an error says which groups have theirs already.
@@ -133,27 +101,6 @@ async fn execute(resets: &[GroupReset], admin: &Admin) -> Result<(), JavaError> 
 }
 
 async fn commit(reset: &GroupReset, admin: &Admin) -> Result<(), JavaError> {
-    let offset = |(partition, offset): &(TopicPartition, i64)| (partition.clone(), GroupOffset::new(Offset(*offset)));
-    let offsets: Vec<_> = reset.offsets.iter().map(offset).collect();
-    let results = admin.commit_group_offsets(&reset.group, &offsets).await;
-    let results = results.map_err(|error| JavaError::call("findCoordinator", &error))?;
-    match results.into_iter().find_map(|(partition, result)| Some((partition, result.err()?))) {
-        Some((partition, error)) => {
-            let error = JavaError::api(&error);
-            let plain = format!("could not set the offset of {partition}: {}", error.plain());
-            Err(error.with_plain(plain))
-        }
-        None => Ok(()),
-    }
-}
-
-fn export(resets: &[GroupReset], single: bool, out: &mut Output) -> anyhow::Result<()> {
-    for reset in resets {
-        for (partition, offset) in &reset.offsets {
-            let group = (!single).then(|| reset.group.clone());
-            out.line(plan_file::line(&Planned { group, partition: partition.clone(), offset: *offset }))?;
-        }
-    }
-    // As Kafka's tool, which ends the text once more.
-    Ok(out.line("")?)
+    let results = reset::commit(&reset.group, &reset.offsets, admin).await?;
+    reset::all_set(results, |partition| format!("could not set the offset of {partition}"))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::kafkas_failure;
+use crate::cli::support::groups::kafkas_failure;
 use crate::cli::support::{Exit, Output, Style};
 
 pub(super) fn run(pattern: &str, out: &mut Output) -> anyhow::Result<Exit> {

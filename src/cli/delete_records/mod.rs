@@ -65,7 +65,7 @@ impl Run for DeleteRecords {
             } else {
                 if out.can_ask() && !self.yes {
                     let deletions = expected(&plan, &admin).await?;
-                    print_table(&deletions, Tense::Future, out)?;
+                    out.for_question(|out| print_table(&deletions, Tense::Future, out))?;
                     if deletions.iter().all(|deletion| deletion.start.is_err()) {
                         out.note("there is nothing to delete")?;
                         return Ok(Exit::Failure);

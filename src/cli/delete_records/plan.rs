@@ -20,7 +20,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn read(file: &Path) -> Result<Self, JavaError> {
-        Self::from_json(&java_json::read_plan(file)?)
+        Self::from_json(&java_json::read_plan(file)?).map_err(|error| java_json::at(&file.display().to_string(), error))
     }
 
     fn from_json(json: &Value) -> Result<Self, JavaError> {

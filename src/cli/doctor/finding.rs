@@ -72,8 +72,9 @@ impl Finding {
 
     /// The text with the number of subjects and the first of them.
     pub(super) fn line(&self) -> String {
-        // An address that is part of the reason is not told twice.
-        if self.subjects.iter().all(|subject| self.text.contains(subject.as_str())) {
+        // An address that is part of the reason is not told twice. A topic may be called as any word of the text.
+        let is_told = |subject: &String| subject.contains(':') && self.text.contains(subject.as_str());
+        if self.subjects.iter().all(is_told) {
             return self.text.clone();
         }
         let named: Vec<&str> = self.subjects.iter().take(NAMED).map(String::as_str).collect();
@@ -105,8 +106,10 @@ mod tests {
         assert_eq!(finding.clone().about(vec![]), None);
         let some = finding.clone().about(vec!["a".into(), "b".into()]).unwrap();
         assert_eq!(some.line(), "many: a, b");
-        let told = Finding { text: "no answer from a".to_owned(), subjects: vec!["a".into()], ..finding.clone() };
-        assert_eq!(told.line(), "no answer from a");
+        let told = Finding { text: "no answer from a:1".to_owned(), subjects: vec!["a:1".into()], ..finding.clone() };
+        assert_eq!(told.line(), "no answer from a:1");
+        let word = Finding { text: "above all".to_owned(), subjects: vec!["above".into()], ..finding.clone() };
+        assert_eq!(word.line(), "above all: above");
         let many = finding.about((0..7).map(|n| n.to_string()).collect()).unwrap();
         assert_eq!(many.line(), "many: 0, 1, 2, 3, 4 and 2 more");
     }

@@ -19,8 +19,9 @@ const UNBALANCED: usize = 10;
 
 /// Looks at all topics.
 pub(super) async fn look(admin: &Admin, topics: &[TopicMetadata], brokers: usize, findings: &mut Vec<Finding>) {
-    let minimums = min_in_sync(admin, topics, findings).await;
-    findings.extend(replicas(topics, brokers, &minimums));
+    let settings = settings(admin, topics, findings).await;
+    findings.extend(replicas(topics, brokers, &settings));
+    findings.extend(unclean(topics, &settings));
     findings.extend(leaders(topics));
     match admin.list_reassignments(None).await {
         Ok(moving) => {
@@ -41,14 +42,23 @@ fn name(topic: &TopicMetadata, partition: &PartitionMetadata) -> String {
     format!("{}-{}", topic.name, partition.id)
 }
 
-/// `min.insync.replicas` of each topic.
-async fn min_in_sync(admin: &Admin, topics: &[TopicMetadata], findings: &mut Vec<Finding>) -> HashMap<String, usize> {
+/// What is to know of a topic's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Settings {
+    min_in_sync: usize,
+    unclean_election: bool,
+}
+
+/// The settings of each topic; those that a broker does not tell are missing.
+async fn settings(admin: &Admin, topics: &[TopicMetadata], findings: &mut Vec<Finding>) -> HashMap<String, Settings> {
+    const MINIMUM: &str = "min.insync.replicas";
+    const UNCLEAN: &str = "unclean.leader.election.enable";
     let resources: Vec<_> = topics.iter().map(|topic| ConfigResource::topic(topic.name.as_str())).collect();
     if resources.is_empty() {
         return HashMap::new();
     }
-    let key = ["min.insync.replicas".to_owned()];
-    let described = match admin.describe_configs(&resources, Some(&key), false).await {
+    let keys = [MINIMUM, UNCLEAN].map(str::to_owned);
+    let described = match admin.describe_configs(&resources, Some(&keys), false).await {
         Ok(described) => described,
         Err(error) => {
             findings.push(Finding::could_not("settings of topics", &error));
@@ -56,15 +66,34 @@ async fn min_in_sync(admin: &Admin, topics: &[TopicMetadata], findings: &mut Vec
         }
     };
     let entries = described.into_iter().filter_map(|(topic, entries)| Some((topic.name, entries.ok()?)));
-    entries.filter_map(|(topic, entries)| Some((topic, entries.first()?.value.as_ref()?.parse().ok()?))).collect()
+    let read = entries.map(|(topic, entries)| {
+        let value = |key| entries.iter().find(|entry| entry.name == key).and_then(|entry| entry.value.as_deref());
+        let min_in_sync = value(MINIMUM).and_then(|value| value.parse().ok()).unwrap_or(1);
+        (topic, Settings { min_in_sync, unclean_election: value(UNCLEAN) == Some("true") })
+    });
+    read.collect()
+}
+
+/// Topics that rather lose records than wait for a replica that has them.
+fn unclean(topics: &[TopicMetadata], settings: &HashMap<String, Settings>) -> Option<Finding> {
+    let replicated =
+        topics.iter().filter(|topic| topic.partitions.iter().any(|partition| partition.replicas.len() > 1));
+    let may = replicated.filter(|topic| settings.get(&topic.name).is_some_and(|settings| settings.unclean_election));
+    Finding::new(
+        Severity::Warning,
+        "unclean-election",
+        "replicas that are behind may become leaders, and acknowledged records are lost then",
+        "set unclean.leader.election.enable=false with `kafka-rs configs`, unless being available counts for more",
+    )
+    .about(may.map(|topic| topic.name.clone()).collect())
 }
 
 /// Replicas that lack, and numbers of replicas that don't go with the settings.
-fn replicas(topics: &[TopicMetadata], brokers: usize, minimums: &HashMap<String, usize>) -> Vec<Finding> {
+fn replicas(topics: &[TopicMetadata], brokers: usize, settings: &HashMap<String, Settings>) -> Vec<Finding> {
     let (mut offline, mut under_minimum, mut under_replicated) = (Vec::new(), Vec::new(), Vec::new());
     let (mut single, mut unwritable, mut brittle) = (Vec::new(), Vec::new(), Vec::new());
     for topic in topics {
-        let minimum = minimums.get(&topic.name).copied().unwrap_or(1);
+        let minimum = settings.get(&topic.name).map_or(1, |settings| settings.min_in_sync);
         for partition in &topic.partitions {
             if partition.leader.is_none() {
                 offline.push(name(topic, partition));
@@ -217,8 +246,9 @@ mod tests {
     }
 
     fn kinds(topics: &[TopicMetadata], brokers: usize, minimums: &[(&str, usize)]) -> Vec<String> {
-        let minimums = minimums.iter().map(|(name, minimum)| ((*name).to_owned(), *minimum)).collect();
-        let found = replicas(topics, brokers, &minimums).into_iter().chain(leaders(topics));
+        let settings = |minimum| Settings { min_in_sync: minimum, unclean_election: false };
+        let settings = minimums.iter().map(|(name, minimum)| ((*name).to_owned(), settings(*minimum))).collect();
+        let found = replicas(topics, brokers, &settings).into_iter().chain(leaders(topics));
         found.map(|finding| format!("{}: {}", finding.kind, finding.subjects.join(" "))).collect()
     }
 
@@ -246,6 +276,19 @@ mod tests {
             ]
         );
         assert_eq!(kinds(&topics[1..], 1, &[("b", 2)]), ["min-isr-above-replicas: b"]);
+    }
+
+    #[test]
+    fn elections_that_lose_records() {
+        let topics = [
+            topic("a", &[(Some(1), &[1, 2], &[1, 2])]),
+            topic("b", &[(Some(1), &[1, 2], &[1, 2])]),
+            topic("c", &[(Some(1), &[1], &[1])]),
+        ];
+        let settings = |name: &str, unclean_election| (name.to_owned(), Settings { min_in_sync: 1, unclean_election });
+        let settings = [settings("a", true), settings("b", false), settings("c", true)].into();
+        assert_eq!(unclean(&topics, &settings).unwrap().subjects, ["a"], "one replica can't be behind");
+        assert_eq!(unclean(&topics[1..], &settings), None);
     }
 
     #[test]

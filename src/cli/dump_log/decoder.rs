@@ -4,9 +4,9 @@ use std::io::Write;
 
 use bytes::Bytes;
 
-use super::remote_log;
-use crate::cli::support::Hinted;
 use crate::cli::support::coordinator_records::{self, CoordinatorTopic, MemberBytes, NotOfTopic};
+use crate::cli::support::remote_log_records::RemoteLogRecord;
+use crate::cli::support::{Hinted, java};
 use crate::metadata::MetadataRecord;
 use crate::protocol::Json;
 use crate::record::OwnedRecord;
@@ -132,8 +132,8 @@ impl Decoder {
             Self::ClusterMetadata => Ok((None, Some(cluster_metadata(record.value.as_ref(), offset)))),
             Self::RemoteLogMetadata => Ok((
                 None,
-                Some(Decoded::Text(match remote_log::text(record.value.as_ref()) {
-                    Ok(text) => text,
+                Some(Decoded::Text(match RemoteLogRecord::read(record.value.as_ref()) {
+                    Ok(record) => record.to_string(),
                     Err(error) => format!("Error at offset {offset}, skipping. {error}"),
                 })),
             )),
@@ -169,23 +169,11 @@ fn cluster_metadata(value: Option<&Bytes>, offset: i64) -> Decoded {
     match MetadataRecord::read_with_version(value) {
         Ok((record, version)) => Decoded::Json(format!(
             "{{\"type\":\"{}\",\"version\":{version},\"data\":{}}}",
-            upper_snake_case(record.kind()),
+            java::constant(record.kind()),
             record.to_json(version)
         )),
         Err(error) => failed(format!("{:#}", anyhow::Error::new(error))),
     }
-}
-
-/// `RegisterBrokerRecord` to `REGISTER_BROKER_RECORD`.
-fn upper_snake_case(name: &str) -> String {
-    let mut out = String::new();
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() && !out.is_empty() {
-            out.push('_');
-        }
-        out.push(letter.to_ascii_uppercase());
-    }
-    out
 }
 
 impl Decoded {

@@ -7,7 +7,6 @@
 mod decoder;
 mod index_file;
 mod log_file;
-mod remote_log;
 mod report;
 mod small_files;
 #[cfg(test)]

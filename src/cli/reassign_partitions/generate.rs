@@ -8,7 +8,7 @@ use serde_json::json;
 use super::ReassignPartitions;
 use super::cluster::{Replicas, current_dirs, describe, existing_replicas};
 use super::plan::{FAILED, OPERATION, assignment_json, assignment_text, broker_list, duplicates, ids, topics_to_move};
-use crate::cli::support::{JavaError, Output, Style};
+use crate::cli::support::{JavaError, Output, Style, java_json};
 use crate::client::Admin;
 use crate::client::admin::ClusterNode;
 use crate::protocol::ErrorCode;
@@ -23,7 +23,8 @@ pub(super) async fn run(args: &ReassignPartitions, admin: &Admin, out: &mut Outp
         let message = format!("Broker list contains duplicate entries: [{}]", ids(&twice, ", "));
         return Err(JavaError::new(FAILED, message).into());
     }
-    let topics = topics_to_move(&text, &file.display().to_string())?;
+    let place = file.display().to_string();
+    let topics = topics_to_move(&text, &place).map_err(|error| java_json::at(&place, error))?;
     let twice: Vec<&str> = duplicates(topics.iter()).into_iter().map(String::as_str).collect();
     if !twice.is_empty() {
         let message = format!("List of topics to reassign contains duplicate entries: [{}]", twice.join(", "));

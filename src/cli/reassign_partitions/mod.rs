@@ -143,7 +143,7 @@ impl Run for ReassignPartitions {
     }
 
     fn misused(mistake: &UsageError, called_as: &str, out: &mut Output) -> io::Result<Exit> {
-        if mistake.kind == super::support::Mistake::Other || out.is_for_people() {
+        if mistake.kind == super::support::Mistake::Other || !out.tells_errors_as_kafka() {
             return mistake.report(called_as, out);
         }
         // Kafka's tool reads a number when it needs it.
@@ -164,10 +164,10 @@ impl Run for ReassignPartitions {
 
     fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
         if let Some(terse) = error.downcast_ref::<Terse>() {
-            if out.is_for_people() {
-                out.error(&terse.0)?
-            } else {
+            if out.tells_errors_as_kafka() {
                 out.line(terse)?
+            } else {
+                out.error(&terse.0)?
             }
             return Ok(Exit::Failure);
         }
@@ -232,7 +232,8 @@ impl ReassignPartitions {
     /// The plan of `--reassignment-json-file`.
     fn plan(&self) -> Result<plan::Plan, JavaError> {
         let file = self.reassignment_json_file.as_deref().unwrap_or(Path::new(""));
-        plan::Plan::parse(&read(file)?, &file.display().to_string())
+        let place = file.display().to_string();
+        plan::Plan::parse(&read(file)?, &place).map_err(|error| super::support::java_json::at(&place, error))
     }
 }
 

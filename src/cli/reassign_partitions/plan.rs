@@ -39,7 +39,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Reads the text of `--reassignment-json-file`.
     pub(super) fn parse(text: &str, place: &str) -> Result<Self, JavaError> {
-        let value = java_json::parse_plan(text, place)?;
+        let value = java_json::parse_plan_with_text(text, place)?;
         let root = java_json::object(&value)?;
         check_version(root)?;
         let mut plan = Self::default();
@@ -147,7 +147,7 @@ fn check_version(root: &serde_json::Map<String, Value>) -> Result<(), JavaError>
 
 /// The topics of `--topics-to-move-json-file`.
 pub(super) fn topics_to_move(text: &str, place: &str) -> Result<Vec<String>, JavaError> {
-    let value = java_json::parse_plan(text, place)?;
+    let value = java_json::parse_plan_with_text(text, place)?;
     let root = java_json::object(&value)?;
     check_version(root)?;
     let mut topics = Vec::new();

@@ -34,8 +34,11 @@ kafka-rs replica-verification --topics-include orders --time -2   compare a topi
 )]
 pub(super) struct ReplicaVerification {
     /// Which topics: a regular expression [default: all]
-    #[arg(long, value_name = "REGEX", default_value = ".*", hide_default_value = true)]
-    topics_include: String,
+    #[arg(long, value_name = "REGEX")]
+    topics_include: Option<String>,
+    /// Old spelling of --topics-include
+    #[arg(long, value_name = "REGEX", hide = true)]
+    topic_white_list: Option<String>,
     /// Where to begin: a time in milliseconds since 1970, -1 for the end, -2 for the beginning
     #[arg(long, value_name = "TIME", default_value_t = -1)]
     time: i64,
@@ -77,8 +80,16 @@ impl Run for ReplicaVerification {
         self.output.apply(out);
         let old = self.connect.take_broker_list();
         self.connect.bootstrap_server = self.connect.bootstrap_server.take().or(old);
-        let include = TopicFilter::new(&self.topics_include)
-            .map_err(|_| JavaError::runtime(format!("{} is an invalid regex", self.topics_include)))?;
+        let pattern = match (self.topics_include.take(), self.topic_white_list.take()) {
+            (Some(pattern), _) => pattern,
+            (None, Some(pattern)) => {
+                out.note(format_args!("--topic-white-list is old: write --topics-include '{pattern}'"))?;
+                pattern
+            }
+            (None, None) => ".*".to_owned(),
+        };
+        let include =
+            TopicFilter::new(&pattern).map_err(|_| JavaError::runtime(format!("{pattern} is an invalid regex")))?;
         let admin = Admin::new(self.connect.admin_options(out)?);
         block_on(async {
             let mut signals = Signals::listen()?;

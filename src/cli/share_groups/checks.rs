@@ -1,27 +1,25 @@
 //! Which options of `share-groups` go together. The order of the checks and their texts are Kafka's.
 
 use super::{Action, ShareGroups};
+use crate::cli::support::groups::{check_available, check_pairs, needs_group, only_action};
 use crate::cli::support::{Output, UsageError};
 
 impl ShareGroups {
     /// The action, if the options make sense.
     pub(super) fn check(&self, out: &Output) -> anyhow::Result<Action> {
-        self.check_available()?;
-        let can_pick = out.can_ask();
-        let has_one = !self.group.is_empty() || can_pick;
+        // Options that Kafka's parser takes with some actions only.
+        check_available(&[
+            ("members", self.members && !self.describe),
+            ("offsets", self.offsets && !self.describe),
+            ("state", self.state.is_some() && !self.describe && !self.list),
+            ("verbose", self.verbose && !self.describe),
+        ])?;
+        let has_one = !self.group.is_empty() || out.can_ask();
         let has_group = has_one || self.all_groups;
         let refuse = |text: &str| Err(UsageError::because(text));
         if self.describe {
-            if !has_group {
-                return refuse("Option [describe] takes one of these options: [all-groups], [group]");
-            }
-            let kinds = [self.members, self.offsets, self.state.is_some()];
-            if kinds.iter().filter(|given| **given).count() > 1 {
-                return refuse("Option [describe] takes at most one of these options: [members], [offsets], [state]");
-            }
-            if self.state.as_ref().is_some_and(|state| !state.is_empty()) {
-                return refuse("Option [describe] does not take a value for [state]");
-            }
+            needs_group("describe", has_group)?;
+            self.describe_options().check()?;
         }
         if self.delete {
             if !has_group {
@@ -40,17 +38,15 @@ impl ShareGroups {
         if self.reset_offsets {
             self.check_reset(has_one)?;
         }
-        if !self.group.is_empty() && self.all_groups {
-            return Err(UsageError::conflict("group", "all-groups"));
-        }
-        if !self.group.is_empty() && self.list {
-            return Err(UsageError::conflict("group", "list"));
-        }
-        for (option, given) in [("list", self.list), ("describe", self.describe)] {
-            if given && !self.topic.is_empty() {
-                return Err(UsageError::conflict("topic", option));
-            }
-        }
+        let list = ("list", self.list);
+        let group = ("group", !self.group.is_empty());
+        let topic = ("topic", !self.topic.is_empty());
+        check_pairs(&[
+            (group, ("all-groups", self.all_groups)),
+            (group, list),
+            (topic, list),
+            (topic, ("describe", self.describe)),
+        ])?;
         self.action()
     }
 
@@ -89,32 +85,7 @@ impl ShareGroups {
             (self.reset_offsets, Action::ResetOffsets),
             (self.delete_offsets, Action::DeleteOffsets),
         ];
-        let mut given = actions.into_iter().filter(|(given, _)| *given).map(|(_, action)| action);
-        match (given.next(), given.next()) {
-            (Some(action), None) => Ok(action),
-            _ => Err(UsageError::because(
-                "Command must include exactly one action: --list, --describe, --delete, --reset-offsets, \
-                 --delete-offsets.",
-            )),
-        }
-    }
-
-    /// Options that Kafka's parser takes with some actions only.
-    fn check_available(&self) -> anyhow::Result<()> {
-        let unavailable = [
-            ("members", self.members && !self.describe),
-            ("offsets", self.offsets && !self.describe),
-            ("state", self.state.is_some() && !self.describe && !self.list),
-            ("verbose", self.verbose && !self.describe),
-        ];
-        let names: Vec<_> = unavailable.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        Err(UsageError::because(format!(
-            "Option(s) [{}] are unavailable given other options on the command line",
-            names.join(", ")
-        )))
+        only_action(actions, "--list, --describe, --delete, --reset-offsets, --delete-offsets.")
     }
 }
 

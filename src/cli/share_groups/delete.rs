@@ -4,33 +4,25 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Deletion, ShareGroups, kafkas_failure};
-use crate::cli::support::groups::deletion_question;
-use crate::cli::support::{Column, Exit, JavaError, Output, Style, confirm_unless, in_columns, java};
+use super::{ShareGroups, TOOL};
+use crate::cli::support::groups::{Deletion, deletion_question, kafkas_failure, one_group};
+use crate::cli::support::{Column, Exit, JavaError, Output, Style, confirm_unless, in_columns, with_header};
 use crate::client::{Admin, ClientError};
 use crate::protocol::ErrorCode;
 
 pub(super) async fn groups(args: &ShareGroups, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
     let groups = args.groups(admin).await?;
-    let listed = super::list(admin, &[]).await?;
-    let mut deletion = Deletion::new("share", args.dry_run);
+    let listed = TOOL.all(admin).await?;
+    let mut deletion = Deletion::new(TOOL, args.dry_run);
     let mut deletable = Vec::new();
     for group in groups {
         let state = listed.iter().find(|listed| listed.group_id == group).map(|listed| listed.state.as_str());
         let refusal = match state {
             None => {
-                let near = super::near(&group, admin).await;
+                let near = TOOL.near(&group, admin).await;
                 Some(JavaError::illegal_argument(format!("Group '{group}' is not a share group.")).with_hint(near))
             }
-            Some("Dead") => {
-                let class = "java.lang.IllegalStateException";
-                Some(JavaError::new(class, format!("Share group '{group}' group state is DEAD.")))
-            }
-            Some("Empty") => None,
-            Some(_) => {
-                let class = java::exception_class(ErrorCode::NonEmptyGroup);
-                Some(JavaError::new(class, format!("Share group '{group}' is not EMPTY.")))
-            }
+            Some(state) => TOOL.refuses_to_delete(&group, state),
         };
         match refusal {
             Some(error) => deletion.add(group, Err(error)),
@@ -45,7 +37,7 @@ pub(super) async fn groups(args: &ShareGroups, admin: &Admin, out: &mut Output) 
 }
 
 pub(super) async fn offsets(args: &ShareGroups, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
-    let group = args.one_group()?.to_owned();
+    let group = one_group(&args.group)?.to_owned();
     let mut topics = args.topic.clone();
     topics.sort();
     topics.dedup();
@@ -97,6 +89,7 @@ fn print(
         Ok(()) => "Successful".to_owned(),
         Err(error) => format!("Error: {error}"),
     };
+    let rows = results.iter().map(|(topic, result)| vec![topic.clone(), status(result)]);
     match out.style() {
         Style::Kafka => {
             match error {
@@ -112,16 +105,11 @@ fn print(
                     out.line(format_args!("\nError: Encounter some unknown error: {}", error.to_java()))?
                 }
             }
-            let header = vec!["TOPIC".to_owned(), "STATUS".to_owned()];
-            let rows = results.iter().map(|(topic, result)| vec![topic.clone(), status(result)]);
-            let rows: Vec<_> = std::iter::once(header).chain(rows).collect();
+            let rows = with_header(&["TOPIC", "STATUS"], rows);
             out.line("")?;
             in_columns(&[Column::AtLeast(15), Column::Open], &rows).into_iter().try_for_each(|line| out.line(line))?;
         }
-        Style::Table => {
-            let rows = results.iter().map(|(topic, result)| vec![topic.clone(), status(result)]);
-            out.table(&["Topic", "Status"], rows.collect())?;
-        }
+        Style::Table => out.table(&["Topic", "Status"], rows.collect())?,
         Style::Json => {
             let object = |(topic, result): (&String, &Result<(), JavaError>)| json!({"topic": topic, "error": result.as_ref().err().map(JavaError::plain)});
             out.json(&json!({

@@ -5,19 +5,17 @@
 mod checks;
 mod delete;
 mod describe;
+mod print;
 mod reset;
 
 use std::io;
 
-use super::support::groups::{Deletion, each_once, groups_of, kafkas_failure, print_groups, states};
-use super::support::reset::times;
-use super::support::{
-    ConnectArgs, Exit, IgnoredWords, JavaError, Mistake, Output, OutputArgs, UsageError, WatchArgs, block_on,
-    did_you_mean, pick_group,
-};
+use super::support::groups::{DescribeOptions, GroupTool, admin_within};
+use super::support::{ConnectArgs, Exit, IgnoredWords, JavaError, Output, OutputArgs, UsageError, WatchArgs, block_on};
 use super::{Example, Run};
 use crate::client::Admin;
-use crate::client::admin::{GroupListing, GroupType};
+
+const TOOL: GroupTool = GroupTool::Share;
 
 /// The states of share groups, in the order in which Kafka's tool tells them.
 const STATES: [&str; 3] = ["Dead", "Stable", "Empty"];
@@ -82,7 +80,7 @@ pub(super) struct ShareGroups {
     #[arg(long)]
     execute: bool,
     /// How long to wait for answers, in milliseconds
-    #[arg(long, value_name = "MS", default_value = "5000", hide_short_help = true)]
+    #[arg(long, value_name = "MS", default_value = "30000", hide_short_help = true)]
     timeout: String,
     /// Delete or set without asking
     #[arg(long, short, hide_short_help = true)]
@@ -121,17 +119,16 @@ impl Run for ShareGroups {
     fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.output.apply(out);
         let action = self.check(out)?;
-        let mut options = self.connect.admin_options(out)?;
-        options.api_timeout = times::timeout(&self.timeout)?;
-        options.request_timeout = options.request_timeout.min(options.api_timeout);
-        let admin = Admin::new(options);
+        let admin = admin_within(&self.timeout, &self.connect, out)?;
         block_on(async {
             if action != Action::List && self.group.is_empty() && !self.all_groups {
-                let groups = list(&admin, &[]).await?.into_iter().map(|group| group.group_id).collect();
-                self.group.push(pick_group(groups, out)?);
+                self.group.push(TOOL.pick(&admin, out).await?);
             }
             match action {
-                Action::List => self.watch.run(out, async |out| self.print_list(&admin, out).await).await,
+                Action::List => {
+                    let state = self.state.as_deref();
+                    self.watch.run(out, async |out| TOOL.print_list(state, &STATES, &admin, out).await).await
+                }
                 Action::Describe => self.watch.run(out, async |out| describe::run(&self, &admin, out).await).await,
                 Action::Delete => delete::groups(&self, &admin, out).await,
                 Action::ResetOffsets => reset::run(&self, &admin, out).await,
@@ -140,12 +137,8 @@ impl Run for ShareGroups {
         })
     }
 
-    /// Values that Kafka's tool reads only when it is at work.
     fn misused(mistake: &UsageError, called_as: &str, out: &mut Output) -> io::Result<Exit> {
-        match mistake.kind {
-            Mistake::BadValue | Mistake::Repeated => report(&JavaError::runtime(mistake.to_string()), out),
-            _ => mistake.report(called_as, out),
-        }
+        TOOL.misused(mistake, called_as, out)
     }
 
     fn failed(error: &anyhow::Error, out: &mut Output) -> io::Result<Exit> {
@@ -153,56 +146,17 @@ impl Run for ShareGroups {
             out.note(refused)?;
             return Ok(Exit::Failure);
         }
-        match error.downcast_ref::<JavaError>() {
-            Some(error) => report(error, out),
-            None => super::support::report_failure(error, out),
-        }
+        TOOL.failed(error, out)
     }
-}
-
-/// Kafka's tool tells a failure on stdout, and ends with 0.
-fn report(error: &JavaError, out: &mut Output) -> io::Result<Exit> {
-    error.report(out, |error, out| {
-        out.line(format_args!("\nError: Executing share group command failed due to {error}"))?;
-        out.note(error.to_java())
-    })?;
-    Ok(kafkas_failure(out))
 }
 
 impl ShareGroups {
-    /// The groups that are meant, without repetitions.
-    async fn groups(&self, admin: &Admin) -> anyhow::Result<Vec<String>> {
-        if self.all_groups {
-            return Ok(list(admin, &[]).await?.into_iter().map(|group| group.group_id).collect());
-        }
-        Ok(each_once(&self.group))
+    fn describe_options(&self) -> DescribeOptions<'_> {
+        DescribeOptions { members: self.members, offsets: self.offsets, state: self.state.as_deref() }
     }
 
-    /// The one group of actions that take one.
-    fn one_group(&self) -> Result<&str, JavaError> {
-        match self.group.as_slice() {
-            [group] => Ok(group),
-            _ => Err(JavaError::new(
-                "joptsimple.MultipleArgumentsForOptionException",
-                "Found multiple arguments for option group, but you asked for only one",
-            )),
-        }
+    /// The groups that are meant.
+    async fn groups(&self, admin: &Admin) -> Result<Vec<String>, JavaError> {
+        TOOL.meant(&self.group, self.all_groups, admin).await
     }
-
-    async fn print_list(&self, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
-        let groups = list(admin, &states(self.state.as_deref().unwrap_or_default(), &STATES)?).await?;
-        print_groups(groups, self.state.is_some(), out)?;
-        Ok(Exit::Success)
-    }
-}
-
-/// The share groups in these states (none: in any), in the order of their names.
-async fn list(admin: &Admin, states: &[String]) -> Result<Vec<GroupListing>, JavaError> {
-    groups_of(GroupType::Share, states, admin).await
-}
-
-/// A hint at a group of nearly this name.
-async fn near(group: &str, admin: &Admin) -> Option<String> {
-    let groups = list(admin, &[]).await.ok()?;
-    did_you_mean(group, groups.iter().map(|group| group.group_id.as_str()))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::describe::{describe, offsets};
 use super::{Refused, ShareGroups};
+use crate::cli::support::groups::one_group;
 use crate::cli::support::reset::partitions::{check_exist, meant};
 use crate::cli::support::reset::{self, GroupReset, Scenario};
 use crate::cli::support::{Exit, JavaError, Output, Style, confirm_unless};
@@ -12,7 +13,7 @@ use crate::protocol::ErrorCode;
 use crate::types::{Offset, TopicPartition};
 
 pub(super) async fn run(args: &ShareGroups, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
-    let group = args.one_group()?;
+    let group = one_group(&args.group)?;
     check_inactive(group, admin).await?;
     let for_people = out.style() != Style::Kafka;
     let known = if args.all_topics || for_people { known(group, args.all_topics, admin).await? } else { Vec::new() };
@@ -33,7 +34,7 @@ pub(super) async fn run(args: &ShareGroups, admin: &Admin, out: &mut Output) -> 
     reset::in_kafkas_order(&mut resets);
     if args.execute {
         if out.can_ask() && !args.yes {
-            reset::print_table(&resets, out)?;
+            out.for_question(|out| reset::print_table(&resets, out))?;
             confirm_unless(args.yes, "Have the group go on there?", out)?;
         }
         execute(&resets, admin).await?;
@@ -71,11 +72,7 @@ async fn execute(resets: &[GroupReset], admin: &Admin) -> Result<(), JavaError> 
         let offsets: Vec<_> = reset.offsets.iter().map(|(p, offset)| (p.clone(), Offset(*offset))).collect();
         let results = admin.alter_share_group_offsets(&reset.group, &offsets).await;
         let results = results.map_err(|error| JavaError::call("findCoordinator", &error))?;
-        if let Some((partition, error)) = results.into_iter().find_map(|(p, result)| Some((p, result.err()?))) {
-            let error = JavaError::api(&error);
-            let plain = format!("could not set where the group goes on in {partition}: {}", error.plain());
-            return Err(error.with_plain(plain));
-        }
+        reset::all_set(results, |partition| format!("could not set where the group goes on in {partition}"))?;
     }
     Ok(())
 }

@@ -10,15 +10,15 @@ use std::io;
 
 use serde_json::json;
 
-use super::support::reset::ScenarioArgs;
+use super::support::reset::{self, ScenarioArgs};
 use super::support::{
     ConnectArgs, Exit, IgnoredWords, JavaError, Output, OutputArgs, Style, UsageError, block_on, confirm_unless,
 };
 use super::{Example, Run};
 use crate::client::Admin;
-use crate::client::admin::{DescribedMember, GroupOffset, RemovedMember, TopicName};
+use crate::client::admin::{DescribedMember, RemovedMember, TopicName};
 use crate::protocol::ErrorCode;
-use crate::types::{Offset, TopicPartition};
+use crate::types::TopicPartition;
 use plan::Plan;
 
 /// Have a Kafka Streams application process its input again
@@ -52,6 +52,9 @@ pub(super) struct StreamsApplicationReset {
     output: OutputArgs,
     #[command(flatten)]
     scenario: ScenarioArgs,
+    /// Old spelling of --bootstrap-server
+    #[arg(long, value_name = "HOST:PORT,...", hide = true)]
+    bootstrap_servers: Option<String>,
     #[command(flatten)]
     connect: ConnectArgs,
     #[command(flatten)]
@@ -69,8 +72,12 @@ impl Run for StreamsApplicationReset {
 
     const NEEDS_NO_WORDS: bool = true;
 
-    fn run(self, out: &mut Output) -> anyhow::Result<Exit> {
+    fn run(mut self, out: &mut Output) -> anyhow::Result<Exit> {
         self.output.apply(out);
+        if let Some(servers) = self.bootstrap_servers.take() {
+            out.note(format_args!("--bootstrap-servers is old: write --bootstrap-server {servers}"))?;
+            self.connect.bootstrap_server.get_or_insert(servers);
+        }
         let Some(application) = self.application_id.clone() else {
             return Err(UsageError::because("Missing required option(s) [application-id]"));
         };
@@ -98,7 +105,7 @@ impl StreamsApplicationReset {
         let topics = plan.internal_topics?;
         if !self.dry_run {
             if out.can_ask() && !self.yes {
-                print_offsets(&plan.offsets, out)?;
+                out.for_question(|out| print_offsets(&plan.offsets, out))?;
                 confirm_unless(self.yes, &question(application, &topics, members.len()), out)?;
             }
             remove(application, &members, admin).await?;
@@ -258,18 +265,9 @@ async fn commit(application: &str, offsets: &[(TopicPartition, i64)], admin: &Ad
     if offsets.is_empty() {
         return Ok(());
     }
-    let offsets: Vec<_> =
-        offsets.iter().map(|(partition, offset)| (partition.clone(), GroupOffset::new(Offset(*offset)))).collect();
-    let results = admin.commit_group_offsets(application, &offsets).await;
-    let results = results.map_err(|error| JavaError::call("findCoordinator", &error))?;
-    match results.into_iter().find_map(|(partition, result)| Some((partition, result.err()?))) {
-        Some((partition, error)) => {
-            let error = JavaError::api(&error);
-            let plain = format!("could not set the offset of {partition}: {}", error.plain());
-            Err(error.with_plain(plain).with_hint(Some("no internal topic was deleted".to_owned())))
-        }
-        None => Ok(()),
-    }
+    let results = reset::commit(application, offsets, admin).await?;
+    reset::all_set(results, |partition| format!("could not set the offset of {partition}"))
+        .map_err(|error| error.with_hint(Some("no internal topic was deleted".to_owned())))
 }
 
 async fn delete(topics: &[String], admin: &Admin) -> Result<(), JavaError> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::StreamsApplicationReset;
+use crate::cli::support::reset::partitions::offsets;
 use crate::cli::support::reset::{Scenario, plan_file, times};
 use crate::cli::support::{JavaError, did_you_mean, is_internal_topic, java};
 use crate::client::admin::OffsetSpec;
 use crate::client::{Admin, TopicMetadata};
-use crate::config::IsolationLevel;
 use crate::types::TopicPartition;
 
 /// What is to be done.
@@ -225,24 +225,6 @@ fn partitions_of(names: &[String], topics: &[TopicMetadata]) -> Vec<TopicPartiti
         .collect();
     java::in_partition_hash_map_order(&mut partitions, |partition| partition);
     partitions
-}
-
-/// An offset of each partition, in the same order; those without such an offset are left out.
-async fn offsets(
-    partitions: &[TopicPartition],
-    spec: OffsetSpec,
-    admin: &Admin,
-) -> Result<Vec<(TopicPartition, i64)>, JavaError> {
-    let wanted = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
-    let mut found = admin.list_offsets(wanted, IsolationLevel::ReadUncommitted).await;
-    let mut offsets = Vec::with_capacity(partitions.len());
-    for partition in partitions {
-        if let Some(listed) = found.remove(partition) {
-            let listed = listed.map_err(|error| JavaError::call("listOffsets", &error))?;
-            offsets.extend(listed.offset.map(|offset| (partition.clone(), offset.get())));
-        }
-    }
-    Ok(offsets)
 }
 
 fn internal_topics(

@@ -1,6 +1,7 @@
 //! Which options of `streams-groups` go together. The order of the checks and their texts are Kafka's.
 
 use super::{Action, StreamsGroups};
+use crate::cli::support::groups::{check_available, check_pairs, needs_group, only_action};
 use crate::cli::support::{Output, UsageError};
 
 fn refuse<T>(text: &str) -> anyhow::Result<T> {
@@ -10,18 +11,15 @@ fn refuse<T>(text: &str) -> anyhow::Result<T> {
 impl StreamsGroups {
     /// The action, if the options make sense.
     pub(super) fn check(&self, out: &Output) -> anyhow::Result<Action> {
-        if self.verbose && !self.describe {
-            return refuse("Option(s) [verbose] are unavailable given other options on the command line");
-        }
+        check_available(&[("verbose", self.verbose && !self.describe)])?;
         let has_one = !self.group.is_empty() || out.can_ask();
         let has_group = has_one || self.all_groups;
         if self.describe {
-            self.check_describe(has_group)?;
+            needs_group("describe", has_group)?;
+            self.describe_options().check()?;
         }
         if self.delete {
-            if !has_group {
-                return refuse("Option [delete] takes one of these options: [all-groups], [group]");
-            }
+            needs_group("delete", has_group)?;
             if !self.input_topic.is_empty() || self.all_input_topics {
                 return refuse("Kafka Streams does not support topic-specific offset deletion from a streams group.");
             }
@@ -39,7 +37,7 @@ impl StreamsGroups {
         let list = ("list", self.list);
         let group = ("group", !self.group.is_empty());
         let topic = ("input-topic", !self.input_topic.is_empty());
-        for ((first, given), (second, also)) in [
+        check_pairs(&[
             (list, ("members", self.members)),
             (list, ("offsets", self.offsets)),
             (group, ("all-groups", self.all_groups)),
@@ -47,26 +45,8 @@ impl StreamsGroups {
             (topic, list),
             (topic, ("describe", self.describe)),
             (topic, ("delete", self.delete)),
-        ] {
-            if given && also {
-                return Err(UsageError::conflict(first, second));
-            }
-        }
+        ])?;
         self.action()
-    }
-
-    fn check_describe(&self, has_group: bool) -> anyhow::Result<()> {
-        if !has_group {
-            return refuse("Option [describe] takes one of these options: [all-groups], [group]");
-        }
-        let kinds = [self.members, self.offsets, self.state.is_some()];
-        if kinds.iter().filter(|given| **given).count() > 1 {
-            return refuse("Option [describe] takes at most one of these options: [members], [offsets], [state]");
-        }
-        if self.state.as_ref().is_some_and(|state| !state.is_empty()) {
-            return refuse("Option [describe] does not take a value for [state]");
-        }
-        Ok(())
     }
 
     fn check_delete_offsets(&self, has_one: bool) -> anyhow::Result<()> {
@@ -91,9 +71,7 @@ impl StreamsGroups {
         if !self.dry_run && !self.execute {
             return refuse("Option [reset-offsets] takes the option: [execute] or [dry-run]");
         }
-        if !has_group {
-            return refuse("Option [reset-offsets] takes one of these options: [all-groups], [group]");
-        }
+        needs_group("reset-offsets", has_group)?;
         self.scenario.check()
     }
 
@@ -121,14 +99,7 @@ impl StreamsGroups {
             (self.reset_offsets, Action::ResetOffsets),
             (self.delete_offsets, Action::DeleteOffsets),
         ];
-        let mut given = actions.into_iter().filter(|(given, _)| *given).map(|(_, action)| action);
-        match (given.next(), given.next()) {
-            (Some(action), None) => Ok(action),
-            _ => refuse(
-                "Command must include exactly one action: --list, --describe, --delete, --reset-offsets, or \
-                 --delete-offsets.",
-            ),
-        }
+        only_action(actions, "--list, --describe, --delete, --reset-offsets, or --delete-offsets.")
     }
 }
 

@@ -2,29 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use super::StreamsGroups;
 use super::describe::{committed, describe, input_topics};
+use super::{StreamsGroups, TOOL};
 use crate::cli::support::groups::{Deletion, deletion_question, unexpected};
 use crate::cli::support::is_internal_topic;
-use crate::cli::support::{Exit, JavaError, OffsetDeletion, Output, Style, confirm_unless, java};
+use crate::cli::support::{Exit, JavaError, OffsetDeletion, Output, Style, confirm_unless};
 use crate::client::Admin;
 use crate::client::admin::TopicName;
-use crate::protocol::ErrorCode;
 use crate::types::TopicPartition;
 
 pub(super) async fn run(args: &StreamsGroups, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
     let groups = args.groups(admin).await?;
-    let listed = super::list(admin, &[]).await?;
-    let mut deletion = Deletion::new("streams", false);
+    let listed = TOOL.all(admin).await?;
+    let mut deletion = Deletion::new(TOOL, false);
     let mut topics: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut deletable = Vec::new();
     for group in groups {
         let state = listed.iter().find(|listed| listed.group_id == group).map(|listed| listed.state.as_str());
-        match refusal(&group, state) {
-            Some(error) => {
-                let near = if state.is_none() { super::near(&group, admin).await } else { None };
-                deletion.add(group, Err(error.with_hint(near)));
+        let refusal = match state {
+            None => {
+                let near = TOOL.near(&group, admin).await;
+                let message = format!("Group '{group}' does not exist or is not a streams group.");
+                Some(JavaError::illegal_argument(message).with_hint(near))
             }
+            Some(state) => TOOL.refuses_to_delete(&group, state),
+        };
+        match refusal {
+            Some(error) => deletion.add(group, Err(error)),
             None => {
                 if args.delete_all_internal_topics {
                     // Known only as long as the group is there.
@@ -54,22 +58,6 @@ pub(super) async fn run(args: &StreamsGroups, admin: &Admin, out: &mut Output) -
     }
     tell_topics(&topics, &failed, out)?;
     Ok(if failed.is_empty() || out.style() == Style::Kafka { exit } else { Exit::Failure })
-}
-
-/// Why a group can't go, if so.
-fn refusal(group: &str, state: Option<&str>) -> Option<JavaError> {
-    match state {
-        None => Some(JavaError::illegal_argument(format!("Group '{group}' does not exist or is not a streams group."))),
-        Some("Dead") => {
-            let message = format!("Streams group '{group}' group state is DEAD.");
-            Some(JavaError::new("java.lang.IllegalStateException", message))
-        }
-        Some("Empty") => None,
-        Some(_) => {
-            let class = java::exception_class(ErrorCode::NonEmptyGroup);
-            Some(JavaError::new(class, format!("Streams group '{group}' is not EMPTY.")))
-        }
-    }
 }
 
 fn tell_topics(

@@ -2,30 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::StreamsGroups;
-use super::print::{self, Described, Row};
-use crate::cli::support::groups::{execution, unexpected};
+use super::print::{Described, Row};
+use super::{StreamsGroups, TOOL};
+use crate::cli::support::groups::{Part, execution, print_described, unexpected};
+use crate::cli::support::reset::partitions::offsets;
 use crate::cli::support::{Exit, JavaError, Output, Style, java};
 use crate::client::Admin;
 use crate::client::admin::{GroupOffset, OffsetSpec, StreamsGroupDescription};
-use crate::config::IsolationLevel;
-use crate::protocol::ErrorCode;
 use crate::types::TopicPartition;
 
-/// What is told of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    Offsets,
-    Members,
-    State,
-}
-
 pub(super) async fn run(args: &StreamsGroups, admin: &Admin, out: &mut Output) -> anyhow::Result<Exit> {
-    let part = match (args.members, args.state.is_some()) {
-        (true, _) => Part::Members,
-        (false, true) => Part::State,
-        (false, false) => Part::Offsets,
-    };
+    let part = args.describe_options().part();
     let mut groups = args.groups(admin).await?;
     if args.all_groups && out.style() == Style::Kafka {
         java::in_hash_map_order(&mut groups, |group| group);
@@ -39,7 +26,7 @@ pub(super) async fn run(args: &StreamsGroups, admin: &Admin, out: &mut Output) -
         };
         described.push(Described { description, rows });
     }
-    print::print(&described, part, args.verbose, out)?;
+    print_described(&described, part, args.verbose, out)?;
     Ok(Exit::Success)
 }
 
@@ -47,11 +34,7 @@ pub(super) async fn run(args: &StreamsGroups, admin: &Admin, out: &mut Output) -
 pub(super) async fn describe(group: &str, admin: &Admin) -> Result<StreamsGroupDescription, JavaError> {
     match admin.describe_streams_group(group).await {
         Ok(description) => Ok(description),
-        Err(error) => {
-            let is_unknown = error.code() == Some(ErrorCode::GroupIdNotFound);
-            let near = if is_unknown { super::near(group, admin).await } else { None };
-            Err(JavaError::call("findCoordinator", &error).with_hint(near))
-        }
+        Err(error) => Err(TOOL.not_described(group, &error, admin).await),
     }
 }
 
@@ -90,8 +73,10 @@ async fn rows(description: &StreamsGroupDescription, admin: &Admin) -> anyhow::R
     }
     let mut partitions: Vec<TopicPartition> = partitions.into_iter().collect();
     java::in_partition_hash_map_order(&mut partitions, |partition| partition);
-    let starts = offsets(&partitions, OffsetSpec::Earliest, admin).await?;
-    let ends = offsets(&partitions, OffsetSpec::Latest, admin).await?;
+    let starts = offsets(&partitions, OffsetSpec::Earliest, admin).await.map_err(execution)?;
+    let starts: BTreeMap<_, _> = starts.into_iter().collect();
+    let ends = offsets(&partitions, OffsetSpec::Latest, admin).await.map_err(execution)?;
+    let ends: BTreeMap<_, _> = ends.into_iter().collect();
     let parts = &description.subtopologies;
     let topics = parts.iter().flat_map(|part| part.source_topics.iter().chain(&part.repartition_source_topics));
     let committed = committed(&description.group_id, &topics.map(String::as_str).collect(), admin).await?;
@@ -108,18 +93,4 @@ async fn rows(description: &StreamsGroupDescription, admin: &Admin) -> anyhow::R
         }
     };
     Ok(partitions.into_iter().map(row).collect())
-}
-
-async fn offsets(
-    partitions: &[TopicPartition],
-    spec: OffsetSpec,
-    admin: &Admin,
-) -> Result<BTreeMap<TopicPartition, i64>, JavaError> {
-    let wanted = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
-    let mut found = BTreeMap::new();
-    for (partition, listed) in admin.list_offsets(wanted, IsolationLevel::ReadUncommitted).await {
-        let listed = listed.map_err(|error| execution(JavaError::call("listOffsets", &error)))?;
-        found.extend(listed.offset.map(|offset| (partition, offset.get())));
-    }
-    Ok(found)
 }

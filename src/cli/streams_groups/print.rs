@@ -4,9 +4,8 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::describe::Part;
-use crate::cli::support::groups::state_tint;
-use crate::cli::support::{Column, Output, Style, in_columns};
+use crate::cli::support::groups::{DescribedGroup, Part, Table, coordinator_json, state_tint};
+use crate::cli::support::{Column, Output, in_columns, or_dash, with_header};
 use crate::client::admin::{StreamsGroupDescription, StreamsMember, StreamsTasks};
 use crate::types::TopicPartition;
 
@@ -25,47 +24,109 @@ pub(super) struct Row {
     pub(super) lag: i64,
 }
 
-pub(super) fn print(groups: &[Described], part: Part, verbose: bool, out: &mut Output) -> anyhow::Result<()> {
-    match out.style() {
-        Style::Kafka => {
-            for group in groups {
-                print_columns(group, part, verbose, out)?;
+impl DescribedGroup for Described {
+    const NONE: &'static str = "no streams groups";
+
+    fn print_columns(&self, part: Part, verbose: bool, out: &mut Output) -> io::Result<()> {
+        let description = &self.description;
+        if part != Part::State && (description.state == "Dead" || description.members.is_empty()) {
+            return Ok(());
+        }
+        let id = &description.group_id;
+        match description.state.as_str() {
+            "Dead" => out.line(format_args!("\nError: Streams group '{id}' does not exist."))?,
+            "Empty" => out.line(format_args!("\nError: Streams group '{id}' has no active members."))?,
+            _ => {}
+        }
+        let lines = match part {
+            Part::Offsets => offset_lines(self, verbose),
+            Part::Members => member_lines(description, verbose),
+            Part::State => state_lines(description, verbose),
+        };
+        lines.into_iter().try_for_each(|line| out.line(line))
+    }
+
+    fn title(&self, part: Part, out: &Output) -> String {
+        let description = &self.description;
+        let state = out.tinted(&description.state, state_tint(&description.state));
+        let mut line = format!("{}  {state}, members: {}", out.bold(&description.group_id), description.members.len());
+        match (part, &description.coordinator) {
+            (Part::Offsets, _) => line.push_str(&format!(", lag {}", self.rows.iter().map(|row| row.lag).sum::<i64>())),
+            (Part::State, Some(node)) => {
+                let epoch = description.group_epoch;
+                line.push_str(&format!(", epoch {epoch}, coordinator {} at {}", node.id, node.address));
             }
+            _ => {}
         }
-        Style::Table => print_tables(groups, part, out)?,
-        Style::Json => {
-            let groups: Vec<_> = groups.iter().map(|group| group_json(group, part)).collect();
-            out.json(&json!({"version": 1, "groups": groups}))?;
+        line
+    }
+
+    fn table(&self, part: Part, _: bool) -> Table {
+        match part {
+            Part::Offsets => {
+                let row = |row: &Row| {
+                    let TopicPartition { topic, partition } = &row.partition;
+                    let (offset, end) = (or_dash(row.offset), row.end.to_string());
+                    vec![topic.clone(), partition.to_string(), offset, end, row.lag.to_string()]
+                };
+                let mut sorted: Vec<&Row> = self.rows.iter().collect();
+                sorted.sort_by(|a, b| a.partition.cmp(&b.partition));
+                (&["Topic", "Partition", "Offset", "End", "Lag"], sorted.into_iter().map(row).collect())
+            }
+            Part::Members => {
+                let row = |member: &StreamsMember| {
+                    let host = member.client_host.trim_start_matches('/').to_owned();
+                    let assigned = tasks(&member.tasks, "").trim_end_matches("; ").to_owned();
+                    vec![member.client_id.clone(), member.process_id.clone(), host, assigned]
+                };
+                (&["Client", "Process", "Host", "Tasks"], self.description.members.iter().map(row).collect())
+            }
+            Part::State => (&[], Vec::new()),
         }
     }
-    Ok(())
-}
 
-fn shown(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
-}
-
-fn print_columns(group: &Described, part: Part, verbose: bool, out: &mut Output) -> io::Result<()> {
-    let description = &group.description;
-    if part != Part::State && (description.state == "Dead" || description.members.is_empty()) {
-        return Ok(());
+    fn json(&self) -> Value {
+        let description = &self.description;
+        json!({
+            "group": description.group_id,
+            "state": description.state,
+            "coordinator": coordinator_json(description.coordinator.as_ref()),
+            "groupEpoch": description.group_epoch,
+            "assignmentEpoch": description.assignment_epoch,
+            "topologyEpoch": description.topology_epoch,
+            "memberCount": description.members.len(),
+        })
     }
-    let id = &description.group_id;
-    match description.state.as_str() {
-        "Dead" => out.line(format_args!("\nError: Streams group '{id}' does not exist."))?,
-        "Empty" => out.line(format_args!("\nError: Streams group '{id}' has no active members."))?,
-        _ => {}
-    }
-    let lines = match part {
-        Part::Offsets => offset_lines(group, verbose),
-        Part::Members => member_lines(description, verbose),
-        Part::State => state_lines(description, verbose),
-    };
-    lines.into_iter().try_for_each(|line| out.line(line))
-}
 
-fn with_header(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<Vec<String>> {
-    std::iter::once(header.iter().map(|title| (*title).to_owned()).collect()).chain(rows).collect()
+    fn offsets_json(&self) -> Vec<Value> {
+        let row = |row: &Row| {
+            json!({
+                "topic": row.partition.topic,
+                "partition": row.partition.partition.get(),
+                "currentOffset": row.offset,
+                "leaderEpoch": row.leader_epoch,
+                "logEndOffset": row.end,
+                "lag": row.lag,
+            })
+        };
+        self.rows.iter().map(row).collect()
+    }
+
+    fn members_json(&self) -> Vec<Value> {
+        let member = |member: &StreamsMember| {
+            json!({
+                "memberId": member.member_id,
+                "processId": member.process_id,
+                "clientId": member.client_id,
+                "host": member.client_host,
+                "memberEpoch": member.member_epoch,
+                "protocol": if member.is_classic { "classic" } else { "streams" },
+                "tasks": tasks_json(&member.tasks),
+                "targetTasks": tasks_json(&member.target),
+            })
+        };
+        self.description.members.iter().map(member).collect()
+    }
 }
 
 fn offset_lines(group: &Described, verbose: bool) -> Vec<String> {
@@ -74,7 +135,7 @@ fn offset_lines(group: &Described, verbose: bool) -> Vec<String> {
     let row = |row: &Row| {
         let mut cells = vec![id.clone(), row.partition.topic.clone(), row.partition.partition.to_string()];
         if verbose {
-            cells.extend([shown(row.offset), shown(row.leader_epoch), row.end.to_string()]);
+            cells.extend([or_dash(row.offset), or_dash(row.leader_epoch), row.end.to_string()]);
         }
         cells.push(row.lag.to_string());
         cells
@@ -144,7 +205,7 @@ fn state_lines(group: &StreamsGroupDescription, verbose: bool) -> Vec<String> {
         row.extend([group.group_epoch.to_string(), group.assignment_epoch.to_string()]);
     }
     row.push(group.members.len().to_string());
-    in_columns(&columns, &with_header(&header, std::iter::once(row)))
+    in_columns(&columns, &with_header(&header, [row]))
 }
 
 /// `ACTIVE: 0:[0,1]; STANDBY: 1:[2]; `, as Kafka writes it.
@@ -162,52 +223,6 @@ fn tasks(tasks: &StreamsTasks, prefix: &str) -> String {
     text
 }
 
-fn print_tables(groups: &[Described], part: Part, out: &mut Output) -> io::Result<()> {
-    if groups.is_empty() {
-        out.note("no streams groups")?;
-    }
-    for (index, Described { description, rows }) in groups.iter().enumerate() {
-        if index > 0 {
-            out.line("")?;
-        }
-        let state = out.tinted(&description.state, state_tint(&description.state));
-        let mut line = format!("{}  {state}, members: {}", out.bold(&description.group_id), description.members.len());
-        match (part, &description.coordinator) {
-            (Part::Offsets, _) => line.push_str(&format!(", lag {}", rows.iter().map(|row| row.lag).sum::<i64>())),
-            (Part::State, Some(node)) => {
-                let epoch = description.group_epoch;
-                line.push_str(&format!(", epoch {epoch}, coordinator {} at {}", node.id, node.address));
-            }
-            _ => {}
-        }
-        out.line(line)?;
-        match part {
-            Part::Offsets => {
-                let row = |row: &Row| {
-                    let TopicPartition { topic, partition } = &row.partition;
-                    let (offset, end) = (shown(row.offset), row.end.to_string());
-                    vec![topic.clone(), partition.to_string(), offset, end, row.lag.to_string()]
-                };
-                let mut sorted: Vec<&Row> = rows.iter().collect();
-                sorted.sort_by(|a, b| a.partition.cmp(&b.partition));
-                let header = ["Topic", "Partition", "Offset", "End", "Lag"];
-                out.table(&header, sorted.into_iter().map(row).collect())?;
-            }
-            Part::Members => {
-                let row = |member: &StreamsMember| {
-                    let host = member.client_host.trim_start_matches('/').to_owned();
-                    let assigned = tasks(&member.tasks, "").trim_end_matches("; ").to_owned();
-                    vec![member.client_id.clone(), member.process_id.clone(), host, assigned]
-                };
-                let header = ["Client", "Process", "Host", "Tasks"];
-                out.table(&header, description.members.iter().map(row).collect())?;
-            }
-            Part::State => {}
-        }
-    }
-    Ok(())
-}
-
 fn tasks_json(tasks: &StreamsTasks) -> Value {
     let list = |list: &[(String, Vec<i32>)]| {
         let task = |(id, partitions): &(String, Vec<i32>)| json!({"subtopology": id, "partitions": partitions});
@@ -216,57 +231,11 @@ fn tasks_json(tasks: &StreamsTasks) -> Value {
     json!({"active": list(&tasks.active), "standby": list(&tasks.standby), "warmup": list(&tasks.warmup)})
 }
 
-fn group_json(group: &Described, part: Part) -> Value {
-    let Described { description, rows } = group;
-    let coordinator = description
-        .coordinator
-        .as_ref()
-        .map(|node| json!({"id": node.id.get(), "host": node.address.host(), "port": node.address.port()}));
-    let mut object = json!({
-        "group": description.group_id,
-        "state": description.state,
-        "coordinator": coordinator,
-        "groupEpoch": description.group_epoch,
-        "assignmentEpoch": description.assignment_epoch,
-        "topologyEpoch": description.topology_epoch,
-        "memberCount": description.members.len(),
-    });
-    let row = |row: &Row| {
-        json!({
-            "topic": row.partition.topic,
-            "partition": row.partition.partition.get(),
-            "currentOffset": row.offset,
-            "leaderEpoch": row.leader_epoch,
-            "logEndOffset": row.end,
-            "lag": row.lag,
-        })
-    };
-    let member = |member: &StreamsMember| {
-        json!({
-            "memberId": member.member_id,
-            "processId": member.process_id,
-            "clientId": member.client_id,
-            "host": member.client_host,
-            "memberEpoch": member.member_epoch,
-            "protocol": if member.is_classic { "classic" } else { "streams" },
-            "tasks": tasks_json(&member.tasks),
-            "targetTasks": tasks_json(&member.target),
-        })
-    };
-    let (key, list) = match part {
-        Part::Offsets => ("offsets", rows.iter().map(row).collect::<Vec<_>>()),
-        Part::Members => ("members", description.members.iter().map(member).collect()),
-        Part::State => return object,
-    };
-    if let Some(object) = object.as_object_mut() {
-        object.insert(key.to_owned(), list.into());
-    }
-    object
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::support::Style;
+    use crate::cli::support::groups::print_described;
 
     fn group(members: usize) -> Described {
         let member = StreamsMember {
@@ -298,7 +267,7 @@ mod tests {
     fn printed(members: usize, part: Part, verbose: bool, style: Style) -> String {
         let (mut out, captured) = Output::captured();
         out.set_style(style);
-        print(&[group(members)], part, verbose, &mut out).unwrap();
+        print_described(&[group(members)], part, verbose, &mut out).unwrap();
         out.flush().unwrap();
         captured.stdout()
     }

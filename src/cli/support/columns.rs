@@ -11,6 +11,16 @@ pub(crate) enum Column {
     Open,
 }
 
+/// The rows of a table, the header first.
+pub(crate) fn with_header(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Vec<Vec<String>> {
+    std::iter::once(header.iter().map(|title| (*title).to_owned()).collect()).chain(rows).collect()
+}
+
+/// The cell of a value; a dash for one that is not known.
+pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
 /// The lines of a table with a space between columns. The header is a row like the others.
 pub(crate) fn in_columns<S: AsRef<str>>(columns: &[Column], rows: &[Vec<S>]) -> Vec<String> {
     let width = |(index, column): (usize, &Column)| match *column {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::profile::{Profile, Profiles};
-use super::{DEFAULT_SERVER, Hinted, Output};
+use super::{DEFAULT_SERVER, Hinted, Output, telling_of_silence};
 use crate::client::ClientOptions;
 use crate::config::{AdminConfig, Client, ClientProperties, ConfigError, Place, Warning, warning_lines};
 
@@ -92,7 +92,7 @@ impl ConnectArgs {
         }
         properties.set(key, addresses);
         let config = AdminConfig::new(&properties).map_err(explained_config)?;
-        Ok(ClientOptions::from(&config))
+        Ok(telling_of_silence(ClientOptions::from(&config), out))
     }
 }
 

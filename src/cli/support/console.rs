@@ -8,6 +8,16 @@ use anyhow::Context as _;
 use super::{Output, UsageError};
 use crate::config::properties;
 
+/// A separator typed as `\t`, `\n` or `\0` in a shell that leaves it so can only mean the character.
+pub(crate) fn unescaped(separator: &str) -> &str {
+    match separator {
+        "\\t" => "\t",
+        "\\n" => "\n",
+        "\\0" => "\0",
+        _ => separator,
+    }
+}
+
 /// How a tool takes the old names of options, and how it words that: Kafka's tools don't do so alike.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RenamedOptions {
@@ -79,6 +89,12 @@ pub(crate) fn properties_of(file: Option<&Path>, pairs: &[String]) -> anyhow::Re
         found.insert(key.to_owned(), value.to_owned());
     }
     Ok(found)
+}
+
+/// Whether it is a UUID as Java writes it: eight, four, four, four and twelve hexadecimal digits.
+pub(crate) fn is_uuid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

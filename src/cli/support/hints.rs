@@ -3,6 +3,7 @@
 use std::error::Error as _;
 
 use super::Hinted;
+use crate::client::producer::ProduceError;
 use crate::client::{AuthenticationFailure, ClientError, SecurityError};
 use crate::net::tls::{StoreError, TlsError};
 use crate::protocol::{ApiKey, ErrorCode};
@@ -18,6 +19,12 @@ pub(crate) fn hint_for(error: &ClientError) -> Option<String> {
             "is a broker running there? `kafka-rs server-start` starts one; --bootstrap-server names another"
         }
         ClientError::NotKafka { .. } => "is this a broker's port? --bootstrap-server names another",
+        ClientError::TimedOut { api: ApiKey::ApiVersions, .. } => {
+            "is this a broker's port, and one without TLS? A broker that is stopped or overloaded is silent too"
+        }
+        ClientError::Disconnected { .. } => {
+            "the broker's log may say why; if it is no broker, --bootstrap-server names another"
+        }
         ClientError::SpeaksTls { .. } => {
             "set security.protocol=SSL (or SASL_SSL) in a file for --command-config, or use a port without TLS"
         }
@@ -28,8 +35,10 @@ pub(crate) fn hint_for(error: &ClientError) -> Option<String> {
         ClientError::Astray { .. } => {
             "advertised.listeners of that broker must name an address that this machine reaches"
         }
-        ClientError::UnsupportedVersion { api: ApiKey::SaslHandshake, .. } => {
-            "the listener has no SASL: set security.protocol=PLAINTEXT (or SSL), or use one that has it"
+        // Every broker tells of topics, and no controller of KRaft does.
+        ClientError::UnsupportedVersion { api: ApiKey::Metadata, offered: None, .. } => {
+            "this is a controller's port: name a broker with --bootstrap-server, or the controller with \
+             --bootstrap-controller, which some tools have"
         }
         ClientError::UnsupportedVersion { .. } => "`kafka-rs broker-api-versions` shows what the broker serves",
         ClientError::Tls { source, .. } => return tls_hint(source).map(str::to_owned),
@@ -40,6 +49,18 @@ pub(crate) fn hint_for(error: &ClientError) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// What to do about records that were not delivered, if there is something.
+pub(crate) fn hint_for_produce(error: &ProduceError) -> Option<String> {
+    match error {
+        ProduceError::Client(error) => hint_for(error),
+        ProduceError::UnknownTopic { source: Some(error), .. } | ProduceError::Expired { source: Some(error), .. } => {
+            hint_for(error)
+        }
+        ProduceError::Refused(error) => hint_for_code(error.code),
+        _ => None,
+    }
 }
 
 /// Whether no address was found for a name: the system's error has no kind of its own for that.
@@ -55,6 +76,11 @@ pub(crate) fn hint_for_code(code: ErrorCode) -> Option<String> {
         ErrorCode::TransactionalIdAuthorizationFailed => "this transactional id",
         ErrorCode::ClusterAuthorizationFailed => "the cluster",
         ErrorCode::DelegationTokenAuthorizationFailed => "delegation tokens",
+        ErrorCode::MismatchedEndpointType => {
+            return Some(
+                "brokers are named with --bootstrap-server, controllers with --bootstrap-controller".to_owned(),
+            );
+        }
         _ => return None,
     };
     Some(format!(
@@ -64,7 +90,7 @@ pub(crate) fn hint_for_code(code: ErrorCode) -> Option<String> {
 
 fn tls_hint(error: &TlsError) -> Option<&'static str> {
     Some(match error {
-        TlsError::NotTls | TlsError::Ended => {
+        TlsError::NotTls | TlsError::Ended | TlsError::Io(_) => {
             "the port may have no TLS: set security.protocol=PLAINTEXT (or SASL_PLAINTEXT), or use the port that has it"
         }
         TlsError::NotTrusted => {

@@ -2,7 +2,7 @@
 
 use crate::client::{ApiError, ClientError};
 use crate::config::ConfigError;
-use crate::protocol::ErrorCode;
+use crate::protocol::{ApiKey, ErrorCode, VersionRange};
 use crate::types::TopicPartition;
 
 /// The class of the exception that Java clients throw for an error code.
@@ -86,6 +86,8 @@ pub(crate) fn message(error: &ApiError) -> String {
         ErrorCode::TransactionalIdNotFound => "The transactionalId could not be found.",
         ErrorCode::NoReassignmentInProgress => "No partition reassignment is in progress.",
         ErrorCode::UnsupportedVersion => "The version of API is not supported.",
+        ErrorCode::MismatchedEndpointType => "The request was sent to an endpoint of the wrong type.",
+        ErrorCode::UnsupportedEndpointType => "This endpoint type is not supported yet.",
         ErrorCode::PolicyViolation => "Request parameters do not satisfy the configured policy.",
         ErrorCode::KafkaStorageError => "Disk error when trying to access log file on the disk.",
         ErrorCode::UnknownTopicOrPartition => "This server does not host this topic-partition.",
@@ -93,6 +95,30 @@ pub(crate) fn message(error: &ApiError) -> String {
         code => code.name(),
     };
     known.to_owned()
+}
+
+/// What Kafka's clients say where a node speaks none of the versions of an API that they know.
+pub(crate) fn unsupported(api: ApiKey, wanted: VersionRange, offered: Option<VersionRange>) -> String {
+    let text = format!("The node does not support {}", constant(api.name()));
+    match offered {
+        None => text,
+        Some(offered) => format!(
+            "{text} with version in range [{},{}]. The supported range is [{},{}].",
+            wanted.min, wanted.max, offered.min, offered.max
+        ),
+    }
+}
+
+/// `RegisterBrokerRecord` to `REGISTER_BROKER_RECORD`, as Java's constants are named.
+pub(crate) fn constant(name: &str) -> String {
+    let mut out = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(letter.to_ascii_uppercase());
+    }
+    out
 }
 
 /// `NOT_LEADER_OR_FOLLOWER` to `NotLeaderOrFollowerException`, which is how most classes are named.
@@ -244,6 +270,16 @@ mod tests {
         assert_eq!(alone(ErrorCode::TransactionalIdNotFound), "The transactionalId could not be found.");
         let said = ApiError { code: ErrorCode::TransactionalIdNotFound, message: Some("t1 is gone".to_owned()) };
         assert_eq!(message(&said), "t1 is gone");
+    }
+
+    #[test]
+    fn what_a_node_does_not_speak_is_told_in_kafkas_words() {
+        let range = VersionRange::new;
+        assert_eq!(unsupported(ApiKey::Metadata, range(0, 13), None), "The node does not support METADATA");
+        assert_eq!(
+            unsupported(ApiKey::ListOffsets, range(1, 10), Some(range(0, 0))),
+            "The node does not support LIST_OFFSETS with version in range [1,10]. The supported range is [0,0]."
+        );
     }
 
     #[test]

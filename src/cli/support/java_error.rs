@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::{Output, authentication_exception, hint_for, hint_for_code, java};
+use super::{Output, authentication_exception, chain_text, hint_for, hint_for_code, java};
 use crate::client::{ApiError, ClientError};
 use crate::config::ConfigError;
 use crate::protocol::ErrorCode;
@@ -43,9 +43,11 @@ impl JavaError {
     pub(crate) fn call(call: &str, error: &ClientError) -> Self {
         match error {
             ClientError::Api(error) => Self::api(error),
-            ClientError::UnsupportedVersion { .. } => {
-                Self::new(java::client_exception_class(error), error.to_string()).with_hint(hint_for(error))
-            }
+            ClientError::UnsupportedVersion { api, wanted, offered, .. } => Self {
+                plain: Some(error.to_string()),
+                hint: hint_for(error),
+                ..Self::new(java::client_exception_class(error), java::unsupported(*api, *wanted, *offered))
+            },
             _ if authentication_exception(error).is_some() => {
                 let (class, message) = authentication_exception(error).unwrap_or_default();
                 let plain = Some(with_source(error));
@@ -137,19 +139,18 @@ impl JavaError {
         format!("{}: {}", self.class, self.message)
     }
 
-    /// On a terminal one line; else what `kafkas` prints. A hint, if there is one, on the next line.
+    /// What `kafkas` prints where that is asked for; else one line on stderr. A hint, if there is one, on the next
+    /// line.
     pub(crate) fn report(
         &self,
         out: &mut Output,
         kafkas: impl FnOnce(&Self, &mut Output) -> io::Result<()>,
     ) -> io::Result<()> {
-        if out.is_for_people() {
-            out.error(self.plain())?;
-        } else {
+        if out.tells_errors_as_kafka() {
             kafkas(self, out)?;
-            if self.tells_more {
-                out.error(self.plain())?;
-            }
+        }
+        if !out.tells_errors_as_kafka() || self.tells_more {
+            out.error(self.plain())?;
         }
         match &self.hint {
             Some(hint) => out.hint(hint),
@@ -159,11 +160,7 @@ impl JavaError {
 }
 
 fn with_source(error: &ClientError) -> String {
-    let text = error.to_string();
-    match std::error::Error::source(error).map(ToString::to_string) {
-        Some(source) if !text.contains(&source) => format!("{text}: {source}"),
-        _ => text,
-    }
+    chain_text(&anyhow::Error::new(error.clone()))
 }
 
 impl fmt::Display for JavaError {
@@ -178,6 +175,8 @@ impl std::error::Error for JavaError {}
 mod tests {
     use super::*;
     use crate::cli::support::Style;
+    use crate::client::Address;
+    use crate::protocol::{ApiKey, VersionRange};
 
     fn printed(error: &JavaError, style: Style) -> (String, String) {
         let (mut out, captured) = Output::captured();
@@ -193,6 +192,7 @@ mod tests {
         let hint = "hint: look elsewhere\n";
         assert_eq!(printed(&error, Style::Kafka), ("Oh: no such thing\n".to_owned(), hint.to_owned()));
         assert_eq!(printed(&error, Style::Table), (String::new(), format!("error: no such thing\n{hint}")));
+        assert_eq!(printed(&error, Style::Json), printed(&error, Style::Table));
     }
 
     #[test]
@@ -202,6 +202,28 @@ mod tests {
         assert_eq!(stdout, "Oh: Timed out waiting for a node assignment. Call: listTopics\n");
         assert_eq!(stderr, "error: broker 3 is not known\n");
         assert_eq!(printed(&error, Style::Table).1, "error: broker 3 is not known\n");
+    }
+
+    /// Goal: who mistakes a controller's port for a broker's learns what to write, and a script reads Kafka's text.
+    #[test]
+    fn a_controllers_port_is_told_from_a_brokers() {
+        let error = ClientError::UnsupportedVersion {
+            address: Address::new("localhost", 9093),
+            api: ApiKey::Metadata,
+            wanted: VersionRange::new(0, 13),
+            offered: None,
+        };
+        let error = JavaError::call("listTopics", &error);
+        let (stdout, stderr) = printed(&error, Style::Kafka);
+        assert_eq!(stdout, "Oh: The node does not support METADATA\n");
+        assert!(
+            stderr.starts_with("hint: this is a controller's port: name a broker with --bootstrap-server"),
+            "{stderr}"
+        );
+        let stderr = printed(&error, Style::Table).1;
+        assert!(
+            stderr.starts_with("error: localhost:9093 does not speak Metadata in a version of 0 to 13\nhint: this is")
+        );
     }
 
     #[test]

@@ -24,6 +24,22 @@ pub(crate) fn parse_plan(text: &str, place: &str) -> Result<Value, JavaError> {
     })
 }
 
+/// The error with the file that it is about, where that is one of what stands in it.
+pub(crate) fn at(place: &str, error: JavaError) -> JavaError {
+    if error.is(MAPPING) { error.with_hint(Some(format!("look at {place}"))) } else { error }
+}
+
+/// As [`parse_plan`], for tools that tell a text that is empty apart.
+pub(crate) fn parse_plan_with_text(text: &str, place: &str) -> Result<Value, JavaError> {
+    if text.is_empty() {
+        let class = "com.fasterxml.jackson.core.JsonParseException";
+        return Err(JavaError::new(class, "The input string shouldn't be empty")
+            .with_plain(format!("{place} is empty"))
+            .with_hint(Some(format!("look at {place}: at line 1 column 1 there should be a plan"))));
+    }
+    parse_plan(text, place)
+}
+
 /// The class of what [`mapping`] makes.
 pub(crate) const MAPPING: &str = "com.fasterxml.jackson.databind.JsonMappingException";
 

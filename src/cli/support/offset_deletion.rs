@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::groups::kafkas_failure;
 use super::reset::partitions::{describe_topics, listed_in};
-use super::{Column, Exit, JavaError, Output, Style, confirm_unless, in_columns};
+use super::{Column, Exit, JavaError, Output, Style, confirm_unless, in_columns, or_dash, with_header};
 use crate::client::{Admin, ApiError, ClientError};
 use crate::protocol::ErrorCode;
 use crate::types::TopicPartition;
@@ -106,7 +106,7 @@ impl OffsetDeletion {
                 let row = |(topic, partition, result): &(String, Option<i32>, Result<(), JavaError>)| {
                     let done = if self.dry_run { "would be deleted" } else { "deleted" };
                     let status = result.as_ref().map_or_else(|error| error.plain().to_owned(), |()| done.to_owned());
-                    vec![topic.clone(), partition.map_or_else(|| "-".to_owned(), |id| id.to_string()), status]
+                    vec![topic.clone(), or_dash(*partition), status]
                 };
                 out.table(&["Topic", "Partition", "Offset"], self.results.iter().map(row).collect())?;
             }
@@ -152,10 +152,9 @@ impl OffsetDeletion {
                 Ok(()) => "Successful".to_owned(),
                 Err(error) => format!("Error: {}", error.to_java()),
             };
-            vec![topic.clone(), partition.map_or_else(|| "-".to_owned(), |id| id.to_string()), status]
+            vec![topic.clone(), or_dash(*partition), status]
         };
-        let header = ["TOPIC", "PARTITION", "STATUS"].map(str::to_owned).to_vec();
-        let rows: Vec<_> = std::iter::once(header).chain(self.results.iter().map(row)).collect();
+        let rows = with_header(&["TOPIC", "PARTITION", "STATUS"], self.results.iter().map(row));
         out.line("")?;
         for line in in_columns(&[Column::AtLeast(15), Column::Fixed(10), Column::Fixed(15)], &rows) {
             out.line(line)?;

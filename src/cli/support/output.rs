@@ -3,6 +3,7 @@
 //! Output is plain, as Kafka's script prints it, unless stdout is a terminal (then tables and colour) or `--output`
 //! says otherwise. Tests hold an [`Output`] that collects.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -219,9 +220,29 @@ impl Output {
         self.style = style;
     }
 
+    /// Where the words make no sense as a whole: sees among them that a program reads, which is then not told of it on
+    /// stdout.
+    pub(crate) fn take_style_from(&mut self, words: &[OsString]) {
+        let is_json = |pair: &[OsString]| match pair {
+            [option, style] if option == "--output" => style == "json" || style == "ndjson",
+            _ => false,
+        };
+        if words.windows(2).any(is_json)
+            || words.iter().any(|word| word == "--output=json" || word == "--output=ndjson")
+        {
+            self.style = Style::Json;
+        }
+    }
+
     /// Whether errors and remarks are for a person; otherwise they are worded as Kafka's tools word them.
     pub(crate) fn is_for_people(&self) -> bool {
         self.style == Style::Table
+    }
+
+    /// Whether errors are told with Kafka's words, and where Kafka's tool tells them: some of them on stdout. In
+    /// the other styles stdout has data alone.
+    pub(crate) fn tells_errors_as_kafka(&self) -> bool {
+        self.style == Style::Kafka
     }
 
     /// Whether a question can be asked: a person types, and sees the question.
@@ -254,19 +275,51 @@ impl Output {
         self.stdout_is_terminal
     }
 
-    /// What stdout and stderr would have shown of `print`, as it would have been printed there.
-    pub(crate) async fn collect<T>(&self, print: impl AsyncFnOnce(&mut Self) -> T) -> (T, Vec<u8>) {
+    /// What `print` would have printed on stdout and on stderr; on a terminal, where both are one, all of it in the first.
+    pub(crate) async fn collect<T>(&self, print: impl AsyncFnOnce(&mut Self) -> T) -> (T, Vec<u8>, Vec<u8>) {
+        let (stdout, stderr) = (Shared::default(), Shared::default());
+        let mut out = self.remembering(&stdout);
+        if !self.stdout_is_terminal {
+            out.stderr = Box::new(stderr.clone());
+        }
+        let result = print(&mut out).await;
+        // Into memory; it can't fail.
+        let _ = out.flush();
+        (result, stdout.take(), stderr.take())
+    }
+
+    /// Prints bytes on stderr.
+    pub(crate) fn remark_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stdout.flush()?;
+        self.stderr.write_all(bytes)
+    }
+
+    /// Prints on stderr what a question is about: stdout may be a file that data go to.
+    pub(crate) fn for_question<E: From<io::Error>>(
+        &mut self,
+        print: impl FnOnce(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
         let collected = Shared::default();
-        let mut out = Self {
+        let mut out = self.remembering(&collected);
+        out.stdout_is_terminal = self.stderr_is_terminal;
+        print(&mut out)?;
+        out.flush()?;
+        Ok(self.remark_bytes(&collected.take())?)
+    }
+
+    /// One like this to [`Output::collect`] with, while this one prints.
+    pub(crate) fn apart(&self) -> Self {
+        self.remembering(&Shared::default())
+    }
+
+    /// An output like this one that only remembers.
+    fn remembering(&self, collected: &Shared) -> Self {
+        Self {
             stdout: Stdout(BufWriter::new(Box::new(collected.clone()))),
             stderr: Box::new(collected.clone()),
             profile: self.profile.clone(),
             ..*self
-        };
-        let result = print(&mut out).await;
-        // Into memory; it can't fail.
-        let _ = out.flush();
-        (result, collected.take())
+        }
     }
 
     /// Raw bytes for stdout; they reach it at the latest with [`Output::flush`].

@@ -1,6 +1,7 @@
 //! Records that were not delivered, in the words of Kafka's producer.
 
 use super::{authentication_exception, java};
+use crate::client::ClientError;
 use crate::client::producer::ProduceError;
 use crate::protocol::ErrorCode;
 
@@ -37,6 +38,9 @@ pub(crate) fn produce_exception(topic: &str, error: &ProduceError) -> (String, S
         ),
         ProduceError::Refused(error) if error.code == ErrorCode::InvalidTopicException => {
             (java::exception_class(error.code), format!("Invalid topics: [{topic}]"))
+        }
+        ProduceError::Client(error @ ClientError::UnsupportedVersion { api, wanted, offered, .. }) => {
+            (java::client_exception_class(error), java::unsupported(*api, *wanted, *offered))
         }
         ProduceError::Refused(error) => (java::exception_class(error.code), java::message(error)),
         other => ("org.apache.kafka.common.KafkaException".to_owned(), other.to_string()),

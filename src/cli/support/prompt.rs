@@ -145,14 +145,16 @@ pub(crate) async fn remark_if_unknown(topic: &str, options: ClientOptions, out: 
     if !out.is_for_people() {
         return Ok(());
     }
+    // Brokers don't tell of topics that who asks may not see.
+    let hidden = if options.security.is_some() { ", or this user may not see it" } else { "" };
     let topics = Admin::new(options).list_topics().await.map_err(explained)?;
     let mut names = topics.iter().map(|known| known.name.as_str());
     if names.clone().any(|name| name == topic) {
         return Ok(());
     }
     match nearest(topic, names.by_ref()) {
-        Some(near) => out.note(format_args!("there is no topic {topic} yet; did you mean {near}?"))?,
-        None => out.note(format_args!("there is no topic {topic} yet"))?,
+        Some(near) => out.note(format_args!("there is no topic {topic} yet{hidden}; did you mean {near}?"))?,
+        None => out.note(format_args!("there is no topic {topic} yet{hidden}"))?,
     }
     Ok(())
 }

@@ -22,6 +22,8 @@ pub(crate) struct UsageError {
     pub(crate) value: String,
     message: String,
     suggestion: Option<String>,
+    /// What to say instead of where help is.
+    hint: Option<String>,
 }
 
 /// The kinds of mistakes that Kafka's parser tells apart.
@@ -42,13 +44,16 @@ pub(crate) enum Mistake {
 impl UsageError {
     /// Options that don't go together or are missing; the text is Kafka's.
     pub(crate) fn because(message: impl Into<String>) -> anyhow::Error {
-        anyhow::Error::new(Self {
-            kind: Mistake::Other,
-            given: String::new(),
-            value: String::new(),
-            message: message.into(),
-            suggestion: None,
-        })
+        anyhow::Error::new(Self::other(message.into(), None))
+    }
+
+    /// The same with a hint of its own.
+    pub(crate) fn hinted(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self::other(message.into(), Some(hint.into())))
+    }
+
+    fn other(message: String, hint: Option<String>) -> Self {
+        Self { kind: Mistake::Other, given: String::new(), value: String::new(), message, suggestion: None, hint }
     }
 
     /// `Missing required argument "[name]"`.
@@ -120,7 +125,7 @@ impl UsageError {
             _ => (Mistake::Other, error.to_string().trim().trim_start_matches("error: ").to_owned()),
         };
         let given = text(ContextKind::InvalidArg).unwrap_or(value).to_owned();
-        Self { kind, given, value: value.to_owned(), message, suggestion: suggestion.map(str::to_owned) }
+        Self { kind, given, value: value.to_owned(), message, suggestion: suggestion.map(str::to_owned), hint: None }
     }
 
     /// Prints the mistake and, on the next line, where help is.
@@ -130,11 +135,12 @@ impl UsageError {
         } else {
             out.note(&self.message)?;
         }
-        match &self.suggestion {
-            Some(suggestion) => {
+        match (&self.hint, &self.suggestion) {
+            (Some(hint), _) => out.hint(hint)?,
+            (None, Some(suggestion)) => {
                 out.hint(&format!("did you mean {suggestion}? `{called_as} --help` lists the options"))?
             }
-            None => out.hint(&format!("`{called_as} --help` lists the options"))?,
+            (None, None) => out.hint(&format!("`{called_as} --help` lists the options"))?,
         }
         Ok(Exit::Failure)
     }

@@ -135,7 +135,10 @@ impl Top {
             include_internal: self.include_internal,
         };
         let mut signals = Signals::listen()?;
-        let mut before = Sample::take(admin).await.map_err(explained)?;
+        let mut before = tokio::select! {
+            first = Sample::take(admin) => first.map_err(explained)?,
+            signal = signals.next() => return Ok(signal.exit()),
+        };
         let mut screen = Screen::open(out, !self.once && !self.output.is_json())?;
         let mut rates = Rates::default();
         screen.show(&rates, &view, out)?;

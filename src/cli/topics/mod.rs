@@ -162,7 +162,7 @@ impl Run for Topics {
             Mistake::Repeated => "joptsimple.MultipleArgumentsForOptionException",
             _ => return mistake.report(called_as, out),
         };
-        if out.is_for_people() {
+        if !out.tells_errors_as_kafka() {
             return mistake.report(called_as, out);
         }
         report(&JavaError::new(class, mistake.to_string()), out)

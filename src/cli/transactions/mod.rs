@@ -164,8 +164,12 @@ impl TransactionsError {
     /// A call that failed; `call` is Kafka's name of it.
     fn call(what: &str, call: &str, error: &ClientError) -> Self {
         match error {
-            ClientError::Api(error) => Self::because(what, &java::message(error)),
-            ClientError::UnsupportedVersion { .. } => Self::because(what, &error.to_string()),
+            ClientError::Api(refusal) => Self { hint: hint_for(error), ..Self::because(what, &java::message(refusal)) },
+            ClientError::UnsupportedVersion { api, wanted, offered, .. } => Self {
+                plain: Some(format!("{what}: {error}")),
+                hint: hint_for(error),
+                ..Self::because(what, &java::unsupported(*api, *wanted, *offered))
+            },
             _ => Self {
                 plain: Some(format!("{what}: {error}")),
                 hint: hint_for(error),

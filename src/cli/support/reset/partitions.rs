@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::scenario::wrapped_twice;
+use crate::cli::support::groups::unexpected;
 use crate::cli::support::{JavaError, UsageError, did_you_mean, java};
 use crate::client::admin::{OffsetSpec, TopicDescription};
 use crate::client::{Admin, ApiError};
@@ -83,7 +83,7 @@ pub(crate) async fn check_exist(partitions: &[TopicPartition], admin: &Admin) ->
     let topics: Vec<String> = topics.into_iter().collect();
     let mut leaders = BTreeMap::new();
     for (name, topic) in describe_topics(&topics, admin).await? {
-        for partition in topic.map_err(wrapped_twice)?.partitions {
+        for partition in topic.map_err(unexpected)?.partitions {
             leaders.insert(TopicPartition::new(name.as_str(), partition.id), partition.leader);
         }
     }
@@ -123,14 +123,23 @@ pub(super) async fn listed(
     Ok(offsets)
 }
 
+/// The same without the partitions that have no such record.
+pub(crate) async fn offsets(
+    partitions: &[TopicPartition],
+    spec: OffsetSpec,
+    admin: &Admin,
+) -> Result<Vec<(TopicPartition, i64)>, JavaError> {
+    let listed = listed(partitions, spec, admin).await?;
+    Ok(listed.into_iter().filter_map(|(partition, offset)| Some((partition, offset?))).collect())
+}
+
 /// Where the partitions begin or end.
 pub(crate) async fn log_offsets(
     partitions: &[TopicPartition],
     spec: OffsetSpec,
     admin: &Admin,
 ) -> Result<Vec<(TopicPartition, i64)>, JavaError> {
-    let offsets = listed(partitions, spec, admin).await.map_err(wrapped_twice)?;
-    Ok(offsets.into_iter().filter_map(|(partition, offset)| Some((partition, offset?))).collect())
+    offsets(partitions, spec, admin).await.map_err(unexpected)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Offsets of groups as lines of text: `topic,partition,offset`, or with the group before it.
 
+use std::io;
 use std::path::Path;
 
-use crate::cli::support::{JavaError, UsageError};
+use super::GroupReset;
+use crate::cli::support::{JavaError, Output, UsageError};
 use crate::types::TopicPartition;
 
 /// An offset that a group is to have.
@@ -84,8 +86,19 @@ fn cells(line: &str) -> Vec<String> {
     cells
 }
 
-/// The line of a plan, which [`read`] reads again.
-pub(crate) fn line(planned: &Planned) -> String {
+/// Prints new offsets as lines that [`read`] reads again. `single`: whether one group is named, which they leave out.
+pub(crate) fn print(resets: &[GroupReset], single: bool, out: &mut Output) -> io::Result<()> {
+    for reset in resets {
+        for (partition, offset) in &reset.offsets {
+            let group = (!single).then(|| reset.group.clone());
+            out.line(line(&Planned { group, partition: partition.clone(), offset: *offset }))?;
+        }
+    }
+    // As Kafka's tools, which end the text once more.
+    out.line("")
+}
+
+fn line(planned: &Planned) -> String {
     let Planned { group, partition, offset } = planned;
     let group = group.as_deref().map_or_else(String::new, |group| quoted(group) + ",");
     format!("{group}{},{},{offset}", quoted(&partition.topic), partition.partition)

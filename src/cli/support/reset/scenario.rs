@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::partitions::{listed, log_offsets};
 use super::times;
-use crate::cli::support::{JavaError, Output, Style, UsageError};
+use crate::cli::support::groups::unexpected;
+use crate::cli::support::{Output, Style, UsageError};
 use crate::client::Admin;
 use crate::client::admin::OffsetSpec;
 use crate::types::TopicPartition;
@@ -87,7 +88,7 @@ impl ScenarioArgs {
     }
 
     /// What is told if none was.
-    pub(crate) fn missing() -> anyhow::Error {
+    pub(super) fn missing() -> anyhow::Error {
         UsageError::because(
             "Option '[reset-offsets]' requires one of the following scenarios: [[to-offset], [shift-by], \
              [to-datetime], [by-duration], [to-earliest], [to-latest], [to-current], [from-file]]",
@@ -152,7 +153,7 @@ impl Scenario {
 }
 
 /// The wanted offsets, moved to where records are.
-pub(crate) async fn within_log(
+pub(super) async fn within_log(
     wanted: Vec<(TopicPartition, i64)>,
     admin: &Admin,
     out: &mut Output,
@@ -190,7 +191,7 @@ async fn at_time(
     admin: &Admin,
     out: &mut Output,
 ) -> anyhow::Result<Vec<(TopicPartition, i64)>> {
-    let found = listed(partitions, OffsetSpec::Timestamp(time), admin).await.map_err(wrapped_twice)?;
+    let found = listed(partitions, OffsetSpec::Timestamp(time), admin).await.map_err(unexpected)?;
     let without: Vec<_> =
         found.iter().filter(|(_, offset)| offset.is_none()).map(|(partition, _)| partition.clone()).collect();
     for TopicPartition { topic, partition } in &without {
@@ -208,11 +209,6 @@ async fn at_time(
         Some((partition, offset))
     };
     Ok(found.into_iter().filter_map(offset).collect())
-}
-
-/// A broker's error as Kafka's tools wrap it where they look offsets up.
-pub(super) fn wrapped_twice(error: JavaError) -> JavaError {
-    error.wrapped_in("java.util.concurrent.ExecutionException").wrapped_in("java.lang.RuntimeException")
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Points in time as Kafka's tools read them: a date with its time of day, or how long ago.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
@@ -120,16 +118,6 @@ fn part_ms(number: &str, unit: char, unit_ms: i64) -> Option<i64> {
     whole.checked_mul(unit_ms)?.checked_add(if is_negative { -millis } else { millis })
 }
 
-/// For `--timeout`.
-pub(crate) fn timeout(text: &str) -> Result<Duration, JavaError> {
-    text.parse::<i64>().ok().map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default())).ok_or_else(|| {
-        JavaError::new(
-            "joptsimple.OptionArgumentConversionException",
-            format!("Cannot parse argument '{text}' of option timeout"),
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,11 +167,5 @@ mod tests {
         for text in ["1h", "P", "PT", "P1DT", "PT1", "P1H", "PT1M1H", "PT1.5H", "PT99999999999999999999S", ""] {
             assert_eq!(ago(text), Err("Text cannot be parsed to a Duration".to_owned()), "{text}");
         }
-    }
-
-    #[test]
-    fn timeouts() {
-        assert_eq!(timeout("5000").unwrap(), Duration::from_secs(5));
-        assert_eq!(timeout("abc").unwrap_err().to_string(), "Cannot parse argument 'abc' of option timeout");
     }
 }
