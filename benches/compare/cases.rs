@@ -27,6 +27,8 @@ pub enum Work {
     EndToEnd { records: u64 },
     /// Connections that ask for nothing.
     Connections { count: usize },
+    /// Partitions that nobody writes to.
+    Partitions { count: usize },
     /// Tools that give one answer.
     Calls,
     /// Lines through `console-producer` and `console-consumer`.
@@ -191,11 +193,13 @@ pub const CASES: &[Case] = &[
     case("connections", "5,000 connections that ask for nothing", Work::Connections { count: 5_000 }),
     case("calls", "tools that give one answer", Work::Calls),
     case("console", "3,000,000 lines through the console tools", Work::Console { lines: 3_000_000 }),
+    // What follows starts the server again.
+    case("after", "memory after all of this", Work::After),
     case("stored-1m", "appending and reading where 1 MB is stored", Work::Stored { megabytes: 1 }),
     case("stored-1g", "the same, 1 GB", Work::Stored { megabytes: 1_000 }),
     case("stored-10g", "the same, 10 GB", Work::Stored { megabytes: 10_000 }),
     case("stored-100g", "the same, 100 GB", Work::Stored { megabytes: 100_000 }),
-    case("after", "memory after all of this", Work::After),
+    case("partitions-10k", "10,000 partitions that nobody writes to", Work::Partitions { count: 10_000 }),
     case(
         "slow-disk",
         "1,000 producers of 1 MB each, faster than the disk, which must have it",

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::report::short;
+
 /// A graph over cases that differ in one number.
 pub struct Graph {
     pub file: &'static str,
@@ -50,16 +52,18 @@ const HEIGHT: f64 = 320.0;
 const MARGIN: f64 = 56.0;
 
 impl Graph {
-    /// The graph of these lines: powers of ten to the right, from zero upwards. None if there is nothing to compare.
+    /// The graph of these lines: powers of ten to the right and upwards, each point with its value, so that a line that
+    /// is flat looks it beside one that is not. None if there is nothing to compare.
     pub fn draw(&self, lines: &[Line]) -> Option<String> {
         let all = || lines.iter().flat_map(|(_, _, points)| points);
-        let most = all().map(|(_, value)| *value).fold(0.0, f64::max);
         let widest = all().map(|(number, _)| number.log10()).fold(0.0, f64::max);
-        if most <= 0.0 || widest <= 0.0 {
+        let lowest = all().map(|(_, value)| value.log10()).fold(f64::INFINITY, f64::min).floor();
+        let highest = all().map(|(_, value)| value.log10()).fold(f64::NEG_INFINITY, f64::max).ceil();
+        if widest <= 0.0 || !lowest.is_finite() || lowest >= highest {
             return None;
         }
         let x = |number: f64| MARGIN + number.log10() / widest * (WIDTH - 2.0 * MARGIN);
-        let y = |value: f64| HEIGHT - MARGIN - value / most * (HEIGHT - 2.0 * MARGIN);
+        let y = |value: f64| HEIGHT - MARGIN - (value.log10() - lowest) / (highest - lowest) * (HEIGHT - 2.0 * MARGIN);
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
              <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n<text x=\"{MARGIN}\" y=\"24\">{}</text>\n\
@@ -71,20 +75,26 @@ impl Graph {
         for (_, number) in self.points.iter().filter(|(_, number)| number.log10() <= widest) {
             text(&mut svg, x(*number), HEIGHT - MARGIN + 20.0, &number.to_string());
         }
-        for part in [0.0, 0.5, 1.0] {
-            text(&mut svg, MARGIN / 2.0, y(most * part), &format!("{:.2}", most * part));
+        for power in lowest as i32..=highest as i32 {
+            let value = 10_f64.powi(power);
+            text(&mut svg, MARGIN / 2.0, y(value) + 4.0, &value.to_string());
+            let _ = writeln!(svg, "<path d=\"M{MARGIN} {:.1}H{}\" stroke=\"#ddd\"/>", y(value), WIDTH - MARGIN);
         }
         for (row, (name, colour, points)) in (0_u32..).zip(lines) {
             let path: Vec<String> =
                 points.iter().map(|(number, value)| format!("{:.1},{:.1}", x(*number), y(*value))).collect();
             let _ = writeln!(
                 svg,
-                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n\
-                 <text x=\"{}\" y=\"{}\" fill=\"{colour}\">{name}</text>",
+                "<g fill=\"{colour}\">\n<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n\
+                 <text x=\"{}\" y=\"{}\">{name}</text>",
                 path.join(" "),
                 WIDTH - 2.0 * MARGIN,
                 24.0 + 16.0 * f64::from(row),
             );
+            for (number, value) in points {
+                text(&mut svg, x(*number), y(*value) - 8.0, &short(*value));
+            }
+            svg.push_str("</g>\n");
         }
         svg.push_str("</svg>\n");
         Some(svg)

@@ -22,6 +22,7 @@ mod graph;
 mod limits;
 mod open_loop;
 mod overload;
+mod partitions;
 mod report;
 mod stored;
 #[path = "../support/mod.rs"]
@@ -53,7 +54,10 @@ struct Args {
     /// List the cases
     #[arg(long)]
     list: bool,
-    /// Where figures.md and figures.json go
+    /// Only draw the figures.json of that directory anew
+    #[arg(long)]
+    draw: bool,
+    /// Where figures.md, figures.json and the graphs go
     #[arg(long, default_value = concat!(env!("CARGO_TARGET_TMPDIR"), "/compare"))]
     out: PathBuf,
 }
@@ -64,6 +68,9 @@ fn main() {
     if args.list {
         CASES.iter().for_each(|case| println!("{:20} {}", case.name, case.what));
         return;
+    }
+    if args.draw {
+        return Figures::read(&args.out).write(&args.out);
     }
     let chosen = chosen(&args.cases);
     let (repetitions, scale) = if args.quick { (1, 0.2) } else { (5, 1.0) };
@@ -79,6 +86,8 @@ fn main() {
             servers.reverse();
         }
         for who in servers {
+            // What the one before has left to be written is not this one's work.
+            rustix::fs::sync();
             println!("{}, repetition {}, load average {}", who.name(), repetition + 1, load_average());
             let dir = data.path().join(format!("{}-{repetition}", who.name().replace(' ', "-")));
             Bench::run(&who, &dir, scale, &chosen, &mut figures);

@@ -20,11 +20,12 @@ pub struct Figures {
 }
 
 /// A figure, each time that it was measured.
+#[derive(Default)]
 struct Row {
-    case: &'static str,
-    client: &'static str,
+    case: String,
+    client: String,
     figure: String,
-    unit: &'static str,
+    unit: String,
     ours: Vec<f64>,
     kafka: Vec<f64>,
 }
@@ -42,15 +43,48 @@ impl Figures {
         Self { repetitions, scale, loads: Vec::new(), limits: Vec::new(), rows: Vec::new() }
     }
 
+    /// What [`Figures::write`] has written there.
+    pub fn read(dir: &Path) -> Self {
+        let json: Value = serde_json::from_slice(&fs::read(dir.join("figures.json")).unwrap()).unwrap();
+        let text = |of: &Value, name: &str| of[name].as_str().unwrap_or_default().to_owned();
+        let numbers = |of: &Value, name: &str| -> Vec<f64> {
+            of[name].as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
+        };
+        let rows = |list: &str, ours: &str| -> Vec<Row> {
+            let row = |row: &Value| Row {
+                case: text(row, "case"),
+                client: text(row, "client"),
+                figure: text(row, "figure"),
+                unit: text(row, "unit"),
+                ours: numbers(row, ours),
+                kafka: numbers(row, "apache-kafka"),
+            };
+            json[list].as_array().unwrap().iter().map(row).collect()
+        };
+        Self {
+            repetitions: json["repetitions"].as_u64().and_then(|number| usize::try_from(number).ok()).unwrap(),
+            scale: json["scale"].as_f64().unwrap(),
+            loads: json["loadAverages"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+            limits: rows("limits", "values"),
+            rows: rows("figures", "kafka-rs"),
+        }
+    }
+
     /// Notes what the machine can do.
-    pub fn limit(&mut self, figure: &str, unit: &'static str, value: f64) {
-        row(&mut self.limits, "limit", "", figure, unit).ours.push(value);
+    pub fn limit(&mut self, figure: &str, unit: &str, value: f64) {
+        row(&mut self.limits, ["", "", figure, unit]).ours.push(value);
     }
 
     /// Notes a figure.
-    pub fn add(&mut self, from: From<'_>, figure: &str, unit: &'static str, value: f64) {
+    pub fn add(&mut self, from: From<'_>, figure: &str, unit: &str, value: f64) {
         println!("  {} {} {figure}: {} {unit}", from.case, from.client, short(value));
-        let row = row(&mut self.rows, from.case, from.client, figure, unit);
+        let row = row(&mut self.rows, [from.case, from.client, figure, unit]);
         match from.who {
             Who::Ours => row.ours.push(value),
             Who::Kafka(_) => row.kafka.push(value),
@@ -78,10 +112,10 @@ impl Figures {
     fn lines(&self, graph: &Graph) -> Vec<Line> {
         let values = |of: fn(&Row) -> &Vec<f64>| -> Vec<(f64, f64)> {
             let find = |case: &str| {
-                let same = |row: &&Row| {
-                    (row.case, row.client, &row.figure[..], row.unit) == (case, "ours", graph.figure, "s/GiB")
-                };
-                self.rows.iter().find(same).and_then(|row| median(of(row)))
+                self.rows
+                    .iter()
+                    .find(|row| row.is([case, "ours", graph.figure, "s/GiB"]))
+                    .and_then(|row| median(of(row)))
             };
             graph.points.iter().filter_map(|(case, number)| Some((*number, find(case)?))).collect()
         };
@@ -135,16 +169,17 @@ impl Figures {
     }
 }
 
-fn row<'a>(
-    rows: &'a mut Vec<Row>,
-    case: &'static str,
-    client: &'static str,
-    figure: &str,
-    unit: &'static str,
-) -> &'a mut Row {
-    let same = |row: &Row| (row.case, row.client, &row.figure[..], row.unit) == (case, client, figure, unit);
-    let at = rows.iter().position(same).unwrap_or_else(|| {
-        rows.push(Row { case, client, figure: figure.to_owned(), unit, ours: Vec::new(), kafka: Vec::new() });
+impl Row {
+    /// Whether it is that of this case, client, figure and unit.
+    fn is(&self, names: [&str; 4]) -> bool {
+        [&self.case, &self.client, &self.figure, &self.unit].map(String::as_str) == names
+    }
+}
+
+fn row<'a>(rows: &'a mut Vec<Row>, names: [&str; 4]) -> &'a mut Row {
+    let at = rows.iter().position(|row| row.is(names)).unwrap_or_else(|| {
+        let [case, client, figure, unit] = names.map(str::to_owned);
+        rows.push(Row { case, client, figure, unit, ..Row::default() });
         rows.len() - 1
     });
     &mut rows[at]
@@ -171,7 +206,7 @@ fn spread(values: &[f64]) -> String {
 }
 
 /// Three digits that count.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),

@@ -8,7 +8,7 @@ use super::cases::{Case, Load, Rate, Reading, Reference, Work};
 use super::clients::{Client, Done, Said, run, without_input};
 use super::report::{Figures, From};
 use super::support::servers::{Server, Taken, Who, address, connect, properties, wait_for_leader};
-use super::{connections, limits, open_loop, overload, stored, tools};
+use super::{connections, limits, open_loop, overload, partitions, stored, tools};
 
 /// What Kafka's own script gives its broker.
 const HEAP: &[&str] = &["-Xms1G", "-Xmx1G"];
@@ -76,6 +76,7 @@ impl<'a> Bench<'a> {
                 Work::Overload { too_much, connections } => {
                     overload::overload(&mut bench, case, too_much, connections);
                 }
+                Work::Partitions { count } => partitions::many(&mut bench, case, count),
                 Work::Stored { megabytes } => stored::measure(&mut bench, case, megabytes),
                 Work::Calls => tools::calls(&mut bench, case),
                 Work::Console { lines } => tools::console(&mut bench, case, lines),
@@ -110,6 +111,14 @@ impl<'a> Bench<'a> {
         self.server.answers();
         self.starts += 1;
         self.warm_up();
+    }
+
+    /// The same, cold; what it took until it told the end of a partition.
+    pub fn start_again(&mut self, topic: &str, partition: i32, within: Duration) -> Taken {
+        self.server.stop();
+        self.server = Server::spawn_with(self.who, &self.settings, HEAP);
+        self.starts += 1;
+        self.server.ready(topic, partition, within).expect("the server is ready in time")
     }
 
     /// Makes a topic that is led.

@@ -189,6 +189,14 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    /// A benchmark that stops at a surprise leaves no server behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Our binary, or the one that `KAFKA_RS_BENCH_BINARY` names.
 pub fn binary() -> OsString {
     let other = std::env::var_os("KAFKA_RS_BENCH_BINARY");
