@@ -68,6 +68,9 @@ class Member:
         # subscription, and is then assigned nothing: so that answer must be there before there is a subscription.
         self.consumer.topics()
         self.consumer.subscribe(request["topics"])
+        # And the partitions must be known before it joins. A leader that learns of them afterwards joins again, and
+        # where a poll ends during that, version 3.0 takes it for done: it stays without heartbeats and commits.
+        self.consumer.topics()
         self.lock = threading.Lock()
         self.records, self.received, self.assigned = [], 0, []
         self.stopping = False
