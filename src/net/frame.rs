@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 
 use super::budget::{MemoryBudget, MemoryGrant};
 use super::large::{LARGE_BYTES, LargeBuffer};
@@ -14,8 +15,10 @@ use super::large::{LARGE_BYTES, LargeBuffer};
 /// fits with what is around it, so that it is read into one buffer.
 const FREE_BYTES: usize = 68 * 1024;
 
-/// A sender that holds budgeted memory while it is scarce and sends nothing for this long is cut off.
-const STALLED_WHEN_SCARCE: Duration = Duration::from_secs(5);
+/// A sender that holds budgeted memory while it is scarce is cut off where this does not bring `LEAST_WHEN_SCARCE` bytes, or all of the
+/// frame.
+const STALLED_WHEN_SCARCE: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 5_000 });
+const LEAST_WHEN_SCARCE: usize = 64 * 1024;
 
 /// Why no frame could be read.
 #[derive(Debug, Error)]
@@ -126,24 +129,33 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads until so many bytes are there.
     async fn receive(&mut self, whole: usize) -> Result<MemoryGrant, FrameError> {
         let mut grant = MemoryGrant::default();
-        let mut allowed = FREE_BYTES;
+        // Large frames are accounted for from their first byte.
+        let mut allowed = if self.large.is_some() { 0 } else { FREE_BYTES };
+        // How much must be there by when.
+        let mut due: Option<(usize, Instant)> = None;
         loop {
             let there = self.large.as_ref().map_or(self.buffer.len(), LargeBuffer::len);
             if there >= whole {
                 return Ok(grant);
             }
             // What may be read doubles as bytes arrive: what a peer only announces costs nothing.
-            let room = whole.min(allowed.max(2 * there));
+            let room = whole.min(FREE_BYTES.max(2 * there));
             if room > allowed {
                 if let Some(budget) = &self.budget {
-                    budget.extend(&mut grant, room - allowed).await;
+                    budget.extend_begun(&mut grant, room - allowed).await;
+                    // Waiting was not the sender's fault.
+                    due = None;
                 }
                 allowed = room;
             }
-            let read = if self.budget.as_ref().is_some_and(|budget| allowed > FREE_BYTES && budget.is_scarce()) {
-                let fill = self.fill(room - there);
-                tokio::time::timeout(STALLED_WHEN_SCARCE, fill).await.map_err(|_| FrameError::Stalled)??
+            let holds = allowed > FREE_BYTES || self.large.is_some();
+            let read = if holds && self.budget.as_ref().is_some_and(MemoryBudget::is_scarce) {
+                let kept = due.filter(|(least, _)| there < *least);
+                let (_, end) = *due
+                    .insert(kept.unwrap_or_else(|| (there + LEAST_WHEN_SCARCE, Instant::now() + STALLED_WHEN_SCARCE)));
+                tokio::time::timeout_at(end, self.fill(room - there)).await.map_err(|_| FrameError::Stalled)??
             } else {
+                due = None;
                 self.fill(room - there).await?
             };
             if read == 0 {
@@ -213,7 +225,7 @@ pub async fn write_pieces<W: AsyncWrite + Unpin>(stream: &mut W, pieces: &[Bytes
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::duplex;
+    use tokio::io::{DuplexStream, duplex};
 
     use super::*;
 
@@ -314,6 +326,75 @@ mod tests {
             assert_eq!(frame.bytes.len(), size);
             assert_eq!(frame.bytes.as_ptr().addr(), place + 4, "the frame moved to another buffer");
             assert_eq!(frame.bytes, vec![7; size]);
+        });
+    }
+
+    /// A reader of one frame of `size` bytes, of which `sent` are on their way, and the sender.
+    async fn begun(size: usize, sent: usize, budget: &MemoryBudget) -> (FrameReader<DuplexStream>, DuplexStream) {
+        let (mut near, far) = duplex(2 * size);
+        near.write_all(&u32::try_from(size).unwrap().to_be_bytes()).await.unwrap();
+        near.write_all(&vec![7; sent]).await.unwrap();
+        (FrameReader::new(far, size, Some(budget.clone())), near)
+    }
+
+    /// Together they need eight times the budget: each has a part of it at some time, and none could go on.
+    #[test]
+    fn frames_that_share_out_the_budget_between_them_all_arrive() {
+        runtime().block_on(async {
+            for size in [100_000, 1_000_000, 3_000_000] {
+                let budget = MemoryBudget::new(1_000_000);
+                let (mut all, mut senders) = (tokio::task::JoinSet::new(), Vec::new());
+                for _ in 0..8_000_000 / size {
+                    let (mut reader, sender) = begun(size, size / 2, &budget).await;
+                    all.spawn(async move { reader.next().await.unwrap().unwrap().bytes.len() });
+                    senders.push(sender);
+                }
+                // Until nobody can go on with what was sent: each task has had its turn.
+                for _ in 0..1000 {
+                    tokio::task::yield_now().await;
+                }
+                for sender in &mut senders {
+                    sender.write_all(&vec![7; size - size / 2]).await.unwrap();
+                }
+                while let Some(read) = all.join_next().await {
+                    assert_eq!(read.unwrap(), size);
+                }
+                assert_eq!(budget.first.available_permits(), 1);
+            }
+        });
+    }
+
+    /// Who goes first can't keep the others waiting by sending next to nothing.
+    #[test]
+    fn a_sender_that_trickles_is_cut_off_when_memory_is_scarce() {
+        runtime().block_on(async {
+            let (budget, mut all) = (MemoryBudget::new(1 << 20), MemoryGrant::default());
+            budget.extend(&mut all, 1 << 20).await;
+            let size = 1_000_000;
+            let (mut reader, mut sender) = begun(size, 10, &budget).await;
+            let trickle = async {
+                loop {
+                    sender.write_all(&[7; 100]).await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::select! {
+                read = reader.next() => assert!(matches!(read, Err(FrameError::Stalled)), "{read:?}"),
+                () = trickle => {}
+            }
+            // At a rate that is slow but no trickle it arrives.
+            let (mut reader, mut sender) = begun(size, 0, &budget).await;
+            let slowly = async {
+                for _ in 0..size / 20_000 {
+                    sender.write_all(&[7; 20_000]).await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                read = reader.next() => assert_eq!(read.unwrap().unwrap().bytes.len(), size),
+                () = slowly => {}
+            }
         });
     }
 }
