@@ -14,6 +14,8 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use super::report::Figures;
 
 const PIECE: usize = 64 << 10;
+/// A batch in the log, of `batch.size=65536`: it begins in the middle of a page, where the one before it ended.
+const BATCH: usize = 65_261;
 const GIB: f64 = (1 << 30) as f64;
 /// Bytes that are moved to measure how fast that is.
 const MOVED: usize = 1 << 30;
@@ -32,7 +34,8 @@ pub fn measure(dir: &Path, scale: f64, figures: &mut Figures) {
         note(figures, "memory copy", &copy());
         note(figures, "CRC-32C", &crc());
         let file = dir.join("appended");
-        note(figures, "append to the page cache", &append(&file));
+        note(figures, "append to the page cache, batch by batch", &append(&file, BATCH));
+        note(figures, "append to the page cache, by whole pages", &append(&file, PIECE));
         note(figures, "read from the page cache", &read(&file));
         let (sent, received) = loopback();
         note(figures, "loopback, sending", &sent);
@@ -89,10 +92,10 @@ fn crc() -> Took {
     })
 }
 
-fn append(path: &Path) -> Took {
-    let piece = vec![7_u8; PIECE];
+fn append(path: &Path, size: usize) -> Took {
+    let piece = vec![7_u8; size];
     let mut file = File::create(path).unwrap();
-    timed(|| (0..MOVED / PIECE).for_each(|_| file.write_all(&piece).unwrap()))
+    timed(|| (0..MOVED / size).for_each(|_| file.write_all(&piece).unwrap()))
 }
 
 fn read(path: &Path) -> Took {

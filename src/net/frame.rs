@@ -15,6 +15,10 @@ use super::large::{LARGE_BYTES, LargeBuffer};
 /// fits with what is around it, so that it is read into one buffer.
 const FREE_BYTES: usize = 68 * 1024;
 
+/// Read beyond what is asked for, if it is there. A read that comes back short says that the stream is empty, which saves the next
+/// one; of a peer that is ahead of us it has the size of the next frame.
+const AHEAD_BYTES: usize = 4096;
+
 /// A sender that holds budgeted memory while it is scarce is cut off where this does not bring `LEAST_WHEN_SCARCE` bytes, or all of the
 /// frame.
 const STALLED_WHEN_SCARCE: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 5_000 });
@@ -100,7 +104,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// The size of the next frame.
     async fn announced(&mut self) -> Result<Option<usize>, FrameError> {
         while self.buffer.len() < 4 {
-            if self.fill(FREE_BYTES.min(4096)).await? == 0 {
+            if self.fill(0).await? == 0 {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Cut) };
             }
         }
@@ -168,7 +172,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// waits: a client that went away needs no answer. Pends forever once the read-ahead is full.
     pub async fn ended(&mut self) {
         while self.buffer.len() < FREE_BYTES {
-            match self.fill(4096).await {
+            match self.fill(0).await {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
@@ -176,13 +180,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         std::future::pending::<()>().await;
     }
 
-    /// Reads no more than `room` bytes: what is read is accounted for.
+    /// Reads what there is for `room` bytes, which are accounted for, and a little ahead.
     async fn fill(&mut self, room: usize) -> io::Result<usize> {
         if let Some(large) = &mut self.large {
             let read = self.stream.read(large.room(room)).await?;
             large.advance(read);
             return Ok(read);
         }
+        let room = room + AHEAD_BYTES;
         self.buffer.reserve(room);
         self.stream.read_buf(&mut (&mut self.buffer).limit(room)).await
     }
@@ -225,7 +230,10 @@ pub async fn write_pieces<W: AsyncWrite + Unpin>(stream: &mut W, pieces: &[Bytes
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{DuplexStream, duplex};
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::{DuplexStream, ReadBuf, duplex};
 
     use super::*;
 
@@ -396,5 +404,31 @@ mod tests {
                 () = slowly => {}
             }
         });
+    }
+
+    /// A stream that counts how often it is read.
+    struct Counted<'a>(&'a [u8], usize);
+
+    impl AsyncRead for Counted<'_> {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            self.1 += 1;
+            let (now, later) = self.0.split_at(self.0.len().min(to.remaining()));
+            to.put_slice(now);
+            self.0 = later;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Goal: a producer that is ahead of the broker costs a read for a batch.
+    #[test]
+    fn frames_that_wait_take_a_read_each() {
+        let frame = [&65_536_u32.to_be_bytes()[..], &[7; 65_536]].concat();
+        let all = frame.repeat(20);
+        let mut reader = FrameReader::new(Counted(&all, 0), 1 << 20, None);
+        for _ in 0..20 {
+            let read = runtime().block_on(reader.next()).unwrap().unwrap();
+            assert_eq!(read.bytes, frame[4..]);
+        }
+        assert_eq!(reader.stream.1, 21, "one more for the first of them");
     }
 }
