@@ -103,6 +103,8 @@ pub(super) struct Ready {
 pub(super) struct Harvest {
     /// A request's worth of batches per node.
     pub(super) requests: BTreeMap<NodeId, Vec<Ready>>,
+    /// Bytes of each.
+    sizes: HashMap<NodeId, usize>,
     /// Batches whose time is over.
     pub(super) expired: Vec<Ready>,
     /// When to look again at the latest.
@@ -328,6 +330,10 @@ impl Accumulator {
     }
 
     /// Takes what is ready to be sent: at most one request per node that `free` lets have another one.
+    ///
+    /// What has lingered half of its time goes along with what its node gets anyway: records with keys come to all partitions,
+    /// each of which would have a request of its own otherwise. Kafka's client lets all go along, also a batch just begun,
+    /// which would cut each turn of a partition (KIP-794) in two.
     pub(super) fn harvest(
         &mut self,
         now: Instant,
@@ -336,7 +342,7 @@ impl Accumulator {
         free: impl Fn(NodeId) -> bool,
     ) -> Harvest {
         let mut harvest = Harvest::default();
-        let mut sizes: HashMap<NodeId, usize> = HashMap::new();
+        let mut companions = Vec::new();
         let hurry = self.closing || self.waiting_for_space > 0;
         for _ in 0..self.active.len() {
             let Some(queue_id) = self.active.pop_front() else { break };
@@ -350,51 +356,84 @@ impl Accumulator {
             };
             self.active.push_back(queue_id);
             harvest.look_again_at(front.created + options.delivery_timeout);
-            let is_retry = front.attempts > 0;
             let ready_at = match front.retry_at {
                 Some(at) => at,
-                None if is_retry || hurry || front.full || front.id < self.flush_below => now,
+                None if front.attempts > 0 || hurry || front.full || front.id < self.flush_below => now,
                 None => front.created + options.linger,
             };
             if ready_at > now {
-                harvest.look_again_at(ready_at);
+                let goes_along = front.retry_at.is_none() && front.created + options.linger / 2 <= now;
+                match leader.filter(|_| goes_along) {
+                    Some(leader) => companions.push((leader, queue_id, ready_at)),
+                    None => harvest.look_again_at(ready_at),
+                }
                 continue;
             }
             let Some(leader) = leader else {
                 harvest.leaderless = true;
                 continue;
             };
-            if self.transactions.as_ref().is_some_and(|transactions| !transactions.may_send(queue_id)) {
-                continue; // The coordinator has to be told first, which makes us look again.
-            }
-            let takes_more = free(leader);
-            if options.partitioning.availability_timeout().is_some() {
+            if self.may_send(queue_id) {
+                let takes_more = free(leader);
+                if options.partitioning.availability_timeout().is_some() {
+                    if takes_more {
+                        self.stalls.retry(leader, now);
+                    } else {
+                        self.stalls.begin(leader, now);
+                    }
+                }
                 if takes_more {
-                    self.stalls.retry(leader, now);
-                } else {
-                    self.stalls.begin(leader, now);
+                    self.take_front(queue_id, leader, now, options, identity, &mut harvest);
                 }
             }
-            if !takes_more || is_retry && !queue.in_flight.is_empty() || !queue.may_fly(options) {
-                continue; // Something has to land first, which makes us look again.
+        }
+        for (leader, queue_id, ready_at) in companions {
+            if harvest.requests.contains_key(&leader) && self.may_send(queue_id) {
+                self.take_front(queue_id, leader, now, options, identity, &mut harvest);
+            } else {
+                harvest.look_again_at(ready_at);
             }
-            let size = sizes.entry(leader).or_default();
-            if *size > 0 && *size + front.size > options.max_request_size {
-                harvest.look_again_at(now);
-                continue;
-            }
-            *size += front.size;
-            if !queue.number_front(identity, self.transactions.is_some()) {
-                continue;
-            }
-            let Some(mut batch) = queue.batches.pop_front() else { continue };
-            batch.full = true;
-            batch.retry_at = None;
-            batch.attempts += 1;
-            queue.in_flight.push(batch.order);
-            harvest.requests.entry(leader).or_default().push(Ready { queue: queue_id, batch });
         }
         harvest
+    }
+
+    /// Whether nobody has to be told of the partition before it is sent to. What was told makes us look again.
+    fn may_send(&self, queue_id: QueueId) -> bool {
+        self.transactions.as_ref().is_none_or(|transactions| transactions.may_send(queue_id))
+    }
+
+    /// Puts the first batch of a partition into the request of its leader, unless something has to land first, which makes us look
+    /// again, or the request is full.
+    fn take_front(
+        &mut self,
+        queue_id: QueueId,
+        leader: NodeId,
+        now: Instant,
+        options: &ProducerOptions,
+        identity: &mut IdentityState,
+        harvest: &mut Harvest,
+    ) {
+        let is_transactional = self.transactions.is_some();
+        let Some(queue) = self.queue_mut(queue_id) else { return };
+        let Some(front) = queue.batches.front() else { return };
+        if front.attempts > 0 && !queue.in_flight.is_empty() || !queue.may_fly(options) {
+            return;
+        }
+        let size = harvest.sizes.entry(leader).or_default();
+        if *size > 0 && *size + front.size > options.max_request_size {
+            harvest.look_again_at(now);
+            return;
+        }
+        *size += front.size;
+        if !queue.number_front(identity, is_transactional) {
+            return;
+        }
+        let Some(mut batch) = queue.batches.pop_front() else { return };
+        batch.full = true;
+        batch.retry_at = None;
+        batch.attempts += 1;
+        queue.in_flight.push(batch.order);
+        harvest.requests.entry(leader).or_default().push(Ready { queue: queue_id, batch });
     }
 
     /// Puts a batch back to be sent again.

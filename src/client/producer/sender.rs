@@ -152,7 +152,7 @@ impl Sender {
             let nodes = &self.nodes;
             let free = |node| nodes.get(&node).is_none_or(|state| state.in_flight < limit);
             let harvest = lock(&self.shared.queues).harvest(now, &self.shared.options, &mut self.identity, free);
-            let Harvest { requests, expired, look_again: at, leaderless } = harvest;
+            let Harvest { requests, expired, look_again: at, leaderless, .. } = harvest;
             self.refresh_wanted |= leaderless;
             if !expired.is_empty() {
                 // What else belongs to their transaction has to go as well.

@@ -54,6 +54,7 @@ struct Simulation {
     now: Instant,
     look_again: Option<Instant>,
     left: Vec<Left>,
+    requests: usize,
     /// A broker that takes nothing.
     stuck: Option<NodeId>,
 }
@@ -65,7 +66,7 @@ impl Simulation {
         let mut queues = Accumulator::new();
         queues.add_topic("t", &metadata());
         let options = ProducerOptions { linger: LINGER, idempotence: false, ..options };
-        Self { queues, options, now: Instant::now(), look_again: None, left: Vec::new(), stuck: None }
+        Self { queues, options, now: Instant::now(), look_again: None, left: Vec::new(), requests: 0, stuck: None }
     }
 
     /// Sends a record of so many bytes; gives its partition.
@@ -91,6 +92,7 @@ impl Simulation {
             if harvest.requests.is_empty() {
                 return;
             }
+            self.requests += harvest.requests.len();
             for Ready { queue, batch } in harvest.requests.into_values().flatten() {
                 self.queues.queue_mut(queue).unwrap().landed(batch.order);
                 self.queues.finished(batch.id, batch.size);
@@ -178,6 +180,21 @@ fn the_sender_is_told_of_the_batch_that_a_turn_ends_with() {
         let queues = &simulation.queues.topics[0].partitions;
         assert!(queues.iter().flat_map(|queue| &queue.batches).all(|batch| !batch.full), "a full batch waits");
     }
+}
+
+/// Goal: partitions that all get a little share requests, and nothing leaves before half of its linger.
+/// Method: a record with a key each 0.1 ms for 100 lingers; none of the partitions can fill a batch.
+#[test]
+fn batches_that_linger_share_requests() {
+    let mut simulation = Simulation::new(ProducerOptions::default());
+    for key in 0..5000_u32 {
+        simulation.send(Some(&key.to_be_bytes()), 10);
+        simulation.pass(LINGER / 50);
+    }
+    let begun = simulation.left.len();
+    assert!(simulation.requests <= 250, "{} requests with {begun} batches in 100 lingers", simulation.requests);
+    // As long as a batch is open it takes records: at most two batches of a partition in a linger.
+    assert!(begun <= 200 * PARTITIONS, "{begun} batches");
 }
 
 /// Goal: records with a key, which keep batches open, neither keep those without one at a partition for ever nor shorten their turns.
