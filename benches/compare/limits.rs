@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -33,8 +34,11 @@ pub fn measure(dir: &Path, scale: f64, figures: &mut Figures) {
     for _ in 0..(ROUNDS * scale).ceil() as usize {
         note(figures, "memory copy", &copy());
         note(figures, "CRC-32C", &crc());
+        note(figures, "CRC-32C, another core busy", &beside_another(crc));
         let file = dir.join("appended");
         note(figures, "append to the page cache, batch by batch", &append(&file, BATCH));
+        let beside = beside_another(|| append(&file, BATCH));
+        note(figures, "append to the page cache, batch by batch, another core busy", &beside);
         note(figures, "append to the page cache, by whole pages", &append(&file, PIECE));
         note(figures, "read from the page cache", &read(&file));
         let (sent, received) = loopback();
@@ -89,6 +93,23 @@ fn crc() -> Took {
         for _ in 0..MOVED / PIECE {
             std::hint::black_box(crc32c::crc32c(std::hint::black_box(&piece)));
         }
+    })
+}
+
+/// What work takes while another core is as busy as a client keeps it: the two share caches, and on many machines a core.
+fn beside_another(work: impl FnOnce() -> Took) -> Took {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (from, mut to) = (vec![1_u8; PIECE], vec![2_u8; PIECE]);
+            while !is_over.load(Ordering::Relaxed) {
+                to.copy_from_slice(&from);
+                std::hint::black_box(crc32c::crc32c(std::hint::black_box(&to)));
+            }
+        });
+        let took = work();
+        is_over.store(true, Ordering::Relaxed);
+        took
     })
 }
 

@@ -43,6 +43,29 @@ fn line_notation(line: &str) -> String {
     shown
 }
 
+/// Output whose order says nothing, in one that is always the same: lines, and within a line the log directories of a broker, which
+/// Apache Kafka's brokers tell by the hash of their paths.
+pub fn ordered(mut lines: Vec<String>) -> Vec<String> {
+    let directory = Regex::new(r#"\{"partitions":\[[^\]]*\],"error":[^,]*,"logDir":"([^"]*)"\}"#).unwrap();
+    let all = Regex::new(&format!(r#""logDirs":\[((?:{directory},?)*)\]"#)).unwrap();
+    for line in &mut lines {
+        *line = all
+            .replace_all(line, |found: &regex_lite::Captures<'_>| {
+                let mut each: Vec<(&str, &str)> = directory
+                    .captures_iter(&found[1])
+                    .map(|one| one.extract::<1>())
+                    .map(|(all, [path])| (path, all))
+                    .collect();
+                each.sort_unstable();
+                let each: Vec<&str> = each.into_iter().map(|(_, all)| all).collect();
+                format!(r#""logDirs":[{}]"#, each.join(","))
+            })
+            .into_owned();
+    }
+    lines.sort_unstable();
+    lines
+}
+
 /// What counts of standard error: not our hints, nor the logger's name that Kafka puts on a line of its own.
 pub fn messages(stderr: &[u8]) -> Vec<String> {
     let counts = |line: &String| !line.is_empty() && !line.starts_with("hint: ") && !line.starts_with(" (org.apache");

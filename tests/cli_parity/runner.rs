@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::abandoned::abandon;
 use crate::apache::{self, Apache};
 use crate::case::{Case, Outcome, Step, Suite};
-use crate::compare::{generalised, input, matches, messages, notation, tells, words};
+use crate::compare::{generalised, input, matches, messages, notation, ordered, tells, words};
 use crate::members::Member;
 use crate::record::Changes;
 use crate::support::{Broker, wait_for};
@@ -338,7 +338,7 @@ impl Runner {
         let status = end_of(&mut child, &case.command, patience);
         let mut stdout = notation(&stdout.all());
         if case.unordered {
-            stdout.sort_unstable();
+            stdout = ordered(stdout);
         }
         if !is_ours {
             stdout = apache::without_traces(stdout);

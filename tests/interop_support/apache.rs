@@ -1,9 +1,11 @@
 //! A real Apache Kafka broker for the length of a test, to try our tools on, or to take turns with our broker.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -236,11 +238,12 @@ fn free_ports() -> [u16; 2] {
 }
 
 /// A free port below those that systems give to clients: one that is free for a moment only, because the servers on it
-/// take turns, must not become a client's.
+/// take turns, must not become a client's. None is given twice.
 pub fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let port = fastrand::u16(15_000..32_000);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && GIVEN.lock().unwrap().insert(port) {
             return port;
         }
     }
