@@ -202,16 +202,19 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Records a second of one of our producers, as in the case that tells it.
+    /// Records a second of one of our producers, as in the case that tells it; the middle one of three times.
     fn peak(&mut self) -> f64 {
         if let Some(peak) = self.peak {
             return peak;
         }
         self.create("peak", 1);
         let load = self.scaled(Load { settings: &["batch.size=65536", "linger.ms=5"], ..DEFAULT });
-        let (said, _) = Client::Ours.produce("peak", &load, None, &self.scratch);
-        self.peak = Some(said.records_per_second);
-        said.records_per_second
+        let mut reached =
+            [(); 3].map(|()| Client::Ours.produce("peak", &load, None, &self.scratch).0.records_per_second);
+        reached.sort_by(f64::total_cmp);
+        let [_, peak, _] = reached;
+        self.peak = Some(peak);
+        peak
     }
 
     fn reference(&mut self, case: &Case, reference: Reference) {
