@@ -15,8 +15,8 @@ use super::console_consumer::{
 use super::help::Example;
 use super::support::{
     Exit, IgnoredWords, OldServerOptions, Output, Progress, RenamedOptions, SILENCE, Signals, UsageError,
-    block_on_two_threads, chain_text, explained_config, java, pick_topic, remark_if_unknown, remark_if_unreachable,
-    stdout_closed, warn,
+    block_on_two_threads, chain_text, explained_config, hint_for, hint_for_code, java, pick_topic, remark_if_unknown,
+    remark_if_unreachable, stdout_closed, warn,
 };
 use crate::client::share::{AcknowledgeType, AcknowledgementMode, ShareError};
 use crate::client::{ShareConsumer, ShareConsumerOptions, ShareRecord};
@@ -215,7 +215,8 @@ impl Reading {
                 Exit::Failure
             }
             End::Failed(error) => {
-                failure = Some(error);
+                let hint = hint_of(&error);
+                failure = LOGGER.stopped(error, hint, java_error, out)?;
                 Exit::Failure
             }
         };
@@ -312,6 +313,15 @@ impl Reading {
     }
 }
 
+/// What to do about an error, if there is something.
+fn hint_of(error: &anyhow::Error) -> Option<String> {
+    match error.downcast_ref::<ShareError>()? {
+        ShareError::Client(error) => hint_for(error),
+        ShareError::Api(error) => hint_for_code(error.code),
+        _ => None,
+    }
+}
+
 /// The exception that Kafka's consumer gives for the error.
 fn java_error(error: &anyhow::Error) -> String {
     if let Some(error) = error.downcast_ref::<FormatError>() {
@@ -319,6 +329,7 @@ fn java_error(error: &anyhow::Error) -> String {
     }
     match error.downcast_ref::<ShareError>() {
         Some(ShareError::Api(source)) => format!("{}: {}", java::exception_class(source.code), java::message(source)),
+        Some(ShareError::Client(error)) => java::client_exception(error),
         _ => format!("org.apache.kafka.common.KafkaException: {}", chain_text(error)),
     }
 }

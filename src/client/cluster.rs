@@ -226,7 +226,7 @@ impl Cluster {
     /// The bootstrap servers stay the last resort for ever, so a cluster whose brokers have all moved is found again.
     ///
     /// # Errors
-    /// No broker was reached until the deadline, or until `bootstrap_patience` is over if none ever was.
+    /// No broker was reached until the deadline, or until `bootstrap_patience` is over if none ever was; a controller was.
     pub async fn any(&self, deadline: Deadline) -> Result<Connection, ClientError> {
         let mut last = None;
         loop {
@@ -234,7 +234,7 @@ impl Cluster {
             let candidates = self.candidates(&metadata);
             for address in &candidates {
                 if let Some(connection) = self.existing(address).and_then(|slot| slot.open_connection()) {
-                    return Ok(connection);
+                    return self.of_the_kind(connection);
                 }
             }
             let patience = if metadata.fetched_at.is_some() {
@@ -248,7 +248,7 @@ impl Cluster {
                     continue;
                 }
                 match self.connection_to(address, Lane::General, deadline).await {
-                    Ok(connection) => return Ok(connection),
+                    Ok(connection) => return self.of_the_kind(connection),
                     Err(error) if error.is_retriable() => last = Some(error),
                     Err(error) => return Err(error),
                 }
@@ -260,6 +260,15 @@ impl Cluster {
             }
             tokio::time::sleep_until(wait_until).await;
         }
+    }
+
+    /// Refuses a controller where brokers were named. It would carry out much of what a broker is asked for, but Kafka's clients get
+    /// nothing from it: they ask for metadata first, which no controller has.
+    fn of_the_kind(&self, connection: Connection) -> Result<Connection, ClientError> {
+        if !self.inner.options.are_controllers {
+            connection.version_of::<MetadataRequest>(i16::MAX)?;
+        }
+        Ok(connection)
     }
 
     /// Asks for the topics of `scope` and lays the answer over what is known.
@@ -539,10 +548,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::client::testing::{FakeBroker, Reply};
+    use crate::client::testing::{FakeBroker, Incoming, Reply};
     use crate::protocol::ApiKey;
-    use crate::protocol::messages::MetadataResponse;
+    use crate::protocol::messages::api_versions_response::ApiVersion;
     use crate::protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
+    use crate::protocol::messages::{
+        ApiVersionsRequest, ApiVersionsResponse, DescribeClusterResponse, MetadataResponse,
+    };
 
     fn broker_at(node_id: i32, address: &Address) -> MetadataResponseBroker {
         let port = i32::from(address.port());
@@ -603,6 +615,33 @@ mod tests {
         assert!(matches!(error, ClientError::Astray { node: 1, .. }), "{error}");
         let error = cluster.node(NodeId(2), Lane::Data, cluster.api_deadline()).await.unwrap_err();
         assert!(matches!(error, ClientError::UnknownNode(2)));
+    }
+
+    /// It would make a topic as a broker does.
+    #[tokio::test]
+    async fn a_controller_gets_no_orders_where_a_broker_was_named() {
+        let answers = |request: &Incoming| match request.start.api {
+            ApiKey::ApiVersions => request.answer::<ApiVersionsRequest>(&ApiVersionsResponse {
+                api_keys: [(ApiKey::ApiVersions, 3), (ApiKey::DescribeCluster, 1)]
+                    .map(|(api, max_version)| ApiVersion { api_key: api.get(), max_version, ..Default::default() })
+                    .to_vec(),
+                ..Default::default()
+            }),
+            _ => request.answer::<DescribeClusterRequest>(&DescribeClusterResponse::default()),
+        };
+        let controller = FakeBroker::start(answers).await;
+        let cluster = Cluster::new(controller.options());
+        for _ in 0..2 {
+            let error = cluster.call_any(&DescribeClusterRequest::default(), cluster.api_deadline()).await.unwrap_err();
+            assert!(
+                matches!(error, ClientError::UnsupportedVersion { api: ApiKey::Metadata, offered: None, .. }),
+                "{error}"
+            );
+        }
+        let options = ClientOptions { are_controllers: true, ..controller.options() };
+        let cluster = Cluster::new(options);
+        cluster.call_any(&DescribeClusterRequest::default(), cluster.api_deadline()).await.unwrap();
+        assert_eq!(controller.seen().len(), 1);
     }
 
     #[tokio::test]

@@ -77,6 +77,7 @@ macro_rules! suites {
 suites! { ON_APACHE, run_on_apache:
     on_apache_acls: "acls",
     on_apache_configs: "configs",
+    on_apache_controllers_port: "controllers-port",
     on_apache_delegation_tokens: "delegation-tokens",
     on_apache_two_brokers: "two-brokers",
 }

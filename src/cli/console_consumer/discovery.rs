@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::settings::Source;
-use crate::client::consumer::Consumer;
+use crate::client::consumer::{ConsumeError, Consumer};
 use crate::client::{AutoCreate, Metadata, TopicScope};
 use crate::config::OffsetReset;
 use crate::protocol::ErrorCode;
@@ -68,7 +68,7 @@ impl Discovery {
                 self.next = Instant::now() + RETRY;
                 return Ok(());
             }
-            Err(error) => return Err(crate::cli::support::explained(error)),
+            Err(error) => return Err(ConsumeError::from(error).into()),
         };
         let found = partitions(source, &metadata)?;
         let fresh: Vec<_> = found.difference(&self.known).cloned().collect();

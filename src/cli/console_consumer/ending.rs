@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::formatter::FormatError;
-use crate::cli::support::{Exit, Output, StdoutClosed, chain_text, java, report_failure};
+use crate::cli::support::{Exit, Hinted, Output, StdoutClosed, chain_text, java, report_failure};
 use crate::config::ConfigError;
 
 /// Why it ended.
@@ -76,6 +76,27 @@ impl Logger {
     pub(in crate::cli) fn terminating(self, thrown: impl Display, out: &mut Output) -> io::Result<()> {
         out.kafka_log_error("Error processing message, terminating consumer process: ", self.0)?;
         out.note(thrown)
+    }
+
+    /// Reading failed. Scripts are told at once, as Kafka's tool does; what people are told when all is over is returned.
+    pub(in crate::cli) fn stopped(
+        self,
+        error: anyhow::Error,
+        hint: Option<String>,
+        java_error: fn(&anyhow::Error) -> String,
+        out: &mut Output,
+    ) -> io::Result<Option<anyhow::Error>> {
+        if out.is_for_people() {
+            return Ok(Some(match hint {
+                Some(hint) => Hinted::error(chain_text(&error), hint),
+                None => error,
+            }));
+        }
+        self.terminating(java_error(&error), out)?;
+        if let Some(hint) = hint {
+            out.hint(&hint)?;
+        }
+        Ok(None)
     }
 
     fn unknown_error(self, thrown: impl Display, out: &mut Output) -> io::Result<()> {

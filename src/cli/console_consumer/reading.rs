@@ -12,11 +12,11 @@ use super::formatter::{FormatError, Formatter, Shown};
 use super::going_on;
 use super::settings::{Plan, Source, Start};
 use crate::cli::support::{
-    Exit, Hinted, Output, Progress, SILENCE, Signals, authentication_exception, chain_text, hint_for, hint_for_code,
-    java, remark_if_unreachable, stdout_closed,
+    Exit, Output, Progress, SILENCE, Signals, chain_text, hint_for, hint_for_code, java, remark_if_unreachable,
+    stdout_closed,
 };
+use crate::client::AutoCreate;
 use crate::client::consumer::{ConsumeError, Consumer, ConsumerOptions, ConsumerRecord};
-use crate::client::{AutoCreate, ClientError};
 use crate::config::OffsetReset;
 use crate::protocol::ErrorCode;
 use crate::record::TimestampType;
@@ -240,17 +240,7 @@ impl Reading {
             }
             End::Failed(error) => {
                 let hint = hint_of(&error);
-                if out.is_for_people() {
-                    failure = Some(match hint {
-                        Some(hint) => Hinted::error(chain_text(&error), hint),
-                        None => error,
-                    });
-                } else {
-                    LOGGER.terminating(java_error(&error), out)?;
-                    if let Some(hint) = hint {
-                        out.hint(&hint)?;
-                    }
-                }
+                failure = LOGGER.stopped(error, hint, java_error, out)?;
                 Exit::Failure
             }
         };
@@ -296,9 +286,6 @@ pub(in crate::cli) fn print_record(
 
 /// What to do about an error, if there is something.
 fn hint_of(error: &anyhow::Error) -> Option<String> {
-    if let Some(hinted) = error.downcast_ref::<Hinted>() {
-        return Some(hinted.hint().to_owned());
-    }
     if let Some(unreadable) = error.downcast_ref::<Unreadable>() {
         return hint_for_code(unreadable.code);
     }
@@ -321,17 +308,8 @@ fn java_error(error: &anyhow::Error) -> String {
             code => format!("{class}: {}", code.name()),
         };
     }
-    if let Some(ConsumeError::Client(error)) = error.downcast_ref()
-        && let Some((class, message)) = authentication_exception(error)
-    {
-        return format!("{class}: {message}");
-    }
     match error.downcast_ref::<ConsumeError>() {
-        Some(ConsumeError::Client(ClientError::UnsupportedVersion { api, wanted, offered, .. })) => format!(
-            "{}: {}",
-            java::exception_class(ErrorCode::UnsupportedVersion),
-            java::unsupported(*api, *wanted, *offered)
-        ),
+        Some(ConsumeError::Client(error)) => java::client_exception(error),
         Some(ConsumeError::NoOffset(partition)) => format!(
             "org.apache.kafka.clients.consumer.NoOffsetForPartitionException: Undefined offset with no reset policy \
              for partitions: [{partition}]"

@@ -1,5 +1,6 @@
 //! How Kafka's Java tools name and order things, where scripts look for it.
 
+use super::{authentication_exception, chain_text};
 use crate::client::{ApiError, ClientError};
 use crate::config::ConfigError;
 use crate::protocol::{ApiKey, ErrorCode, VersionRange};
@@ -140,6 +141,21 @@ pub(crate) fn client_exception_class(error: &ClientError) -> String {
         ClientError::UnsupportedVersion { .. } => exception_class(ErrorCode::UnsupportedVersion),
         _ => exception_class(ErrorCode::RequestTimedOut),
     }
+}
+
+/// The exception that Kafka's consumers give where the cluster can't be talked to: its class and its text.
+pub(crate) fn client_exception(error: &ClientError) -> String {
+    if let Some((class, message)) = authentication_exception(error) {
+        return format!("{class}: {message}");
+    }
+    let (class, message) = match error {
+        ClientError::Api(error) => (exception_class(error.code), message(error)),
+        ClientError::UnsupportedVersion { api, wanted, offered, .. } => {
+            (exception_class(ErrorCode::UnsupportedVersion), unsupported(*api, *wanted, *offered))
+        }
+        _ => ("org.apache.kafka.common.KafkaException".to_owned(), chain_text(&anyhow::Error::new(error.clone()))),
+    };
+    format!("{class}: {message}")
 }
 
 /// The class of the exception that Kafka's tools show for a wrong setting.

@@ -68,7 +68,7 @@ impl JavaError {
     /// A request that had to go to all brokers, where none could be found.
     pub(crate) fn no_brokers(api: &str, error: &ClientError) -> Self {
         match error {
-            ClientError::Api(_) | ClientError::UnsupportedVersion { .. } => Self::call("findAllBrokers", error),
+            ClientError::Api(_) => Self::call("findAllBrokers", error),
             _ if authentication_exception(error).is_some() => Self::call("findAllBrokers", error),
             _ => Self {
                 class: "org.apache.kafka.common.KafkaException".to_owned(),
