@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::changes::Changes;
 use super::entity::{EntityType, Target};
-use super::{EXECUTION, Options, failed_call, quotas};
+use super::{EXECUTION, Options, UNSUPPORTED, failed_call, quotas};
 use crate::cli::support::{JavaError, Output, Style, UsageError, did_you_mean, print_plan};
 use crate::client::admin::{AlterConfig, ConfigChange, ConfigResource, ResourceType};
-use crate::client::{Admin, ApiError};
+use crate::client::{Admin, ApiError, ClientError};
 use crate::config::{Scope, table};
 use crate::protocol::ErrorCode;
 
@@ -72,14 +72,23 @@ async fn alter_resource(
     let added = changes.added.iter().map(|(key, value)| (key, ConfigChange::Set(value.clone())));
     let alterations: Vec<_> =
         deleted.chain(added).map(|(key, change)| AlterConfig { name: key.clone(), change }).collect();
-    let results = admin
-        .alter_configs(&[(resource, alterations)], options.dry_run)
-        .await
-        .map_err(|error| failed_call("incrementalAlterConfigs", &error))?;
+    let results =
+        admin.alter_configs(&[(resource, alterations)], options.dry_run).await.map_err(|error| match error {
+            ClientError::UnsupportedVersion { .. } => too_old(JavaError::call("incrementalAlterConfigs", &error)),
+            error => failed_call("incrementalAlterConfigs", &error),
+        })?;
     for (_, result) in results {
         result.map_err(|error| refused(&error, target.entity_type(), changes))?;
     }
     Ok(())
+}
+
+/// A cluster that knows no changes of single settings.
+fn too_old(error: JavaError) -> anyhow::Error {
+    let text = "The INCREMENTAL_ALTER_CONFIGS API is not supported by the cluster. The API is supported starting from version \
+                2.3.0. You may want to use an older version of this tool to interact with your cluster, or upgrade your \
+                brokers to version 2.3.0 or newer to avoid this error.";
+    error.retold(UNSUPPORTED, text).into()
 }
 
 /// A logger that does not exist is a typing error: what is set for it would never count.
@@ -107,6 +116,9 @@ async fn check_loggers(resource: &ConfigResource, changes: &Changes, admin: &Adm
 }
 
 fn refused(error: &ApiError, of: EntityType, changes: &Changes) -> anyhow::Error {
+    if error.code == ErrorCode::UnsupportedVersion {
+        return too_old(JavaError::api(error));
+    }
     let scope = match of {
         EntityType::Topics => Some(Scope::Topic),
         EntityType::Groups => Some(Scope::Group),

@@ -209,8 +209,7 @@ fn words_after_the_tool() -> String {
 
 /// A call that failed, as the future that Kafka's tool waits on tells it.
 fn failed_call(call: &str, error: &ClientError) -> anyhow::Error {
-    let error = JavaError::call(call, error);
-    if error.class() == UNSUPPORTED { error.into() } else { error.wrapped_in(EXECUTION).into() }
+    JavaError::call(call, error).wrapped_in(EXECUTION).into()
 }
 
 /// What Java's futures wrap failures in.
