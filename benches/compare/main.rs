@@ -20,6 +20,7 @@ mod clients;
 mod connections;
 mod graph;
 mod limits;
+mod machine;
 mod open_loop;
 mod overload;
 mod partitions;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::cases::{Case, Load, Rate, Reading, Reference, Work};
 use super::clients::{Client, Done, Said, run, without_input};
+use super::machine::{Bystander, Waits, settle};
 use super::report::{Figures, From};
 use super::support::servers::{Server, Taken, Who, address, connect, properties, wait_for_leader};
 use super::{connections, limits, open_loop, overload, partitions, stored, tools};
@@ -61,6 +62,9 @@ impl<'a> Bench<'a> {
             if !is_warm && !matches!(case.work, Work::Start | Work::Idle | Work::Overload { .. }) {
                 bench.warm_up();
                 is_warm = true;
+            }
+            if !matches!(case.work, Work::Start | Work::Idle | Work::After) {
+                settle(&bench.scratch);
             }
             match case.work {
                 Work::Start => bench.add(case, "", "time", "ms", started.as_secs_f64() * 1e3),
@@ -187,17 +191,32 @@ impl<'a> Bench<'a> {
         for client in clients {
             let topic = format!("{}-{}", case.name, client.name());
             self.create(&topic, load.partitions);
+            settle(&self.scratch);
+            let bystander = Bystander::start(&self.scratch);
             let before = self.server.taken();
             let latencies = match &client {
                 Client::Ours => open_loop::percentiles(&open_loop::run(&topic, load, per_second)),
                 Client::Java(_) => client.produce(&topic, &load, Some(per_second), &self.scratch).0.latencies,
             };
             let after = self.server.taken();
+            self.bystander(case, client.name(), bystander);
             let seconds = load.records as f64 / per_second as f64;
             self.add(case, client.name(), "rate", "records/s", per_second as f64);
             self.add(case, client.name(), "broker CPU", "cores", (after.cpu - before.cpu) / seconds);
             for (percentile, ms) in latencies {
                 self.add(case, client.name(), &format!("latency {percentile}"), "ms", ms);
+            }
+        }
+    }
+
+    /// What a program met with that did next to nothing meanwhile.
+    fn bystander(&mut self, case: &Case, client: &'static str, bystander: Bystander) {
+        let Waits { woken, written } = bystander.stop();
+        for (what, waits) in [("is woken late", woken), ("waits for a write", written)] {
+            for (percentile, ms) in open_loop::percentiles(&waits) {
+                if ["p99", "p99.9"].contains(&percentile) {
+                    self.add(case, client, &format!("a bystander {what}, {percentile}"), "ms", ms);
+                }
             }
         }
     }
@@ -225,10 +244,12 @@ impl<'a> Bench<'a> {
         };
         self.create("reference-small", reference.small.partitions);
         self.create("reference-large", reference.large.partitions);
+        let bystander = Bystander::start(&self.scratch);
         let before = self.server.taken();
         let rates = [rate(reference.small), rate(reference.large)];
         let met = open_loop::run_reference(["reference-small", "reference-large"], reference, rates);
         let after = self.server.taken();
+        self.bystander(case, "ours", bystander);
         let seconds = reference.small.records as f64 / rates[0] as f64;
         self.add(case, "ours", "broker CPU", "cores", (after.cpu - before.cpu) / seconds);
         for (stream, latencies) in [("1 KB", met.small), ("1 MB", met.large)] {
