@@ -77,11 +77,6 @@ impl Moves {
                     warn!(error = chain(&error), "the metadata can't say where new replicas are");
                 }
             }
-            let own = Arc::clone(&broker);
-            let cordon = move || own.controller.cordon(&own.replicas.logs().cordoned_ids(), own.now().wall_ms);
-            if let Ok(Err(error)) = tokio::task::spawn_blocking(cordon).await {
-                warn!(error = chain(&error), "the metadata can't say which log directories are cordoned");
-            }
             for moving in broker.replicas.logs().moves() {
                 if active.len() >= limit || *stopping.borrow() {
                     break;

@@ -344,7 +344,6 @@ impl Replicas {
         let named = config.cordoned_log_dirs.as_deref().unwrap_or_default();
         let is_named = |path: &Path| named.iter().any(|name| name == "*" || Path::new(name) == path);
         self.logs.set_cordoned(is_named);
-        self.moves.wake();
     }
 
     fn update_broker_config(&self, image: &MetadataImage) {

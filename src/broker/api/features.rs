@@ -12,7 +12,13 @@ use crate::protocol::messages::{
 
 pub(in crate::broker) async fn update(ctx: &RequestContext, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse {
     let version = ctx.version;
-    ctx.broker.change(move |broker| broker.controller.update_features(&request, version, now().wall_ms)).await
+    ctx.broker
+        .change(move |broker| {
+            let response = broker.controller.update_features(&request, version, now().wall_ms);
+            broker.tell_cordoned();
+            response
+        })
+        .await
 }
 
 pub(in crate::broker) async fn unregister_broker(

@@ -38,6 +38,16 @@ pub(in crate::broker) async fn assign(
     ctx.broker.change(move |broker| broker.controller.assign_replicas_to_dirs(&request, now().wall_ms)).await
 }
 
+impl Broker {
+    /// Has the metadata say which directories take no more logs: before the change that cordons them is answered, so that no
+    /// partition that is created afterwards is placed there. (Kafka's brokers tell it with their next heartbeat.)
+    pub(super) fn tell_cordoned(&self) {
+        if let Err(error) = self.controller.cordon(&self.replicas.logs().cordoned_ids(), now().wall_ms) {
+            warn!(error = chain(&error), "the metadata can't say which log directories are cordoned");
+        }
+    }
+}
+
 pub(in crate::broker) async fn alter(
     ctx: &RequestContext,
     request: AlterReplicaLogDirsRequest,
