@@ -168,7 +168,7 @@ impl View {
         unstable.map_or(self.high_watermark, |offset| offset.min(self.high_watermark)).max(self.log_start_offset)
     }
 
-    fn offsets(&self) -> LogOffsets {
+    pub(super) fn offsets(&self) -> LogOffsets {
         LogOffsets {
             log_start_offset: self.log_start_offset,
             last_stable_offset: self.last_stable_offset(),

@@ -50,7 +50,11 @@ impl Log {
     /// What the disk says.
     pub fn cleanable(&self, checkpoint: Option<Offset>, now_ms: i64) -> Result<Cleanable, LogError> {
         let config = self.config();
-        let (segments, offsets) = (self.view().segments.clone(), self.offsets());
+        // Both of one moment, by one lock: who asks for a second one waits for whoever waits for the first to end.
+        let (segments, offsets) = {
+            let view = self.view();
+            (view.segments.clone(), view.offsets())
+        };
         let start = offsets.log_start_offset;
         let valid = checkpoint.filter(|offset| (start..=offsets.log_end_offset).contains(offset));
         if let Some(invalid) = checkpoint.filter(|_| valid.is_none()) {

@@ -1,6 +1,9 @@
 //! Each rule of compaction by itself.
 
 use std::ops::ControlFlow;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use super::*;
 use crate::log::test_support::append;
@@ -491,4 +494,25 @@ fn a_log_that_was_cut_meanwhile_is_left_alone() {
     assert!(matches!(cleaned.result, Err(CleanError::Changed | CleanError::Storage(_))), "{:?}", cleaned.result);
     assert_eq!(kept(&log).len(), 2);
     assert_eq!(names(&log.dir(), ".cleaned").len() + names(&log.dir(), ".swap").len(), 0);
+}
+
+/// Goal: who looks for something to clean and who changes the log never wait for each other without end. Method: both at once, over and
+/// over; threads of their own, so that a deadlock fails the test.
+#[test]
+fn looking_for_dirt_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Arc::new(open(dir.path(), &compacted()).0);
+    let (looked, done) = mpsc::channel();
+    let (changer, looker) = (Arc::downgrade(&log), Arc::clone(&log));
+    thread::spawn(move || {
+        while let Some(log) = changer.upgrade() {
+            drop(log.view_mut());
+        }
+    });
+    thread::spawn(move || {
+        (0..100_000).for_each(|_| drop(looker.cleanable(None, NOW).unwrap()));
+        looked.send(()).unwrap();
+    });
+    drop(log);
+    done.recv_timeout(Duration::from_secs(60)).unwrap();
 }
