@@ -510,7 +510,9 @@ fn looking_for_dirt_holds_nobody_up() {
         }
     });
     thread::spawn(move || {
-        (0..100_000).for_each(|_| drop(looker.cleanable(None, NOW).unwrap()));
+        for _ in 0..100_000 {
+            looker.cleanable(None, NOW).unwrap();
+        }
         looked.send(()).unwrap();
     });
     drop(log);
