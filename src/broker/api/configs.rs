@@ -39,22 +39,12 @@ pub(in crate::broker) async fn incremental_alter(
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
     ctx.broker
-        .change(move |broker| {
-            let response = broker.controller.incremental_alter_configs(&request, now().wall_ms);
-            broker.tell_cordoned();
-            response
-        })
+        .change_and_cordon(move |broker| broker.controller.incremental_alter_configs(&request, now().wall_ms))
         .await
 }
 
 pub(in crate::broker) async fn alter(ctx: &RequestContext, request: AlterConfigsRequest) -> AlterConfigsResponse {
-    ctx.broker
-        .change(move |broker| {
-            let response = broker.controller.alter_configs(&request, now().wall_ms);
-            broker.tell_cordoned();
-            response
-        })
-        .await
+    ctx.broker.change_and_cordon(move |broker| broker.controller.alter_configs(&request, now().wall_ms)).await
 }
 
 pub(in crate::broker) async fn list_resources(

@@ -13,11 +13,7 @@ use crate::protocol::messages::{
 pub(in crate::broker) async fn update(ctx: &RequestContext, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse {
     let version = ctx.version;
     ctx.broker
-        .change(move |broker| {
-            let response = broker.controller.update_features(&request, version, now().wall_ms);
-            broker.tell_cordoned();
-            response
-        })
+        .change_and_cordon(move |broker| broker.controller.update_features(&request, version, now().wall_ms))
         .await
 }
 

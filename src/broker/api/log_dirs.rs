@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tracing::warn;
 
@@ -39,12 +40,20 @@ pub(in crate::broker) async fn assign(
 }
 
 impl Broker {
-    /// Has the metadata say which directories take no more logs: before the change that cordons them is answered, so that no
-    /// partition that is created afterwards is placed there. (Kafka's brokers tell it with their next heartbeat.)
-    pub(super) fn tell_cordoned(&self) {
-        if let Err(error) = self.controller.cordon(&self.replicas.logs().cordoned_ids(), now().wall_ms) {
-            warn!(error = chain(&error), "the metadata can't say which log directories are cordoned");
-        }
+    /// As [`Broker::change`], for what may cordon directories: the metadata says which take no more logs before the answer goes out, so
+    /// that no partition that is created afterwards is placed there. (Kafka's brokers tell it with their next heartbeat.)
+    pub(super) async fn change_and_cordon<R: Default + Send + 'static>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&Self) -> R + Send + 'static,
+    ) -> R {
+        self.change(move |broker| {
+            let response = change(broker);
+            if let Err(error) = broker.controller.cordon(&broker.replicas.logs().cordoned_ids(), now().wall_ms) {
+                warn!(error = chain(&error), "the metadata can't say which log directories are cordoned");
+            }
+            response
+        })
+        .await
     }
 }
 
