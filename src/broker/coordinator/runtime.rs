@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -125,15 +126,15 @@ pub(in crate::broker) trait CoordinatorLog: Send + Sync + 'static {
     fn is_leader(&self, partition: i32) -> bool;
 }
 
-/// A log of this size is loaded while its first request waits: shorter than telling the client to come back.
+/// A log of up to this size is loaded while whoever asks for it waits.
 const LOADED_AT_ONCE_BYTES: u64 = 1 << 20;
 
 /// What a partition's machine is doing.
 enum Slot<M: Machine> {
     /// Not here, or not loaded yet.
     Idle,
-    /// Being read from the log.
-    Loading,
+    /// Being read from the log, by the attempt of this number: another begins where this broker led again before the first had ended.
+    Loading(u64),
     Active(Box<Active<M>>),
 }
 
@@ -155,6 +156,8 @@ pub(in crate::broker) struct Coordinator<M: Machine> {
     new_machine: Box<dyn Fn(i32) -> M + Send + Sync>,
     act: Box<Act<M::Action>>,
     slots: Vec<Mutex<Slot<M>>>,
+    /// How many large logs were begun to be read.
+    attempts: AtomicU64,
     /// Rung when the earliest deadline may have changed.
     timers: Notify,
 }
@@ -179,7 +182,14 @@ impl<M: Machine> Coordinator<M> {
     ) -> Self {
         let count = usize::try_from(partitions).unwrap_or_default().max(1);
         let slots = (0..count).map(|_| Mutex::new(Slot::Idle)).collect();
-        Self { log, new_machine: Box::new(new_machine), act: Box::new(act), slots, timers: Notify::new() }
+        Self {
+            log,
+            new_machine: Box::new(new_machine),
+            act: Box::new(act),
+            slots,
+            attempts: AtomicU64::new(0),
+            timers: Notify::new(),
+        }
     }
 
     /// The partition that keeps what is known under a key: a group's or a transactional id.
@@ -204,8 +214,8 @@ impl<M: Machine> Coordinator<M> {
 
     // ---- Loading and giving up
 
-    /// Loads the partitions that this broker leads, one after another. Meanwhile they answer
-    /// `COORDINATOR_LOAD_IN_PROGRESS`. Blocks: for a thread that may.
+    /// Loads the partitions that this broker leads, one after another. Those with a large log answer `COORDINATOR_LOAD_IN_PROGRESS` meanwhile.
+    /// Blocks: for a thread that may.
     pub(in crate::broker) fn load_all(&self, now: impl Fn() -> Now) {
         for partition in self.partitions() {
             if self.log.is_leader(partition) {
@@ -216,10 +226,38 @@ impl<M: Machine> Coordinator<M> {
 
     /// Loads one partition, if it is not loaded already.
     fn load(&self, partition: i32, now: Now) {
-        match self.slot(partition) {
-            Some(mut slot) if matches!(*slot, Slot::Idle) => *slot = Slot::Loading,
-            _ => return,
+        let Some(mut slot) = self.slot(partition) else { return };
+        if !matches!(*slot, Slot::Idle) {
+            return;
         }
+        if self.is_loaded_at_once(partition) {
+            self.load_at_once(&mut slot, partition, now);
+            return;
+        }
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
+        *slot = Slot::Loading(attempt);
+        drop(slot);
+        let read = self.read(partition, now);
+        let Some(mut slot) = self.slot(partition) else { return };
+        // Else it was given up meanwhile, and is perhaps read anew: with what another leader wrote in between.
+        if matches!(*slot, Slot::Loading(of) if of == attempt) {
+            self.go_on_with(&mut slot, read, partition, now);
+        }
+    }
+
+    /// Whether a log is so small that whoever comes meanwhile waits: shorter than telling the client to come back.
+    fn is_loaded_at_once(&self, partition: i32) -> bool {
+        self.log.bytes(partition) <= LOADED_AT_ONCE_BYTES
+    }
+
+    /// Loads one partition with its slot held, so that all who come meanwhile find it loaded.
+    fn load_at_once(&self, slot: &mut Slot<M>, partition: i32, now: Now) {
+        let read = self.read(partition, now);
+        self.go_on_with(slot, read, partition, now);
+    }
+
+    /// Replays the log of a partition. `None`: it can't be read; why was logged.
+    fn read(&self, partition: i32, now: Now) -> Option<Box<Active<M>>> {
         let started = Instant::now();
         let topic = self.log.topic();
         let mut machine = (self.new_machine)(partition);
@@ -236,29 +274,28 @@ impl<M: Machine> Coordinator<M> {
                 Replayed::Marker { producer, committed } => machine.end_transaction(producer, committed, now),
             }
         });
-        let Some(mut slot) = self.slot(partition) else { return };
-        if !matches!(*slot, Slot::Loading) {
-            // Given up meanwhile.
-            return;
-        }
         match read {
             Ok(written) => {
                 if count > 0 {
                     info!(topic, partition, records = count, took = ?started.elapsed(), "coordinator loaded");
                 }
-                let effects = machine.loaded(now);
-                let mut active = Box::new(Active { machine, waiting: HashMap::new(), next_token: 0, written });
-                *slot = match self.take_effect(partition, &mut active, effects, now) {
-                    Ok(()) => Slot::Active(active),
-                    Err(_) => Slot::Idle,
-                };
+                Some(Box::new(Active { machine, waiting: HashMap::new(), next_token: 0, written }))
             }
             Err(error) => {
                 error!(topic, partition, %error, "the coordinator can't be loaded");
-                *slot = Slot::Idle;
+                None
             }
         }
-        drop(slot);
+    }
+
+    /// What was under way when the log was written goes on.
+    fn go_on_with(&self, slot: &mut Slot<M>, read: Option<Box<Active<M>>>, partition: i32, now: Now) {
+        *slot = Slot::Idle;
+        let Some(mut active) = read else { return };
+        let effects = active.machine.loaded(now);
+        if self.take_effect(partition, &mut active, effects, now).is_ok() {
+            *slot = Slot::Active(active);
+        }
         self.timers.notify_one();
     }
 
@@ -274,7 +311,7 @@ impl<M: Machine> Coordinator<M> {
     pub(in crate::broker) fn stay_loading(&self) {
         for partition in self.partitions() {
             if let Some(mut slot) = self.slot(partition) {
-                *slot = Slot::Loading;
+                *slot = Slot::Loading(u64::MAX);
             }
         }
     }
@@ -402,7 +439,7 @@ impl<M: Machine> Coordinator<M> {
         for partition in self.partitions() {
             match self.slot(partition).as_deref() {
                 Some(Slot::Active(active)) => each(&active.machine),
-                Some(Slot::Loading) => return Err(ErrorCode::CoordinatorLoadInProgress),
+                Some(Slot::Loading(_)) => return Err(ErrorCode::CoordinatorLoadInProgress),
                 Some(Slot::Idle) | None => {}
             }
         }
@@ -441,18 +478,16 @@ impl<M: Machine> Coordinator<M> {
         }
         let mut slot = self.slot(partition).ok_or(ErrorCode::NotCoordinator)?;
         if matches!(*slot, Slot::Idle) {
-            drop(slot);
-            if self.log.bytes(partition) > LOADED_AT_ONCE_BYTES {
+            if !self.is_loaded_at_once(partition) {
                 let this = Arc::clone(self);
                 tokio::task::spawn_blocking(move || this.load(partition, now));
                 return Err(ErrorCode::CoordinatorLoadInProgress);
             }
-            self.load(partition, now);
-            slot = self.slot(partition).ok_or(ErrorCode::NotCoordinator)?;
+            self.load_at_once(&mut slot, partition, now);
         }
         match &*slot {
             Slot::Active(_) => Ok(slot),
-            Slot::Loading => Err(ErrorCode::CoordinatorLoadInProgress),
+            Slot::Loading(_) => Err(ErrorCode::CoordinatorLoadInProgress),
             Slot::Idle => Err(ErrorCode::CoordinatorNotAvailable),
         }
     }

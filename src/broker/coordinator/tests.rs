@@ -1,8 +1,8 @@
 //! The runtime around a small machine, over a log whose high watermark, failures and leadership the tests decide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -34,10 +34,16 @@ struct FakeLog {
     epoch: AtomicI64,
     lost: AtomicBool,
     large: AtomicBool,
+    /// What happens while the log is replayed, before what was read of it is told: the first at the first replay, and so on.
+    meanwhile: Mutex<VecDeque<Box<dyn FnOnce() + Send>>>,
     moved: Notify,
 }
 
 impl FakeLog {
+    fn at_next_replay(&self, happens: impl FnOnce() + Send + 'static) {
+        self.meanwhile.lock().unwrap().push_back(Box::new(happens));
+    }
+
     fn end(&self) -> i64 {
         self.entries.lock().unwrap().len() as i64
     }
@@ -100,7 +106,12 @@ impl CoordinatorLog for FakeLog {
     }
 
     fn replay(&self, _partition: i32, each: &mut dyn FnMut(Replayed)) -> Result<Position, ErrorCode> {
-        for (offset, entry) in (0..).zip(self.entries.lock().unwrap().iter().cloned()) {
+        let entries = self.entries.lock().unwrap().clone();
+        let happens = self.meanwhile.lock().unwrap().pop_front();
+        if let Some(happens) = happens {
+            happens();
+        }
+        for (offset, entry) in (0..).zip(entries) {
             let offset = Offset::new(offset);
             each(match entry {
                 Written::Record(record, producer) => Replayed::Record { record, producer, offset },
@@ -337,6 +348,51 @@ async fn a_large_log_is_loaded_beside_the_requests() {
     };
     tokio::time::timeout(Duration::from_secs(10), loaded).await.unwrap();
     assert_eq!(count(&coordinator, "a").await, Ok(None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_while_a_small_log_is_loaded_waits() {
+    let (log, coordinator) = start();
+    let (tell, answers) = mpsc::channel();
+    let answers = Arc::new(Mutex::new(answers));
+    let (other, early) = (Arc::clone(&coordinator), Arc::clone(&answers));
+    let runtime = tokio::runtime::Handle::current();
+    log.at_next_replay(move || {
+        runtime.spawn(async move { tell.send(count(&other, "a").await) });
+        // One that is sent away is so at once.
+        assert!(early.lock().unwrap().recv_timeout(Duration::from_millis(50)).is_err(), "not loaded yet");
+    });
+    assert_eq!(count(&coordinator, "a").await, Ok(None));
+    assert_eq!(answers.lock().unwrap().recv(), Ok(Ok(None)));
+}
+
+/// Goal: a reading that this broker began before it lost a partition and led it again does not count: another leader wrote meanwhile.
+#[tokio::test]
+async fn a_loading_of_an_earlier_leadership_is_dropped() {
+    let (log, coordinator) = start();
+    log.large.store(true, Ordering::SeqCst);
+    let (second_began, begun) = mpsc::channel();
+    let (first_ended, ended) = mpsc::channel::<()>();
+    let (again, meanwhile) = (Arc::clone(&coordinator), Arc::clone(&log));
+    let second = Arc::new(Mutex::new(None));
+    let running = Arc::clone(&second);
+    log.at_next_replay(move || {
+        again.resign(0);
+        meanwhile.entries.lock().unwrap().push(Written::Record(record("a"), None));
+        meanwhile.commit();
+        meanwhile.at_next_replay(move || {
+            second_began.send(()).unwrap();
+            ended.recv().unwrap();
+        });
+        *running.lock().unwrap() = Some(std::thread::spawn(move || again.load_all(now)));
+        begun.recv().unwrap();
+    });
+    coordinator.load_all(now);
+    assert_eq!(count(&coordinator, "a").await, Err(ErrorCode::CoordinatorLoadInProgress));
+    first_ended.send(()).unwrap();
+    let second = second.lock().unwrap().take().unwrap();
+    second.join().unwrap();
+    assert_eq!(count(&coordinator, "a").await, Ok(Some(1)), "what the other leader wrote");
 }
 
 #[tokio::test]
