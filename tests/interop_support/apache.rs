@@ -129,8 +129,7 @@ impl Node {
             command.args(["--override", setting]);
         }
         command.env("KAFKA_HEAP_OPTS", "-Xmx512m").env("LOG_DIR", self.directory.path().join("logs"));
-        // Start-up counts here, not throughput.
-        command.env("KAFKA_JVM_PERFORMANCE_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC");
+        self.home.start_quickly(&mut command, "broker");
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         let mut kafka = KafkaProcess { child: command.spawn().unwrap(), output };
         wait_for("Apache Kafka to be ready", READY_WITHIN, || {

@@ -63,6 +63,16 @@ impl Home {
     pub fn path(self) -> PathBuf {
         PathBuf::from(std::env::var_os(self.variable()).unwrap())
     }
+
+    /// Has a script's JVM start as fast as it can, with the classes that `tests/interop/install` has set aside: those of its `scripts`, or of
+    /// a `broker`. Its throughput does not count here.
+    pub fn start_quickly(self, command: &mut Command, classes: &str) {
+        command.env("KAFKA_JVM_PERFORMANCE_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC");
+        let classes = installed(self.folder()).join(classes).with_extension("jsa");
+        if classes.exists() {
+            command.env("KAFKA_OPTS", format!("-XX:SharedArchiveFile={} -Xlog:disable", classes.display()));
+        }
+    }
 }
 
 /// What a finished command printed.
@@ -155,12 +165,7 @@ impl Tools {
         match self {
             Self::Scripts(home) => {
                 let mut command = Command::new(home.path().join(format!("bin/kafka-{tool}.sh")));
-                // Start-up counts here, not throughput.
-                command.env("KAFKA_JVM_PERFORMANCE_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC");
-                let classes = installed(home.folder()).join("scripts.jsa");
-                if classes.exists() {
-                    command.env("KAFKA_OPTS", format!("-XX:SharedArchiveFile={} -Xlog:disable", classes.display()));
-                }
+                home.start_quickly(&mut command, if tool == "storage" { "broker" } else { "scripts" });
                 command
             }
             Self::Own => {
