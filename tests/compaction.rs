@@ -357,9 +357,11 @@ fn newest_values_survive_a_broker_that_is_killed_while_it_compacts() {
         let killed = AtomicBool::new(false);
         let delay = Duration::from_millis(random.u64(150..400));
         std::thread::scope(|scope| {
-            let (mut random, killed, address) = (random.fork(), &killed, &address);
+            let (mut random, killed) = (random.fork(), &killed);
+            // Before the broker can be gone.
+            let mut wire = Wire::connect(&address);
             let writer = scope.spawn(move || {
-                let (mut wire, mut count, mut done) = (Wire::connect(address), count, Vec::new());
+                let (mut count, mut done) = (count, Vec::new());
                 while !killed.load(Ordering::Relaxed) {
                     count += 1;
                     let key = format!("key-{}", random.u8(0..5));

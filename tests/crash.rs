@@ -51,10 +51,11 @@ fn acknowledged_records_survive_a_killed_broker() {
         std::thread::scope(|scope| {
             let writers: Vec<_> = (0..2)
                 .map(|partition| {
-                    let (address, killed, start) = (&address, &killed, acknowledged[partition]);
+                    let (killed, start) = (&killed, acknowledged[partition]);
                     let mut random = random.fork();
+                    // Before the broker can be gone.
+                    let mut wire = Wire::connect(&address);
                     scope.spawn(move || {
-                        let mut wire = Wire::connect(address);
                         let (mut sent, mut acknowledged) = (start, start);
                         while !killed.load(Ordering::Relaxed) {
                             let count = random.usize(1..20);

@@ -86,10 +86,12 @@ fn groups_survive_a_killed_broker() {
             let staying: Vec<_> = members
                 .drain(..)
                 .map(|member| {
-                    let (address, context, killed, committing) = (&address, &context, &killed, &committing);
+                    let (context, killed, committing) = (&context, &killed, &committing);
                     let group = member.group.clone();
-                    scope.spawn(move || come_and_go(address, &group, killed));
-                    scope.spawn(move || stay(address, member, context, killed, committing))
+                    // Before the broker can be gone.
+                    let [coming, staying] = [(); 2].map(|()| Wire::connect(&address));
+                    scope.spawn(move || come_and_go(coming, &group, killed));
+                    scope.spawn(move || stay(staying, member, context, killed, committing))
                 })
                 .collect();
             std::thread::sleep(delay);
@@ -109,8 +111,7 @@ fn groups_survive_a_killed_broker() {
 
 /// Heartbeats and commits until the broker is gone; joins again whenever the group rebalances.
 /// `committing` counts those who got as far as a commit.
-fn stay(address: &str, mut member: Member, context: &str, killed: &AtomicBool, committing: &AtomicUsize) -> Member {
-    let mut wire = Wire::connect(address);
+fn stay(mut wire: Wire, mut member: Member, context: &str, killed: &AtomicBool, committing: &AtomicUsize) -> Member {
     let before = member.acknowledged;
     while !killed.load(Ordering::Relaxed) {
         let Some(answer) = heartbeat(&mut wire, &member) else { break };
@@ -142,8 +143,7 @@ fn stay(address: &str, mut member: Member, context: &str, killed: &AtomicBool, c
 }
 
 /// Joins and leaves.
-fn come_and_go(address: &str, group: &str, killed: &AtomicBool) {
-    let mut wire = Wire::connect(address);
+fn come_and_go(mut wire: Wire, group: &str, killed: &AtomicBool) {
     while !killed.load(Ordering::Relaxed) {
         let Some((id, _)) = join(&mut wire, group, "") else { return };
         let member = MemberIdentity { member_id: id, ..Default::default() };

@@ -109,18 +109,18 @@ fn a_killed_broker_goes_on_with_a_move() {
         let here = holders(&mut wire, "t", 0).remove(0).0;
         let there = if here == dirs[0] { &dirs[1] } else { &dirs[0] };
         let killed = AtomicBool::new(false);
-        let address = broker.address().to_owned();
         let delay = Duration::from_millis(random.u64(0..120));
         (sent, acknowledged) = std::thread::scope(|scope| {
-            let (killed, address) = (&killed, &address);
+            let killed = &killed;
+            // Before the broker can be gone.
+            let mut writing = Wire::connect(broker.address());
             let writer = scope.spawn(move || {
-                let mut wire = Wire::connect(address);
                 let (mut sent, mut acknowledged) = (acknowledged, acknowledged);
                 let filler = "x".repeat(2000);
                 while !killed.load(Ordering::Relaxed) {
                     let values: Vec<_> = (sent..sent + 10).map(|n| format!("{n} {filler}")).collect();
                     sent += 10;
-                    match wire.produce("t", 0, Some(batch_of(&values))) {
+                    match writing.produce("t", 0, Some(batch_of(&values))) {
                         Ok(answer) => {
                             assert_eq!(answer.error_code, 0, "{:?}", answer.error_message);
                             acknowledged = sent;
