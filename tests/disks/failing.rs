@@ -125,7 +125,7 @@ fn a_broken_disk_costs_its_own_partitions_and_no_record(
     }
     let errors: Vec<i16> = log_dirs(&mut wire).results.iter().map(|dir| dir.error_code).collect();
     assert_eq!(errors, [0, STORAGE_ERROR]);
-    let said = broker.output();
+    let said = broker.says("has failed");
     let lines: Vec<&str> = said.lines().filter(|line| line.contains("has failed")).collect();
     assert_eq!(lines.len(), 1, "{said}");
     assert!(lines[0].contains(b.to_str().unwrap()) && lines[0].contains(advice), "{}", lines[0]);
@@ -198,7 +198,7 @@ fn a_failed_read_ends_the_directory() {
     assert_eq!(fetch_error(&mut wire, 1 - on_b), 0);
     assert_eq!(write(&mut wire, "t", on_b, "late"), STORAGE_ERROR);
     assert_eq!(write(&mut wire, "t", 1 - on_b, "late"), 0);
-    assert!(broker.output().contains("could not read"), "{}", broker.output());
+    broker.says("could not read");
     stop(broker);
 
     // Nor is one that can't be read at a start.
@@ -206,7 +206,7 @@ fn a_failed_read_ends_the_directory() {
     let mut wire = Wire::connect(broker.address());
     assert_eq!(write(&mut wire, "t", on_b, "late"), STORAGE_ERROR);
     assert_eq!(write(&mut wire, "t", 1 - on_b, "later"), 0);
-    assert!(broker.output().contains("check the disk and its mount"), "{}", broker.output());
+    broker.says("check the disk and its mount");
     broker.kill();
 
     disk.repair();
@@ -346,8 +346,8 @@ fn a_checkpoint_that_cant_be_written_ends_the_directory() {
         });
         assert!(disk.hits().iter().all(|hit| hit.contains(checkpoint)), "{:?}", disk.hits());
         assert_eq!(write(&mut wire, "t", 1 - on_b, "late"), 0);
-        let said = broker.output();
-        assert!(said.contains(checkpoint) && said.contains("check the disk"), "{said}");
+        let said = broker.says(checkpoint);
+        assert!(said.contains("check the disk"), "{said}");
         stop(broker);
         disk.repair();
     }

@@ -48,7 +48,7 @@ fn a_full_disk_costs_its_own_partitions_and_no_record() {
     assert_eq!(errors, [0, STORAGE_ERROR]);
     wire.create_topic("u", 3, &[]);
     assert!((0..3).all(|partition| two.path("a").join(format!("u-{partition}")).is_dir()));
-    let said = broker.output();
+    let said = broker.says("has failed");
     let line = said.lines().find(|line| line.contains("has failed")).unwrap_or_else(|| panic!("{said}"));
     assert!(line.contains(b.to_str().unwrap()) && line.contains("2 partitions in it"), "{line}");
     assert!(line.contains("more bytes were needed") && line.contains("make room"), "{line}");

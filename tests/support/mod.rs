@@ -17,6 +17,8 @@ use tempfile::TempDir;
 const READY_WITHIN: Duration = Duration::from_secs(20);
 /// How long a clean shutdown may take.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
+/// A line of the log.
+const SAID_WITHIN: Duration = Duration::from_secs(10);
 
 /// A running `kafka-rs server-start`.
 pub struct Broker {
@@ -111,6 +113,11 @@ impl Broker {
     /// What the broker has printed and logged so far.
     pub fn output(&self) -> String {
         fs::read_to_string(self.output_file()).unwrap_or_default()
+    }
+
+    /// What it has printed and logged once that has the words: it may tell of a thing later than an answer does.
+    pub fn says(&self, words: &str) -> String {
+        wait_for(words, SAID_WITHIN, || Some(self.output()).filter(|said| said.contains(words)))
     }
 
     fn output_file(&self) -> PathBuf {
