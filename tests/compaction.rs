@@ -39,9 +39,12 @@ const EAGER: &[(&str, &str)] = &[
     ("file.delete.delay.ms", "0"),
 ];
 
-fn keyed(records: &[(Option<String>, Option<String>)]) -> Bytes {
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+fn keyed(timestamp: i64, records: &[(Option<String>, Option<String>)]) -> Bytes {
     let mut batch = BatchBuilder::new(BatchOptions::default());
-    let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
     for (key, value) in records {
         let (key, value) = (key.as_deref().map(str::as_bytes), value.as_deref().map(str::as_bytes));
         batch.append(&NewRecord { timestamp, key, value, headers: &[] }).unwrap();
@@ -50,7 +53,12 @@ fn keyed(records: &[(Option<String>, Option<String>)]) -> Bytes {
 }
 
 fn one(key: &str, value: &str) -> Bytes {
-    keyed(&[(Some(key.to_owned()), Some(value.to_owned()))])
+    keyed(now_ms(), &[(Some(key.to_owned()), Some(value.to_owned()))])
+}
+
+/// The `number`th of records that each begin a segment where `segment.ms` is 1: that is counted in the records' own time.
+fn apart(number: i64) -> Bytes {
+    keyed(now_ms() + 10 * number, &[(Some("key".to_owned()), Some(number.to_string()))])
 }
 
 fn put(wire: &mut Wire, topic: &str, records: Bytes) -> i16 {
@@ -135,11 +143,12 @@ fn compacted_topics_take_what_can_be_compacted() {
     wire.create_topic("compacted", 1, &[("cleanup.policy", "compact")]);
     wire.create_topic("both", 1, &[("cleanup.policy", "compact,delete")]);
     assert_eq!(put(&mut wire, "compacted", one("a", "1")), 0);
-    let refused =
-        wire.produce("compacted", 0, Some(keyed(&[(Some("b".into()), None), (None, Some("x".into()))]))).unwrap();
+    let refused = wire
+        .produce("compacted", 0, Some(keyed(now_ms(), &[(Some("b".into()), None), (None, Some("x".into()))])))
+        .unwrap();
     assert_eq!(refused.error_code, INVALID_RECORD);
     assert_eq!(refused.record_errors.iter().map(|error| error.batch_index).collect::<Vec<_>>(), [1]);
-    assert_eq!(put(&mut wire, "compacted", keyed(&[(Some("a".into()), None)])), 0);
+    assert_eq!(put(&mut wire, "compacted", keyed(now_ms(), &[(Some("a".into()), None)])), 0);
 
     assert_eq!(put(&mut wire, "both", one("a", "1")), 0);
     let mut delete = |topic: &str| {
@@ -162,8 +171,7 @@ fn logs_are_cleaned_when_they_are_due() {
     let lazy = [("cleanup.policy", "compact"), ("segment.ms", "1"), ("min.cleanable.dirty.ratio", "1")];
     wire.create_topic("topic", 1, &lazy);
     for number in 0..20 {
-        assert_eq!(put(&mut wire, "topic", one("key", &number.to_string())), 0);
-        std::thread::sleep(Duration::from_millis(3));
+        assert_eq!(put(&mut wire, "topic", apart(number)), 0);
     }
     assert_eq!(read(&mut wire, "topic").len(), 20);
     set(&mut wire, 2, "topic", &[("min.cleanable.dirty.ratio", "0.1")]);
@@ -173,8 +181,7 @@ fn logs_are_cleaned_when_they_are_due() {
     // Another number of threads counts at once too.
     set(&mut wire, 4, "", &[("log.cleaner.threads", "2")]);
     for number in 20..25 {
-        assert_eq!(put(&mut wire, "topic", one("key", &number.to_string())), 0);
-        std::thread::sleep(Duration::from_millis(3));
+        assert_eq!(put(&mut wire, "topic", apart(number)), 0);
     }
     set(&mut wire, 4, "", &[("log.cleaner.backoff.ms", "20")]);
     wait_for("the next cleaning", PATIENCE, || (read(&mut wire, "topic").len() <= 2).then_some(()));
@@ -197,8 +204,7 @@ fn a_cleaner_that_is_switched_off_cleans_nothing() {
     // And on again.
     let broker = Broker::start_in(data.path(), &["log.cleaner.backoff.ms=1"]);
     let mut wire = Wire::connect(broker.address());
-    std::thread::sleep(Duration::from_millis(3));
-    assert_eq!(put(&mut wire, "topic", one("key", "10")), 0);
+    assert_eq!(put(&mut wire, "topic", apart(10)), 0);
     wait_for("the cleaning", PATIENCE, || (read(&mut wire, "topic").len() < 10).then_some(()));
 }
 
@@ -212,8 +218,7 @@ fn a_damaged_log_does_not_stop_the_cleaning_of_others() {
     for topic in ["damaged", "whole"] {
         wire.create_topic(topic, 1, &lazy);
         for number in 0..10 {
-            assert_eq!(put(&mut wire, topic, one("key", &format!("{number}"))), 0);
-            std::thread::sleep(Duration::from_millis(3));
+            assert_eq!(put(&mut wire, topic, apart(number)), 0);
         }
     }
     let segment = data.path().join("damaged-0/00000000000000000000.log");
